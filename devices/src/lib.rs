@@ -1,0 +1,1 @@
+//! One file or folder per device, the catalog of them, and the PCI model.

@@ -1,0 +1,1 @@
+//! Writers of ELF and kdump files. Knows no machine.

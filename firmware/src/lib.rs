@@ -1,0 +1,1 @@
+//! The built-in firmware, platform tables and kernel loaders. Knows no device.

@@ -1,0 +1,1 @@
+//! Boards, the run loop, record and replay, and the command line.

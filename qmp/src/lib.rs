@@ -1,0 +1,1 @@
+//! QMP: wire protocol, types and registry. Knows no machine.
