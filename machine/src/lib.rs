@@ -1,1 +1,3 @@
 //! Boards, the run loop, record and replay, and the command line.
+
+pub mod commandline;
