@@ -1,3 +1,5 @@
 //! Boards, the run loop, record and replay, and the command line.
 
+pub mod chardev;
 pub mod commandline;
+pub mod terminal;
