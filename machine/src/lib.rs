@@ -2,4 +2,7 @@
 
 pub mod chardev;
 pub mod commandline;
+pub mod run;
 pub mod terminal;
+
+pub use run::run;
