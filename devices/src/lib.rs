@@ -1,1 +1,3 @@
 //! One file or folder per device, the catalog of them, and the PCI model.
+
+pub mod lapic;
