@@ -15,3 +15,4 @@ pub mod ports;
 
 #[cfg(test)]
 mod fixture;
+pub mod lapic;
