@@ -36,7 +36,7 @@ pub fn store(a: F80, env: &mut Env) -> [u8; 10] {
     let mut bytes = [0u8; 10];
     let mut rest = int.magnitude;
     for byte in &mut bytes[..9] {
-        *byte = ((rest / 10 % 10) << 4 | rest % 10) as u8;
+        *byte = (((rest / 10 % 10) << 4) | (rest % 10)) as u8;
         rest /= 100;
     }
     bytes[9] = u8::from(x.sign) << 7;

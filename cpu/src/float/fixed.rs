@@ -15,7 +15,7 @@ pub(super) fn mul_high(a: u128, b: u128) -> u128 {
     const LOW: u128 = u64::MAX as u128;
     let (a1, a0, b1, b0) = (a >> 64, a & LOW, b >> 64, b & LOW);
     let (m1, m2) = (a1 * b0, a0 * b1);
-    let carry = (m1 & LOW) + (m2 & LOW) + (a0 * b0 >> 64);
+    let carry = (m1 & LOW) + (m2 & LOW) + ((a0 * b0) >> 64);
     a1 * b1 + (m1 >> 64) + (m2 >> 64) + (carry >> 64)
 }
 

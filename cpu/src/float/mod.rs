@@ -9,6 +9,7 @@
 //!
 //! Sources: Intel SDM volume 1, chapters 4.8, 8 and 11.5, and appendix D/E.
 
+pub mod approx;
 pub mod arith;
 pub mod bcd;
 pub mod compare;

@@ -74,12 +74,14 @@ pub(super) fn round_pack_to<F: Format>(width: u32, sign: bool, exp: i32, hi: u64
     let tiny = wide_exp < F::EMIN;
     if tiny && !env.masked(Flags::UE) {
         env.raise(Flags::UE);
-        inexact(env, wide.inexact, wide.up);
         let shifted = wide_exp + UNMASKED_BIAS;
-        if biased_response && shifted >= F::EMIN {
-            return F::pack(sign, (shifted + F::BIAS) as u32, wide.sig);
+        if biased_response && shifted < F::EMIN {
+            // FSCALE can go further than the bias brings back.
+            env.raise(Flags::PE);
+            return F::zero(sign);
         }
-        return F::zero(sign);
+        unmasked_inexact::<F>(env, &wide);
+        return if biased_response { F::pack(sign, (shifted + F::BIAS) as u32, wide.sig) } else { F::zero(sign) };
     }
     if tiny && env.ftz() {
         env.raise(Flags::UE | Flags::PE);
@@ -104,16 +106,24 @@ fn inexact(env: &mut Env, inexact: bool, up: bool) {
     }
 }
 
+/// Inexactness beside an unmasked overflow or underflow: an x87 store that is not made does not report it.
+fn unmasked_inexact<F: Format>(env: &mut Env, wide: &Rounded) {
+    if !env.is_x87() || F::PRECISION == 64 {
+        inexact(env, wide.inexact, wide.up);
+    }
+}
+
 #[cold]
 fn overflow<F: Format>(sign: bool, exp: i32, wide: &Rounded, width: u32, biased_response: bool, env: &mut Env) -> F {
     env.raise(Flags::OE);
     if !env.masked(Flags::OE) {
-        inexact(env, wide.inexact, wide.up);
         let shifted = exp - UNMASKED_BIAS;
-        if biased_response && shifted <= F::BIAS {
-            return F::pack(sign, (shifted + F::BIAS) as u32, wide.sig);
+        if biased_response && shifted > F::BIAS {
+            inexact(env, true, true);
+            return F::infinity(sign);
         }
-        return F::infinity(sign);
+        unmasked_inexact::<F>(env, wide);
+        return if biased_response { F::pack(sign, (shifted + F::BIAS) as u32, wide.sig) } else { F::infinity(sign) };
     }
     let to_infinity = match env.rounding() {
         Rounding::Nearest => true,

@@ -125,7 +125,10 @@ pub fn fyl2x(y: F80, x: F80, env: &mut Env) -> F80 {
 fn product(b: &Num, log: Big, exact: bool, env: &mut Env) -> F80 {
     let r = Big::from_sig(b.sign, b.exp, b.sig).mul(log);
     if exact {
-        return round_pack_to(64, r.sign, r.exp, (r.sig >> 64) as u64, r.sig as u64, env);
+        let value = round_pack_to(64, r.sign, r.exp, (r.sig >> 64) as u64, r.sig as u64, env);
+        // The hardware calls a logarithm inexact even where it is not.
+        env.raise(if F80::biased(value) == 0 { Flags::PE | Flags::UE } else { Flags::PE });
+        return value;
     }
     r.round(env)
 }
