@@ -28,7 +28,7 @@ pub mod trigonometric;
 pub mod x87;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use env::{Env, Flags, Precision, Rounding};
 pub use f80::F80;

@@ -1,10 +1,10 @@
 //! The software unit against the host's own, and against recorded vectors where the host is another processor.
 
-mod operands;
+pub(crate) mod operands;
 mod vectors;
 
 #[cfg(target_arch = "x86_64")]
-mod host;
+pub(crate) mod host;
 #[cfg(target_arch = "x86_64")]
 mod host_sse;
 #[cfg(target_arch = "x86_64")]

@@ -3,21 +3,21 @@
 use crate::float::F80;
 
 /// xorshift64*.
-pub(super) struct Operands(u64);
+pub(crate) struct Operands(u64);
 
 impl Operands {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub(super) fn word(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         (self.word() >> 8) % n
     }
 
@@ -54,15 +54,15 @@ impl Operands {
         }
     }
 
-    pub(super) fn f64(&mut self) -> u64 {
+    pub(crate) fn f64(&mut self) -> u64 {
         self.below(2) << 63 | self.exponent(11) << 52 | self.pattern(52)
     }
 
-    pub(super) fn f32(&mut self) -> u32 {
+    pub(crate) fn f32(&mut self) -> u32 {
         (self.below(2) << 31 | self.exponent(8) << 23 | self.pattern(23)) as u32
     }
 
-    pub(super) fn f80(&mut self) -> F80 {
+    pub(crate) fn f80(&mut self) -> F80 {
         let (exp, mut sig) = (self.exponent(15), self.pattern(63));
         // Half of the zero exponents are pseudo-denormals, one in sixteen of the others unnormal.
         let integer = if exp == 0 { self.below(2) } else { u64::from(self.below(16) != 0) };
@@ -71,7 +71,7 @@ impl Operands {
     }
 
     /// A normal value of moderate size: its exponent within `range` of that of 1.
-    pub(super) fn moderate(&mut self, range: u64) -> F80 {
+    pub(crate) fn moderate(&mut self, range: u64) -> F80 {
         let exp = 0x3fff - range + self.below(2 * range + 1);
         F80::new((self.below(2) << 15 | exp) as u16, 1 << 63 | self.pattern(63))
     }
