@@ -1,3 +1,5 @@
 //! One file or folder per device, the catalog of them, and the PCI model.
 
+pub mod hpet;
+pub mod ioapic;
 pub mod lapic;
