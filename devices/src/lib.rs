@@ -3,3 +3,4 @@
 pub mod hpet;
 pub mod ioapic;
 pub mod lapic;
+pub mod pci;
