@@ -4,8 +4,13 @@
 pub mod debug_exit;
 /// The debug console.
 pub mod debugcon;
+pub mod fw_cfg;
+pub mod hpet;
 /// The pair of interrupt controllers.
 pub mod i8259;
+pub mod ioapic;
+pub mod lapic;
+pub mod pci;
 /// The diagnostic code.
 pub mod port80;
 /// Fast A20 and reset.
@@ -15,4 +20,3 @@ pub mod ports;
 
 #[cfg(test)]
 mod fixture;
-pub mod lapic;
