@@ -4,14 +4,20 @@
 pub mod debug_exit;
 /// The debug console.
 pub mod debugcon;
+/// The interval timer and port 61h.
+pub mod i8254;
 /// The pair of interrupt controllers.
 pub mod i8259;
+/// The real-time clock and CMOS memory.
+pub mod mc146818;
 /// The diagnostic code.
 pub mod port80;
 /// Fast A20 and reset.
 pub mod port92;
 /// Regions among the I/O ports.
 pub mod ports;
+/// The serial port.
+pub mod uart16550;
 
 #[cfg(test)]
 mod fixture;
