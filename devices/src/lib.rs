@@ -4,6 +4,8 @@
 pub mod debug_exit;
 /// The debug console.
 pub mod debugcon;
+/// The DMA controllers.
+pub mod dma8237;
 /// The keyboard controller, keyboard and mouse.
 pub mod i8042;
 /// The interval timer and port 61h.
