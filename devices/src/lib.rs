@@ -25,3 +25,4 @@ pub mod uart16550;
 
 #[cfg(test)]
 mod fixture;
+pub mod lapic;

@@ -111,6 +111,11 @@ impl AddressMap {
         &self.reads
     }
 
+    /// The flat view that writes see.
+    pub fn write_view(&self) -> &[Span] {
+        &self.writes
+    }
+
     /// What answers a read (or write) at `address`, and the last address up to which the same answers.
     #[inline]
     pub fn find(&self, address: u64, write: bool) -> Option<(Target, u64)> {

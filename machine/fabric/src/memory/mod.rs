@@ -14,6 +14,10 @@ use std::io;
 /// Bytes in a page of the marks and of the x86's smallest page.
 pub const PAGE_SIZE: u64 = 4096;
 
+/// Physical addresses are first looked up by chunks of this size, so that page walks seldom search the map.
+const CHUNK_SHIFT: u32 = 21;
+const NO_CHUNK: u64 = u64::MAX;
+
 /// How a whole physical page can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageAccess {
@@ -38,6 +42,8 @@ pub struct Memory {
     marks: Marks,
     allocated: u64,
     map: AddressMap,
+    /// For each chunk of physical addresses that one RAM answers as a whole, its arena offset; else [`NO_CHUNK`].
+    chunks: Vec<u64>,
     /// Ones where an address line is not masked (A20).
     address_mask: u64,
     stale: Vec<StaleCode>,
@@ -57,6 +63,7 @@ impl Memory {
             marks: Marks::new(len),
             allocated: 0,
             map: AddressMap::default(),
+            chunks: Vec::new(),
             address_mask: u64::MAX,
             stale: Vec::new(),
             map_epoch: 0,
@@ -88,20 +95,20 @@ impl Memory {
     /// Adds a region to the physical address map.
     pub fn add_region(&mut self, region: Region) {
         self.map.add(region);
-        self.map_epoch += 1;
+        self.map_changed();
     }
 
     /// Moves a region of the physical address map.
     pub fn change_region(&mut self, owner: crate::DeviceId, index: u8, base: Option<u64>, reads: bool, writes: bool) {
         if self.map.change(owner, index, base, reads, writes) {
-            self.map_epoch += 1;
+            self.map_changed();
         }
     }
 
     /// Puts back a saved map.
     pub fn restore_map(&mut self, regions: Vec<Region>) {
         self.map.restore(regions);
-        self.map_epoch += 1;
+        self.map_changed();
     }
 
     /// Opens or masks address line 20.
@@ -109,7 +116,26 @@ impl Memory {
         let mask = if open { u64::MAX } else { !(1 << 20) };
         if mask != self.address_mask {
             self.address_mask = mask;
-            self.map_epoch += 1;
+            self.map_changed();
+        }
+    }
+
+    fn map_changed(&mut self) {
+        self.map_epoch += 1;
+        let chunk = 1u64 << CHUNK_SHIFT;
+        self.chunks.clear();
+        if !self.a20() {
+            return;
+        }
+        let rams = self.map.write_view().iter().filter(|s| matches!(s.target, Target::Ram(_)));
+        let top = rams.map(|s| s.last >> CHUNK_SHIFT).max().unwrap_or(0);
+        for start in (0..=top).map(|c| c << CHUNK_SHIFT) {
+            let whole = |write| match self.map.find(start, write) {
+                Some((Target::Ram(at), last)) if last - start >= chunk - 1 => Some(at),
+                _ => None,
+            };
+            let base = whole(true).filter(|at| whole(false) == Some(*at));
+            self.chunks.push(base.unwrap_or(NO_CHUNK));
         }
     }
 
@@ -137,6 +163,12 @@ impl Memory {
 
     /// How the page of physical `address` can be reached as a whole.
     pub fn page(&self, address: u64) -> PageAccess {
+        if let Some(&base) = self.chunks.get((address >> CHUNK_SHIFT) as usize)
+            && base != NO_CHUNK
+        {
+            let at = base + (address & ((1 << CHUNK_SHIFT) - 1) & !(PAGE_SIZE - 1));
+            return PageAccess { read: Some(at), write: Some(at) };
+        }
         let start = address & self.address_mask & !(PAGE_SIZE - 1);
         let whole = |write| self.map.find(start, write).filter(|(_, last)| *last >= start + (PAGE_SIZE - 1));
         PageAccess {
