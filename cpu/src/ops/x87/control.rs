@@ -4,7 +4,7 @@ use super::image::Layout;
 use super::unit::{BUSY, CONDITIONS, ES, SF};
 use super::{begin, index, note};
 use crate::fault::Fault;
-use crate::mmu::Access;
+use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot};
 use crate::state::{Cr0, Fpu, Pending, Vcpu};
 use crate::table::{Row, Unit};
@@ -95,46 +95,46 @@ fn layout(cpu: &Vcpu, wide: bool) -> Layout {
     Layout { wide, protected: cpu.protected() }
 }
 
-fn fnstenv<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let layout = layout(cpu, WIDE);
+fn fnstenv<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    let layout = layout(cpu, T::BITS == 32);
     let mut bytes = [0; 28];
     cpu.fpu.save_environment(layout, &mut bytes);
     let linear = cpu.linear(op, layout.size() as u64, Access::Write)?;
-    cpu.store_bytes(bus, linear, &bytes[..layout.size()])?;
+    cpu.store_block::<T>(bus, linear, &bytes[..layout.size()])?;
     // All exceptions are masked afterwards, so that a handler is not interrupted by what it examines.
     cpu.fpu.set_control_word(cpu.fpu.control | 0x3f);
     Ok(())
 }
 
-fn fldenv<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+fn fldenv<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     begin(cpu)?;
-    let layout = layout(cpu, WIDE);
+    let layout = layout(cpu, T::BITS == 32);
     let mut bytes = [0; 28];
     let linear = cpu.linear(op, layout.size() as u64, Access::Read)?;
-    cpu.load_bytes(bus, linear, &mut bytes[..layout.size()])?;
+    cpu.load_block::<T>(bus, linear, &mut bytes[..layout.size()])?;
     cpu.fpu.load_environment(layout, &bytes);
     Ok(())
 }
 
-fn fnsave<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let layout = layout(cpu, WIDE);
+fn fnsave<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    let layout = layout(cpu, T::BITS == 32);
     let mut bytes = [0; 28 + Fpu::REGISTERS];
     let size = layout.size() + Fpu::REGISTERS;
     cpu.fpu.save_environment(layout, &mut bytes);
     cpu.fpu.save_registers(&mut bytes[layout.size()..size]);
     let linear = cpu.linear(op, size as u64, Access::Write)?;
-    cpu.store_bytes(bus, linear, &bytes[..size])?;
+    cpu.store_block::<T>(bus, linear, &bytes[..size])?;
     cpu.fpu.initialize();
     Ok(())
 }
 
-fn frstor<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+fn frstor<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     begin(cpu)?;
-    let layout = layout(cpu, WIDE);
+    let layout = layout(cpu, T::BITS == 32);
     let mut bytes = [0; 28 + Fpu::REGISTERS];
     let size = layout.size() + Fpu::REGISTERS;
     let linear = cpu.linear(op, size as u64, Access::Read)?;
-    cpu.load_bytes(bus, linear, &mut bytes[..size])?;
+    cpu.load_block::<T>(bus, linear, &mut bytes[..size])?;
     cpu.fpu.load_environment(layout, &bytes);
     cpu.fpu.load_registers(&bytes[layout.size()..size]);
     Ok(())
@@ -174,14 +174,14 @@ pub(super) fn rows() -> Vec<Row> {
         Row::single(Code::Fnstcw_m2byte, fnstcw),
         Row::single(Code::Fnstsw_m2byte, fnstsw),
         Row::single(Code::Fnstsw_AX, fnstsw_ax),
-        Row::single(Code::Fnstenv_m14byte, fnstenv::<false>),
-        Row::single(Code::Fnstenv_m28byte, fnstenv::<true>),
-        Row::single(Code::Fldenv_m14byte, fldenv::<false>),
-        Row::single(Code::Fldenv_m28byte, fldenv::<true>),
-        Row::single(Code::Fnsave_m94byte, fnsave::<false>),
-        Row::single(Code::Fnsave_m108byte, fnsave::<true>),
-        Row::single(Code::Frstor_m94byte, frstor::<false>),
-        Row::single(Code::Frstor_m108byte, frstor::<true>),
+        Row::single(Code::Fnstenv_m14byte, fnstenv::<u16>),
+        Row::single(Code::Fnstenv_m28byte, fnstenv::<u32>),
+        Row::single(Code::Fldenv_m14byte, fldenv::<u16>),
+        Row::single(Code::Fldenv_m28byte, fldenv::<u32>),
+        Row::single(Code::Fnsave_m94byte, fnsave::<u16>),
+        Row::single(Code::Fnsave_m108byte, fnsave::<u32>),
+        Row::single(Code::Frstor_m94byte, frstor::<u16>),
+        Row::single(Code::Frstor_m108byte, frstor::<u32>),
     ]
     .map(|row| row.unit(Unit::X87));
     let mut rows = x87.to_vec();

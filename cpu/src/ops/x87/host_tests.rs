@@ -13,13 +13,15 @@ use crate::state::Fpu;
 const CASES: u64 = 4_000;
 const LAYOUT: Layout = Layout { wide: true, protected: true };
 const IMAGE: usize = 108;
+/// The image, then the instruction's memory operand.
+const BUFFER: usize = 128;
 const C0_C2_C3: u16 = 0x4500;
 
 macro_rules! host {
     ($insn:literal) => {{
-        fn run(image: &mut [u8; IMAGE]) {
+        fn run(image: &mut [u8; BUFFER]) {
             // SAFETY: FRSTOR loads a state without a pending exception, FNSAVE takes it back without waiting and leaves
-            // the unit as FNINIT does; `image` has FNSAVE's 108 bytes.
+            // the unit as FNINIT does; `image` has FNSAVE's 108 bytes and twenty more for the operand.
             unsafe {
                 asm!(
                     "frstor [{i}]", $insn, "fnsave [{i}]", i = in(reg) image,
@@ -50,26 +52,56 @@ fn state(g: &mut Operands) -> Fpu {
     fpu
 }
 
-fn image(fpu: &Fpu) -> [u8; IMAGE] {
-    let mut image = [0; IMAGE];
+fn image(fpu: &Fpu) -> [u8; BUFFER] {
+    let mut image = [0; BUFFER];
     fpu.save_environment(LAYOUT, &mut image[..28]);
-    fpu.save_registers(&mut image[28..]);
+    fpu.save_registers(&mut image[28..IMAGE]);
     // Pointers and the opcode are not compared.
     image[12..28].fill(0);
     image
 }
 
 /// `undefined`: the condition codes that the manual leaves open.
-fn check(name: &str, undefined: u16, host: fn(&mut [u8; IMAGE]), soft: impl Fn(&mut Fpu)) {
+fn check(name: &str, undefined: u16, host: fn(&mut [u8; BUFFER]), soft: impl Fn(&mut Fpu)) {
+    check_from(name, undefined, |_| {}, host, soft);
+}
+
+fn check_from(name: &str, undefined: u16, prepare: fn(&mut Fpu), host: fn(&mut [u8; BUFFER]), soft: impl Fn(&mut Fpu)) {
+    check_all(name, undefined, prepare, |_| 0, host, |fpu, _| soft(fpu));
+}
+
+/// As [`check`], with eight bytes of memory operand.
+fn check_memory(
+    name: &str,
+    undefined: u16,
+    operand: fn(&mut Operands) -> u64,
+    host: fn(&mut [u8; BUFFER]),
+    soft: impl Fn(&mut Fpu, u64),
+) {
+    check_all(name, undefined, |_| {}, operand, host, soft);
+}
+
+fn check_all(
+    name: &str,
+    undefined: u16,
+    prepare: fn(&mut Fpu),
+    operand: fn(&mut Operands) -> u64,
+    host: fn(&mut [u8; BUFFER]),
+    soft: impl Fn(&mut Fpu, u64),
+) {
     let mut g = Operands::new(name.len() as u64 + 77);
     let (mut failures, mut report) = (0, String::new());
     for _ in 0..CASES {
-        let before = state(&mut g);
+        let mut before = state(&mut g);
+        prepare(&mut before);
+        let memory = operand(&mut g);
         let mut want = image(&before);
+        want[IMAGE..IMAGE + 8].copy_from_slice(&memory.to_le_bytes());
         host(&mut want);
+        want[IMAGE..].fill(0);
         want[12..28].fill(0);
         let mut after = before;
-        soft(&mut after);
+        soft(&mut after, memory);
         let mut got = image(&after);
         for image in [&mut got, &mut want] {
             image[4] &= !(undefined as u8);
@@ -149,4 +181,76 @@ fn partial_results() {
     check("fprem", C0_C2_C3, host!("fprem"), |f| f.remainder(remainder::fprem));
     check("fprem1", C0_C2_C3, host!("fprem1"), |f| f.remainder(remainder::fprem1));
     check("fxtract", C0_C2_C3, host!("fxtract"), |f| f.split(extract));
+}
+
+#[test]
+fn arithmetic_with_memory() {
+    let single = |g: &mut Operands| u64::from(g.f32());
+    let double = Operands::f64;
+    check_memory("fadd m32", C0_C2_C3, single, host!("fadd dword ptr [{i} + 108]"), |f, v| {
+        f.with_memory(v as u32, x87::add);
+    });
+    check_memory("fmul m64", C0_C2_C3, double, host!("fmul qword ptr [{i} + 108]"), |f, v| f.with_memory(v, x87::mul));
+    check_memory("fdiv m32", C0_C2_C3, single, host!("fdiv dword ptr [{i} + 108]"), |f, v| {
+        f.with_memory(v as u32, x87::div);
+    });
+    check_memory("fdivr m64", C0_C2_C3, double, host!("fdivr qword ptr [{i} + 108]"), |f, v| {
+        f.with_memory(v, |a, b, env| x87::div(b, a, env));
+    });
+    check_memory("fiadd m16", C0_C2_C3, Operands::word, host!("fiadd word ptr [{i} + 108]"), |f, v| {
+        f.with_integer((v as i16).into(), x87::add);
+    });
+    check_memory("fcom m32", 0, single, host!("fcom dword ptr [{i} + 108]"), |f, v| {
+        f.compare_memory(v as u32);
+    });
+    check_memory("fcom m64", 0, double, host!("fcom qword ptr [{i} + 108]"), |f, v| {
+        f.compare_memory(v);
+    });
+    check_memory("ficom m32", 0, Operands::word, host!("ficom dword ptr [{i} + 108]"), |f, v| {
+        f.compare_integer((v as i32).into());
+    });
+}
+
+#[test]
+fn loads() {
+    let single = |g: &mut Operands| u64::from(g.f32());
+    check_memory("fld m32", C0_C2_C3, single, host!("fld dword ptr [{i} + 108]"), |f, v| {
+        let mut env = f.env();
+        let value = x87::from_f32(v as u32, &mut env);
+        f.push(value, &env);
+    });
+    check_memory("fld m64", C0_C2_C3, Operands::f64, host!("fld qword ptr [{i} + 108]"), |f, v| {
+        let mut env = f.env();
+        let value = x87::from_f64(v, &mut env);
+        f.push(value, &env);
+    });
+    check_memory("fild m64", C0_C2_C3, Operands::word, host!("fild qword ptr [{i} + 108]"), |f, v| {
+        f.push(x87::from_i64(v as i64), &f.env());
+    });
+}
+
+#[test]
+fn stack_faults_of_functions() {
+    use crate::float::{transcendental, trigonometric};
+    // Every register holds the same value, for which any unit gives the same result.
+    fn exact(fpu: &mut Fpu) {
+        let valid = fpu.valid;
+        for i in 0..8 {
+            fpu.put(i, crate::float::F80::ZERO);
+        }
+        fpu.valid = valid;
+    }
+    macro_rules! zero {
+        ($name:literal, $soft:expr) => {
+            check_from($name, C0_C2_C3, exact, host!($name), $soft);
+        };
+    }
+    zero!("fsin", |f| f.ranged(trigonometric::fsin));
+    zero!("fcos", |f| f.ranged(trigonometric::fcos));
+    zero!("fsincos", |f| f.split(|a, env| trigonometric::fsincos(a, env).map(|r| (r.sin, r.cos))));
+    zero!("fptan", |f| f.split(|a, env| trigonometric::fptan(a, env).map(|r| (r.tangent, r.one))));
+    zero!("fpatan", |f| f.binary(1, 1, 0, true, trigonometric::fpatan));
+    zero!("f2xm1", |f| f.unary(transcendental::f2xm1));
+    zero!("fyl2x", |f| f.binary(1, 1, 0, true, transcendental::fyl2x));
+    zero!("fyl2xp1", |f| f.binary(1, 1, 0, true, transcendental::fyl2xp1));
 }

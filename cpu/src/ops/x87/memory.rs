@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::float::F80;
-use crate::mmu::Access;
+use crate::mmu::{Access, Int};
 use crate::op::Op;
 use crate::state::Vcpu;
 use lockstep_fabric::Bus;
@@ -28,32 +28,26 @@ impl Vcpu {
         self.store(bus, self.wrapped(linear.wrapping_add(8)), value.sign_exp)
     }
 
-    /// Loads the memory operand into `bytes`, at most a page of an even length.
-    pub(crate) fn load_bytes(&mut self, bus: &mut Bus, linear: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+    /// Loads a block of at most a page, whose length is a multiple of `T`, in pieces of `T`.
+    pub(crate) fn load_block<T: Int>(&mut self, bus: &mut Bus, linear: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         self.probe_read(bus, linear, bytes.len() as u64)?;
         let mut at = linear;
-        for chunk in bytes.chunks_mut(4) {
-            match chunk {
-                [a, b, c, d] => [*a, *b, *c, *d] = self.load::<u32>(bus, at)?.to_le_bytes(),
-                [a, b] => [*a, *b] = self.load::<u16>(bus, at)?.to_le_bytes(),
-                _ => {}
-            }
-            at = self.wrapped(at.wrapping_add(chunk.len() as u64));
+        for chunk in bytes.chunks_exact_mut(T::BYTES as usize) {
+            let value = self.load::<T>(bus, at)?.zero_extend().to_le_bytes();
+            chunk.copy_from_slice(&value[..chunk.len()]);
+            at = self.wrapped(at.wrapping_add(T::BYTES));
         }
         Ok(())
     }
 
-    /// Stores `bytes`, at most a page of an even length, all or none.
-    pub(crate) fn store_bytes(&mut self, bus: &mut Bus, linear: u64, bytes: &[u8]) -> Result<(), Fault> {
+    /// Stores a block of at most a page, whose length is a multiple of `T`, in pieces of `T`: all or none.
+    pub(crate) fn store_block<T: Int>(&mut self, bus: &mut Bus, linear: u64, bytes: &[u8]) -> Result<(), Fault> {
         self.probe_write(bus, linear, bytes.len() as u64)?;
         let mut at = linear;
-        for chunk in bytes.chunks(4) {
-            match *chunk {
-                [a, b, c, d] => self.store(bus, at, u32::from_le_bytes([a, b, c, d]))?,
-                [a, b] => self.store(bus, at, u16::from_le_bytes([a, b]))?,
-                _ => {}
-            }
-            at = self.wrapped(at.wrapping_add(chunk.len() as u64));
+        for chunk in bytes.chunks_exact(T::BYTES as usize) {
+            let value = chunk.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            self.store(bus, at, T::truncate(value))?;
+            at = self.wrapped(at.wrapping_add(T::BYTES));
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Fpu {
 
     /// ST(i), whatever its tag.
     #[inline(always)]
-    pub(super) fn st(&self, i: u8) -> F80 {
+    pub(crate) fn st(&self, i: u8) -> F80 {
         let p = self.physical(i);
         F80::new(self.sign_exponent[p], self.significand[p])
     }
@@ -82,7 +82,7 @@ impl Fpu {
 
     /// Writes ST(i) and tags it.
     #[inline(always)]
-    pub(super) fn put(&mut self, i: u8, value: F80) {
+    pub(crate) fn put(&mut self, i: u8, value: F80) {
         let p = self.physical(i);
         self.sign_exponent[p] = value.sign_exp;
         self.significand[p] = value.sig;
