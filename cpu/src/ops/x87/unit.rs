@@ -175,8 +175,13 @@ impl Fpu {
             if self.overflow() {
                 self.push_raw(F80::INDEFINITE);
             }
-        } else if self.accept(env) {
-            self.push_raw(value);
+        } else {
+            let raised = env.raised().bits() as u16;
+            self.record(raised);
+            // A denormal is loaded even when DE is unmasked: the trap comes with the next instruction.
+            if raised & !self.control & IE == 0 {
+                self.push_raw(value);
+            }
         }
     }
 
