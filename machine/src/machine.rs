@@ -288,7 +288,8 @@ impl Machine {
     /// Loads what [`Machine::save_state`] gave, into a machine of the same parts.
     pub fn load_state(&mut self, from: &serde_json::Value) -> Result<(), StateError> {
         let part = |name: &str| from.get(name).ok_or_else(|| StateError::Missing { what: name.into() });
-        let malformed = |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
+        let malformed =
+            |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
         let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
         if cpus.len() != self.cpus.len() {
             return Err(StateError::Malformed { what: "vcpu".into(), why: "the number of vCPUs differs".into() });
@@ -313,7 +314,9 @@ fn runnable(cpu: &Vcpu) -> bool {
     match cpu.activity {
         Activity::Running => true,
         Activity::Halted => {
-            cpu.interrupt_line && cpu.flags.has(Rflags::IF) || cpu.nmi_pending && !cpu.nmi_blocked || cpu.debug_trap != 0
+            cpu.interrupt_line && cpu.flags.has(Rflags::IF)
+                || cpu.nmi_pending && !cpu.nmi_blocked
+                || cpu.debug_trap != 0
         }
         Activity::WaitForStartup | Activity::Shutdown => false,
     }
