@@ -12,8 +12,7 @@
 //! | run with nothing to boot | [`rom::image`] | map its 64 KiB at F0000h and up to 4 GiB, and reset |
 //!
 //! A direct start has no firmware to set the board up, so the machine does what firmware would have done before the kernel's first
-//! instruction: PIIX4's PMBASE (function 1.3, register 40h) is [`acpi::pm::BASE`]` | 1` and PMREGMISC (80h) has bit 0 set, A20 is open,
-//! and the first processor's local APIC passes the 8259's interrupts through (LINT0 ExtINT, LINT1 NMI, spurious vector enabled).
+//! instruction: the writes in [`platform::BOARD_SETUP`] are done, A20 is open, and the first processor's local APIC passes the 8259's interrupts through (LINT0 ExtINT, LINT1 NMI, spurious vector enabled).
 //! The anchors at F0000h go into the ROM or into shadow RAM, whichever the guest reads there; the built-in ROM keeps
 //! [`rom::TABLE_WINDOW`] bytes free for them.
 //!
