@@ -1,1 +1,27 @@
 //! The x86 core: state, decode, mmu, instructions by family, and the interpreter.
+//!
+//! - [`state`]: registers, flags, control and segment registers of one vCPU ([`Vcpu`]).
+//! - [`table`]: one [`table::Row`] per iced `Code`; rows live beside their handlers in [`ops`], by family.
+//! - [`op`]: the lowered form that runs, and the signature of handlers.
+//! - `decode`: iced's instructions to lowered blocks, and the cache of blocks.
+//! - [`float`]: floating-point arithmetic in software.
+//! - [`mmu`]: segmentation, paging, the soft TLB; the loads and stores that handlers use.
+//! - [`engine`]: [`Engine::run`], the interpreter's loop.
+//! - [`cpuid`]: CPU models.
+
+mod decode;
+mod deliver;
+
+pub mod cpuid;
+pub mod engine;
+pub mod fault;
+pub mod float;
+pub mod mmu;
+pub mod op;
+pub mod ops;
+pub mod state;
+pub mod table;
+
+pub use engine::{Engine, Exit, Why};
+pub use fault::Fault;
+pub use state::Vcpu;

@@ -1,0 +1,156 @@
+//! Blocks of lowered instructions, kept by where their bytes lie in the arena.
+//!
+//! Keys are arena offsets, so a switch of page tables or a move of the memory map voids nothing. Any block can be dropped
+//! between two instructions without the guest noticing.
+
+use super::Lowered;
+use crate::op::Op;
+use crate::state::CodeMode;
+use lockstep_fabric::Memory;
+use lockstep_fabric::memory::{LINE_SIZE, PAGE_SIZE, StaleCode, line_mask};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Where a block begins and in which mode it was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    #[inline(always)]
+    pub(crate) fn new(offset: u64, mode: CodeMode) -> Self {
+        Self(offset | u64::from(mode.0) << 56)
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & (u64::MAX >> 8)
+    }
+
+    #[inline(always)]
+    fn hash(self) -> usize {
+        (self.0 ^ self.0 >> JUMP_SHIFT) as usize % JUMP_SLOTS
+    }
+}
+
+/// A block: a range of the cache's instructions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    key: Key,
+    start: u32,
+    /// Instructions.
+    pub(crate) len: u16,
+    /// Bytes.
+    pub(crate) bytes: u16,
+}
+
+const NOTHING: Block = Block { key: Key(u64::MAX), start: 0, len: 0, bytes: 0 };
+
+const JUMP_SHIFT: u32 = 14;
+const JUMP_SLOTS: usize = 1 << JUMP_SHIFT;
+/// Dropped blocks leave holes; when this many instructions are held, all are dropped and decoded anew as needed.
+const MOST_OPS: usize = 1 << 20;
+
+/// The blocks of one machine, for all of its vCPUs.
+pub struct Cache {
+    ops: Vec<Op>,
+    pages: BTreeMap<u64, Vec<Block>>,
+    jumps: Box<[Block]>,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: vec![NOTHING; JUMP_SLOTS].into_boxed_slice() }
+    }
+}
+
+impl Cache {
+    /// The block at `key`, if it is one of those lately run.
+    #[inline(always)]
+    pub(crate) fn recent(&self, key: Key) -> Option<Block> {
+        let block = self.jumps[key.hash()];
+        (block.key == key).then_some(block)
+    }
+
+    /// The block at `key`, if it is held.
+    pub(crate) fn find(&mut self, key: Key) -> Option<Block> {
+        let page = self.pages.get(&(key.offset() / PAGE_SIZE))?;
+        let block = page[page.binary_search_by_key(&key, |b| b.key).ok()?];
+        self.jumps[key.hash()] = block;
+        Some(block)
+    }
+
+    /// The instructions of a block.
+    #[inline(always)]
+    pub(crate) fn ops(&self, block: Block) -> &[Op] {
+        let range: Range<usize> = block.start as usize..block.start as usize + usize::from(block.len);
+        self.ops.get(range).unwrap_or(&[])
+    }
+
+    /// Holds a freshly lowered block and marks its bytes in memory.
+    pub(crate) fn insert(&mut self, key: Key, lowered: Lowered, memory: &mut Memory) -> Block {
+        if self.ops.len() + lowered.ops.len() > MOST_OPS {
+            self.drop_all(memory);
+        }
+        let block = Block { key, start: self.ops.len() as u32, len: lowered.ops.len() as u16, bytes: lowered.bytes };
+        self.ops.extend(lowered.ops);
+        memory.mark_code(key.offset(), block.bytes.into());
+        let page = self.pages.entry(key.offset() / PAGE_SIZE).or_default();
+        match page.binary_search_by_key(&key, |b| b.key) {
+            Ok(at) => page[at] = block,
+            Err(at) => page.insert(at, block),
+        }
+        self.jumps[key.hash()] = block;
+        block
+    }
+
+    /// Drops the blocks whose bytes a store has hit.
+    pub(crate) fn drop_stale(&mut self, stale: &[StaleCode], memory: &mut Memory) {
+        for hit in stale {
+            let number = hit.page / PAGE_SIZE;
+            let Some(blocks) = self.pages.get_mut(&number) else {
+                memory.clear_code(hit.page, u64::MAX);
+                continue;
+            };
+            let jumps = &mut self.jumps;
+            let mut held = 0;
+            blocks.retain(|block| {
+                let lines = line_mask(block.key.offset(), block.bytes.into());
+                let keep = lines & hit.lines == 0;
+                if keep {
+                    held |= lines;
+                } else {
+                    let slot = &mut jumps[block.key.hash()];
+                    if slot.key == block.key {
+                        *slot = NOTHING;
+                    }
+                }
+                keep
+            });
+            if blocks.is_empty() {
+                self.pages.remove(&number);
+            }
+            memory.clear_code(hit.page, !held);
+        }
+    }
+
+    /// Drops every block.
+    pub fn drop_all(&mut self, memory: &mut Memory) {
+        for page in self.pages.keys() {
+            memory.clear_code(page * PAGE_SIZE, u64::MAX);
+        }
+        self.pages.clear();
+        self.ops.clear();
+        self.jumps.fill(NOTHING);
+    }
+
+    /// How many blocks are held.
+    pub fn len(&self) -> usize {
+        self.pages.values().map(Vec::len).sum()
+    }
+
+    /// Whether no block is held.
+    pub fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+}
+
+const _: () = assert!(PAGE_SIZE / LINE_SIZE == 64, "a page's lines fill one word");

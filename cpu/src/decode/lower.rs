@@ -1,0 +1,345 @@
+//! Lowers decoded instructions: iced decodes once, and what runs is compact.
+
+use crate::cpuid::CpuModel;
+use crate::fault::Fault;
+use crate::op::{Handler, Op, Slot, Traits};
+use crate::state::{CodeMode, CodeSize, Usable, Vcpu, seg};
+use crate::table::{Row, TABLE, Unit};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
+use lockstep_fabric::Bus;
+
+/// The most instructions of a block.
+const LONGEST_BLOCK: usize = 64;
+/// The most bytes of an instruction.
+pub(crate) const LONGEST_INSTRUCTION: usize = 15;
+
+/// Lowered instructions from one place.
+pub(crate) struct Lowered {
+    /// The instructions; empty if the first does not fit the bytes given.
+    pub(crate) ops: Vec<Op>,
+    /// Their length in bytes.
+    pub(crate) bytes: u16,
+}
+
+/// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
+pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
+    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    let mut ops = Vec::with_capacity(8);
+    let mut end = 0;
+    while decoder.can_decode() && ops.len() < most.min(LONGEST_BLOCK) {
+        decoder.decode_out(&mut instruction);
+        if decoder.last_error() == DecoderError::NoMoreBytes {
+            if bytes.len() - usize::from(end) < LONGEST_INSTRUCTION {
+                break;
+            }
+            // Fifteen bytes and no end: too long.
+            end += LONGEST_INSTRUCTION as u16;
+            ops.push(faulting(too_long, end, LONGEST_INSTRUCTION as u8, mode));
+            break;
+        }
+        end += instruction.len() as u16;
+        let (mut op, ends) = lower(&instruction, end, mode, model);
+        if let Some(opcode) = x87_opcode(&bytes[usize::from(end) - instruction.len()..usize::from(end)], mode) {
+            op.imm = opcode.into();
+        }
+        ops.push(op);
+        if ends {
+            break;
+        }
+    }
+    Lowered { ops, bytes: end }
+}
+
+fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel) -> (Op, bool) {
+    let len = instruction.len() as u8;
+    let code = instruction.code();
+    let row = TABLE.row(code).filter(|_| model.announces(code));
+    let Some(row) = row else {
+        return (faulting(undefined, next, len, mode), true);
+    };
+    if let Some(handler) = blocked(row, mode) {
+        return (faulting(handler, next, len, mode), true);
+    }
+    let mut op = faulting(row.reg, next, len, mode);
+    let mut registers = [Slot::Zero; 3];
+    let mut found = 0;
+    let mut immediates = 0;
+    for i in 0..instruction.op_count() {
+        match instruction.op_kind(i) {
+            OpKind::Register => {
+                let register = instruction.op_register(i);
+                let high = match found {
+                    0 => Traits::HIGH_DST,
+                    1 => Traits::HIGH_SRC,
+                    _ => Traits::empty(),
+                };
+                let (slot, is_high) = slot_of(register);
+                if is_high {
+                    op.traits |= high;
+                }
+                if let Some(place) = registers.get_mut(found) {
+                    *place = slot;
+                }
+                found += 1;
+            }
+            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
+                op.imm = instruction.near_branch_target()
+            }
+            OpKind::FarBranch16 => {
+                op.imm = instruction.far_branch16().into();
+                op.disp = instruction.far_branch_selector().into();
+            }
+            OpKind::FarBranch32 => {
+                op.imm = instruction.far_branch32().into();
+                op.disp = instruction.far_branch_selector().into();
+            }
+            OpKind::Memory => {
+                lower_memory(instruction, &mut op, mode);
+                op.run = row.mem;
+                if i == 0 {
+                    op.traits |= Traits::MEMORY;
+                }
+            }
+            OpKind::Immediate8_2nd => {
+                op.imm = op.imm & 0xffff
+                    | u64::from(instruction.immediate8_2nd()) << if code_is_enter(code) { 16 } else { 8 }
+            }
+            OpKind::MemorySegSI
+            | OpKind::MemorySegESI
+            | OpKind::MemorySegRSI
+            | OpKind::MemorySegDI
+            | OpKind::MemorySegEDI
+            | OpKind::MemorySegRDI
+            | OpKind::MemoryESDI
+            | OpKind::MemoryESEDI
+            | OpKind::MemoryESRDI => {
+                op.seg = segment_index(instruction.memory_segment());
+                string_address_size(instruction.op_kind(i), &mut op);
+            }
+            _ => {
+                immediates += 1;
+                debug_assert_eq!(immediates, 1, "{code:?}");
+                op.imm = instruction.immediate(i);
+            }
+        }
+    }
+    [op.dst, op.src, op.third] = registers;
+    let prefix = |on: bool, what| if on { what } else { Traits::empty() };
+    op.traits |= prefix(instruction.has_lock_prefix(), Traits::LOCK)
+        | prefix(instruction.has_rep_prefix(), Traits::REP)
+        | prefix(instruction.has_repne_prefix(), Traits::REPNE);
+    (op, row.ends || len_of_page_left(next))
+}
+
+/// The eleven bits that the x87 remembers of an instruction: the low three of the escape byte, then the ModRM byte.
+/// x87 instructions have no immediate, so the op has room for it.
+fn x87_opcode(instruction: &[u8], mode: CodeMode) -> Option<u16> {
+    let is_prefix = |byte: &u8| {
+        matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
+            || mode.size() == CodeSize::Bits64 && byte & 0xf0 == 0x40
+    };
+    let start = instruction.iter().position(|byte| !is_prefix(byte))?;
+    match instruction.get(start..start + 2)? {
+        [escape @ 0xd8..=0xdf, modrm] => Some(u16::from(escape & 7) << 8 | u16::from(*modrm)),
+        _ => None,
+    }
+}
+
+/// A block's offsets are 16 bits wide and it never leaves a page, so this holds always; kept as the guard it is.
+fn len_of_page_left(next: u16) -> bool {
+    next >= 0x1000
+}
+
+fn code_is_enter(code: Code) -> bool {
+    matches!(code, Code::Enterw_imm16_imm8 | Code::Enterd_imm16_imm8 | Code::Enterq_imm16_imm8)
+}
+
+/// The fault that the instruction's unit raises in this mode, if any.
+fn blocked(row: &Row, mode: CodeMode) -> Option<Handler> {
+    let sse = |usable| match usable {
+        Usable::Yes => None,
+        Usable::Undefined => Some(undefined as Handler),
+        Usable::NotAvailable => Some(not_available as Handler),
+    };
+    match row.unit {
+        Unit::Integer => None,
+        Unit::X87 => mode.x87_blocked().then_some(not_available as Handler),
+        Unit::Sse => sse(mode.sse()),
+        Unit::Mmx => mode.x87_blocked().then_some(mmx_blocked as Handler),
+    }
+}
+
+fn undefined(_: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
+    Err(Fault::UD)
+}
+
+fn not_available(_: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
+    Err(Fault::NM)
+}
+
+fn mmx_blocked(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
+    Err(if cpu.cr0.contains(crate::state::Cr0::EM) { Fault::UD } else { Fault::NM })
+}
+
+fn too_long(_: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
+    Err(Fault::GP0)
+}
+
+fn faulting(run: Handler, next: u16, len: u8, mode: CodeMode) -> Op {
+    let mut traits = match mode.size() {
+        CodeSize::Bits64 => Traits::CODE64,
+        CodeSize::Bits32 => Traits::empty(),
+        CodeSize::Bits16 => Traits::CODE16,
+    };
+    if mode.stack32() {
+        traits |= Traits::STACK32;
+    }
+    Op {
+        run,
+        imm: 0,
+        disp: 0,
+        next,
+        traits,
+        dst: Slot::Zero,
+        src: Slot::Zero,
+        third: Slot::Zero,
+        base: Slot::Zero,
+        index: Slot::Zero,
+        scale: 0,
+        seg: seg::DS as u8,
+        len,
+    }
+}
+
+fn lower_memory(instruction: &Instruction, op: &mut Op, mode: CodeMode) {
+    let base = instruction.memory_base();
+    let index = instruction.memory_index();
+    op.disp = instruction.memory_displacement64();
+    op.seg = segment_index(instruction.memory_segment());
+    op.scale = instruction.memory_index_scale().trailing_zeros() as u8;
+    op.index = if index == Register::None { Slot::Zero } else { slot_of(index).0 };
+    let address_bits = match base {
+        Register::None => match index {
+            Register::None => absolute_address_bits(instruction, mode),
+            r => register_bits(r),
+        },
+        r => register_bits(r),
+    };
+    op.base = match base {
+        Register::None => Slot::Zero,
+        Register::RIP | Register::EIP => Slot::Ip,
+        r => slot_of(r).0,
+    };
+    match address_bits {
+        16 => op.traits |= Traits::ADDRESS16,
+        32 => op.traits |= Traits::ADDRESS32,
+        _ => {
+            if mode.size() == CodeSize::Bits64 && usize::from(op.seg) != seg::FS && usize::from(op.seg) != seg::GS {
+                op.traits |= Traits::FLAT;
+            }
+        }
+    }
+}
+
+fn absolute_address_bits(instruction: &Instruction, mode: CodeMode) -> u32 {
+    match instruction.memory_displ_size() {
+        2 => 16,
+        4 if mode.size() != CodeSize::Bits64 => 32,
+        // A 32-bit displacement in 64-bit code: iced has sign-extended it if the address size is 64.
+        4 => 32,
+        8 => 64,
+        _ => mode.size().bits(),
+    }
+}
+
+fn register_bits(register: Register) -> u32 {
+    match register {
+        Register::RIP => 64,
+        Register::EIP => 32,
+        r => r.size() as u32 * 8,
+    }
+}
+
+fn string_address_size(kind: OpKind, op: &mut Op) {
+    match kind {
+        OpKind::MemorySegSI | OpKind::MemorySegDI | OpKind::MemoryESDI => op.traits |= Traits::ADDRESS16,
+        OpKind::MemorySegESI | OpKind::MemorySegEDI | OpKind::MemoryESEDI => op.traits |= Traits::ADDRESS32,
+        _ => {}
+    }
+}
+
+/// Index into `Vcpu::seg`.
+fn segment_index(register: Register) -> u8 {
+    match register {
+        Register::ES => seg::ES as u8,
+        Register::CS => seg::CS as u8,
+        Register::SS => seg::SS as u8,
+        Register::FS => seg::FS as u8,
+        Register::GS => seg::GS as u8,
+        _ => seg::DS as u8,
+    }
+}
+
+/// A register operand's slot, and whether it is a high byte register.
+fn slot_of(register: Register) -> (Slot, bool) {
+    let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
+    // Numbers run within each class of registers: AH..BH follow BL, SPL.. stand for 4..7.
+    let number = match register {
+        Register::AH | Register::CH | Register::DH | Register::BH => register as usize - Register::AH as usize,
+        r => r.number(),
+    };
+    (Slot::of(number), high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::CodeMode;
+
+    fn lowered(bytes: &[u8], size: CodeSize) -> Op {
+        let mode = CodeMode::new(size, true, Usable::Yes, false, true);
+        lower_block(bytes, mode, &CpuModel::max(), 1).ops.remove(0)
+    }
+
+    #[test]
+    fn byte_registers_are_named_by_slot_and_half() {
+        let op = lowered(&[0x00, 0xe1], CodeSize::Bits64); // add cl, ah
+        assert_eq!((op.dst, op.src), (Slot::RCX, Slot::RAX));
+        assert!(op.is(Traits::HIGH_SRC) && !op.is(Traits::HIGH_DST));
+        let op = lowered(&[0x40, 0x00, 0xe1], CodeSize::Bits64); // add cl, spl
+        assert_eq!(op.src, Slot::RSP);
+        assert!(!op.is(Traits::HIGH_SRC));
+    }
+
+    #[test]
+    fn rip_relative_operands_hang_on_the_block_s_first_byte() {
+        let op = lowered(&[0x48, 0x8b, 0x05, 0x10, 0, 0, 0], CodeSize::Bits64); // mov rax, [rip+0x10]
+        assert_eq!((op.base, op.disp), (Slot::Ip, 0x17));
+        assert!(op.is(Traits::FLAT));
+    }
+
+    #[test]
+    fn absolute_addresses_have_the_width_of_their_encoding() {
+        let op = lowered(&[0x8b, 0x04, 0x25, 0, 0, 0, 0x80], CodeSize::Bits64); // mov eax, [0xffffffff80000000]
+        assert_eq!(op.disp, 0xffff_ffff_8000_0000);
+        assert!(op.is(Traits::FLAT));
+        let op = lowered(&[0x67, 0x8b, 0x04, 0x25, 0, 0, 0, 0x80], CodeSize::Bits64); // mov eax, [0x80000000], a32
+        assert!(op.is(Traits::ADDRESS32));
+    }
+
+    #[test]
+    fn segment_overrides_are_kept_and_take_the_slow_path() {
+        let op = lowered(&[0x65, 0x8b, 0x00], CodeSize::Bits64); // mov eax, gs:[rax]
+        assert_eq!(usize::from(op.seg), seg::GS);
+        assert!(!op.is(Traits::FLAT));
+    }
+
+    #[test]
+    fn an_instruction_over_fifteen_bytes_is_a_protection_fault_not_an_endless_wait() {
+        let bytes = [0x66; 32];
+        let mode = CodeMode::new(CodeSize::Bits64, true, Usable::Yes, false, true);
+        assert!(!lower_block(&bytes, mode, &CpuModel::max(), 8).ops.is_empty());
+        assert!(lower_block(&bytes[..10], mode, &CpuModel::max(), 8).ops.is_empty(), "more bytes are needed");
+    }
+}

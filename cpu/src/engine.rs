@@ -1,0 +1,300 @@
+//! The interpreter: finds blocks, runs them, and stops exactly where it was told to.
+
+use crate::decode::{Block, Cache, Key, lower_block};
+use crate::fault::{Fault, vector};
+use crate::mmu::Source;
+use crate::op::{Op, Slot};
+use crate::state::{Activity, CodeSize, Pending, Rflags, Vcpu, seg};
+use lockstep_fabric::memory::PAGE_SIZE;
+use lockstep_fabric::{Bus, Cpu, Space, Tick, Width};
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The budget is used up, exactly.
+    Budget,
+    /// A device was accessed: interrupts, deadlines and output may have changed.
+    Access,
+    /// A maskable interrupt can be taken now: acknowledge it and call [`Vcpu::interrupt`].
+    Interrupt,
+    /// The vCPU does not execute: [`Vcpu::activity`] says why.
+    Stopped,
+}
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Ticks used: instructions retired and REP iterations done.
+    pub retired: Tick,
+    /// Why it ended.
+    pub why: Why,
+}
+
+/// The interpreter, with the decoded blocks that all vCPUs of a machine share.
+#[derive(Default)]
+pub struct Engine {
+    cache: Cache,
+}
+
+/// DR6.BS: single step.
+const DR6_SINGLE_STEP: u64 = 1 << 14;
+
+impl Engine {
+    /// Runs `cpu` for at most `budget` ticks from the clock's present. `why == Budget` means that exactly `budget` ticks were
+    /// used. Cut into any slices, a run ends in the same state.
+    pub fn run(&mut self, cpu: &mut Vcpu, bus: &mut Bus, budget: Tick) -> Exit {
+        let start = bus.clock.now();
+        cpu.tick = start;
+        cpu.tick_end = start.saturating_add(budget);
+        cpu.pending = Pending::EVENTS;
+        catch_up(cpu, bus);
+        let why = loop {
+            if let Some(why) = self.between_instructions(cpu, bus) {
+                break why;
+            }
+        };
+        Exit { retired: cpu.tick - start, why }
+    }
+
+    /// Takes care of all that is not plain execution, then executes until something comes up again.
+    fn between_instructions(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Option<Why> {
+        let pending = std::mem::take(&mut cpu.pending);
+        if bus.memory.has_stale() {
+            let stale = bus.memory.take_stale();
+            self.cache.drop_stale(&stale, &mut bus.memory);
+        }
+        if cpu.activity != Activity::Running {
+            return Some(Why::Stopped);
+        }
+        if cpu.tick >= cpu.tick_end {
+            return Some(Why::Budget);
+        }
+        if pending.contains(Pending::ACCESS) {
+            return Some(Why::Access);
+        }
+        if cpu.debug_trap != 0 && !cpu.shadow {
+            let why = std::mem::take(&mut cpu.debug_trap);
+            cpu.dr[6] |= why;
+            cpu.exception(bus, Fault::DB);
+            return None;
+        }
+        if cpu.nmi_pending && !cpu.nmi_blocked && !cpu.shadow {
+            cpu.nmi_pending = false;
+            cpu.nmi_blocked = true;
+            cpu.interrupt(bus, vector::NMI);
+            return None;
+        }
+        if cpu.interrupt_line && cpu.flags.has(Rflags::IF) && !cpu.shadow {
+            return Some(Why::Interrupt);
+        }
+        let step = cpu.flags.has(Rflags::TF);
+        let breakpoints = cpu.dr[7] & 0xff != 0 && has_code_breakpoint(cpu.dr[7]);
+        if step || breakpoints || cpu.shadow || cpu.flags.has(Rflags::RF) {
+            self.one_instruction(cpu, bus, step, breakpoints);
+        } else {
+            self.blocks(cpu, bus);
+        }
+        None
+    }
+
+    /// Executes one instruction under trap flag, breakpoints, interrupt shadow or resume flag.
+    fn one_instruction(&mut self, cpu: &mut Vcpu, bus: &mut Bus, step: bool, breakpoints: bool) {
+        let resume = cpu.flags.has(Rflags::RF);
+        if breakpoints && !resume && meets_code_breakpoint(cpu) {
+            cpu.exception(bus, Fault::DB);
+            return;
+        }
+        cpu.shadow = false;
+        cpu.flags.set(Rflags::RF, false);
+        let before = cpu.tick;
+        let limit = cpu.tick_end;
+        cpu.tick_end = limit.min(cpu.tick.saturating_add(1));
+        let result = self.one_block(cpu, bus);
+        cpu.tick_end = limit;
+        match result {
+            Ok(()) => {}
+            Err(Fault::SUSPEND) => cpu.flags.set(Rflags::RF, resume),
+            Err(fault) => {
+                cpu.flags.set(Rflags::RF, resume);
+                cpu.exception(bus, fault);
+            }
+        }
+        if step && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
+            cpu.debug_trap |= DR6_SINGLE_STEP;
+        }
+        cpu.pending |= Pending::EVENTS;
+    }
+
+    /// Executes blocks until something is pending or the budget is used up.
+    fn blocks(&mut self, cpu: &mut Vcpu, bus: &mut Bus) {
+        while cpu.pending.is_empty() && cpu.tick < cpu.tick_end {
+            match self.one_block(cpu, bus) {
+                Ok(()) | Err(Fault::SUSPEND) => {}
+                Err(fault) => {
+                    cpu.exception(bus, fault);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Executes the block at the instruction pointer, or as much of it as the budget allows.
+    #[inline(always)]
+    fn one_block(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
+        let code64 = cpu.mode.size() == CodeSize::Bits64;
+        let linear = if code64 {
+            cpu.ip
+        } else {
+            let cs = &cpu.seg[seg::CS];
+            if cpu.ip > cs.limit.into() {
+                return Err(Fault::GP0);
+            }
+            cs.base.wrapping_add(cpu.ip) & 0xffff_ffff
+        };
+        let Source::Memory(offset) = cpu.fetch(bus, linear)? else {
+            return self.uncached(cpu, bus, linear);
+        };
+        let key = Key::new(offset, cpu.mode);
+        let block = match self.cache.recent(key) {
+            Some(block) => block,
+            None => match self.find_or_decode(cpu, bus, key, offset) {
+                Some(block) => block,
+                None => return self.uncached(cpu, bus, linear),
+            },
+        };
+        if !code64 && cpu.ip + u64::from(block.bytes) - 1 > cpu.seg[seg::CS].limit.into() {
+            return self.uncached(cpu, bus, linear);
+        }
+        execute(cpu, bus, self.cache.ops(block), block.bytes)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_or_decode(&mut self, cpu: &mut Vcpu, bus: &mut Bus, key: Key, offset: u64) -> Option<Block> {
+        if let Some(block) = self.cache.find(key) {
+            return Some(block);
+        }
+        let len = PAGE_SIZE - offset % PAGE_SIZE;
+        let bytes = bus.memory.arena().bytes(offset, len as usize)?;
+        let lowered = lower_block(bytes, cpu.mode, &cpu.model, usize::MAX);
+        if lowered.ops.is_empty() {
+            return None;
+        }
+        let epoch = bus.memory.write_epoch();
+        let block = self.cache.insert(key, lowered, &mut bus.memory);
+        if bus.memory.write_epoch() != epoch && cpu.tlb.write_epoch == epoch {
+            cpu.tlb.slow_writes_to(offset & !(PAGE_SIZE - 1));
+            cpu.tlb.write_epoch = bus.memory.write_epoch();
+        }
+        Some(block)
+    }
+
+    /// Executes one instruction that no block holds: it crosses a page, ends at the segment's limit, or lies in a device.
+    #[cold]
+    #[inline(never)]
+    fn uncached(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<(), Fault> {
+        let mut bytes = Vec::with_capacity(crate::decode::LONGEST_INSTRUCTION);
+        let mut fault = None;
+        while bytes.len() < crate::decode::LONGEST_INSTRUCTION {
+            match self.fetch_byte(cpu, bus, linear, bytes.len() as u64) {
+                Ok(byte) => bytes.push(byte),
+                Err(why) => {
+                    fault = Some(why);
+                    break;
+                }
+            }
+            // Bytes beyond the instruction are not fetched: they could fault, or have side effects.
+            let lowered = lower_block(&bytes, cpu.mode, &cpu.model, 1);
+            if !lowered.ops.is_empty() {
+                return execute(cpu, bus, &lowered.ops, lowered.bytes);
+            }
+        }
+        Err(fault.unwrap_or(Fault::GP0))
+    }
+
+    fn fetch_byte(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64, i: u64) -> Result<u8, Fault> {
+        if !cpu.code64() && cpu.ip + i > cpu.seg[seg::CS].limit.into() {
+            return Err(Fault::GP0);
+        }
+        let linear = cpu.wrapped(linear.wrapping_add(i));
+        Ok(match cpu.fetch(bus, linear)? {
+            Source::Memory(at) => bus.memory.load(at),
+            Source::Device(at) => {
+                bus.clock.set_now(cpu.tick);
+                cpu.pending |= Pending::ACCESS;
+                bus.read(Space::Memory, at, Width::Byte, Cpu(cpu.index)).unwrap_or(0xff) as u8
+            }
+        })
+    }
+
+    /// Forgets all decoded blocks.
+    pub fn drop_blocks(&mut self, bus: &mut Bus) {
+        self.cache.drop_all(&mut bus.memory);
+    }
+}
+
+/// Runs instructions of a block up to its end, the budget's end, a fault, or something pending.
+#[inline(always)]
+fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
+    let base_ip = cpu.ip;
+    let base_tick = cpu.tick;
+    let left = cpu.tick_end - base_tick;
+    cpu.gpr[Slot::Ip.number()] = base_ip;
+    let whole = ops.len() as u64 <= left;
+    let run = if whole { ops } else { &ops[..left as usize] };
+    let end = if whole { bytes } else { run.last().map_or(0, |op| op.next) };
+    // Falls through unless the last instruction branches.
+    cpu.ip = base_ip.wrapping_add(end.into());
+    let mut tick = base_tick;
+    for op in run {
+        cpu.tick = tick;
+        if let Err(fault) = (op.run)(cpu, bus, op) {
+            cpu.ip = base_ip.wrapping_add(u64::from(op.next) - u64::from(op.len));
+            return Err(located(fault, op));
+        }
+        tick += 1;
+        if !cpu.pending.is_empty() {
+            if tick != base_tick + run.len() as u64 {
+                cpu.ip = base_ip.wrapping_add(op.next.into());
+            }
+            break;
+        }
+    }
+    // A REP loop, always last in its block, has counted its iterations itself but for the last.
+    cpu.tick += 1;
+    Ok(())
+}
+
+/// A non-canonical address is a stack fault if the operand is in the stack segment.
+fn located(fault: Fault, op: &Op) -> Fault {
+    match fault {
+        Fault::NOT_CANONICAL if usize::from(op.seg) == seg::SS => Fault::SS0,
+        Fault::NOT_CANONICAL => Fault::GP0,
+        fault => fault,
+    }
+}
+
+/// Makes the soft TLB fit what has happened to memory while the vCPU did not run.
+fn catch_up(cpu: &mut Vcpu, bus: &Bus) {
+    if cpu.tlb.map_epoch != bus.memory.map_epoch() {
+        cpu.tlb.map_epoch = bus.memory.map_epoch();
+        cpu.tlb.slow_all();
+    }
+    if cpu.tlb.write_epoch != bus.memory.write_epoch() {
+        cpu.tlb.write_epoch = bus.memory.write_epoch();
+        cpu.tlb.slow_writes();
+    }
+}
+
+fn has_code_breakpoint(dr7: u64) -> bool {
+    (0..4).any(|i| dr7 >> (2 * i) & 3 != 0 && dr7 >> (16 + 4 * i) & 3 == 0)
+}
+
+fn meets_code_breakpoint(cpu: &mut Vcpu) -> bool {
+    let linear = if cpu.code64() { cpu.ip } else { cpu.seg[seg::CS].base.wrapping_add(cpu.ip) & 0xffff_ffff };
+    let dr7 = cpu.dr[7];
+    let hits = (0..4).filter(|i| dr7 >> (2 * i) & 3 != 0 && dr7 >> (16 + 4 * i) & 3 == 0 && cpu.dr[*i] == linear);
+    let hits = hits.fold(0, |bits, i| bits | 1 << i);
+    cpu.dr[6] |= hits;
+    hits != 0
+}

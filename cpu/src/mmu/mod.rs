@@ -1,0 +1,12 @@
+//! Addresses: segmentation, paging, the soft TLB, and the loads and stores that instructions use.
+
+mod access;
+mod fetch;
+mod segmented;
+mod tlb;
+mod walk;
+
+pub use access::Int;
+pub(crate) use fetch::Source;
+pub use segmented::Access;
+pub use tlb::Tlb;

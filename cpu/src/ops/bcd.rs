@@ -1,0 +1,8 @@
+//! AAA, AAS, AAM, AAD, DAA, DAS.
+
+use crate::table::Row;
+
+/// The family's rows.
+pub(crate) fn rows() -> Vec<Row> {
+    Vec::new()
+}

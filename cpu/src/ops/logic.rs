@@ -1,0 +1,8 @@
+//! AND, OR, XOR, NOT, TEST.
+
+use crate::table::Row;
+
+/// The family's rows.
+pub(crate) fn rows() -> Vec<Row> {
+    Vec::new()
+}

@@ -1,0 +1,8 @@
+//! MUL, IMUL, DIV, IDIV.
+
+use crate::table::Row;
+
+/// The family's rows.
+pub(crate) fn rows() -> Vec<Row> {
+    Vec::new()
+}

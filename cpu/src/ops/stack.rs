@@ -1,0 +1,8 @@
+//! PUSH, POP, PUSHA, POPA, ENTER, LEAVE.
+
+use crate::table::Row;
+
+/// The family's rows.
+pub(crate) fn rows() -> Vec<Row> {
+    Vec::new()
+}

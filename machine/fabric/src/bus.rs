@@ -1,0 +1,476 @@
+//! Devices, their regions in the address spaces, and the wires between their pins.
+
+use crate::clock::{Clock, Tick};
+use crate::device::{Acknowledge, Cpu, CpuSignal, Cx, Device, DeviceId, Input, Output, PinId, Reg, TimerId, Width};
+use crate::memory::{AddressMap, Backing, Memory, Region, Target};
+use crate::state::StateError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The address spaces that a vCPU can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Space {
+    /// Physical memory.
+    Memory,
+    /// I/O ports.
+    Io,
+    /// Registers of a vCPU that live outside of it (a local APIC's): one number space for all vCPUs, the initiator says
+    /// whose. What is unclaimed or refused makes the vCPU fault.
+    Private,
+}
+
+/// The access reached nothing, or the device refused it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// Where a device's region lies at reset, and how it is accessed.
+#[derive(Clone, Copy, Debug)]
+pub struct RegionSpec {
+    /// The space.
+    pub space: Space,
+    /// Index among the device's regions: what [`Reg::region`] will say.
+    pub index: u8,
+    /// First address, or `None` while unmapped.
+    pub base: Option<u64>,
+    /// Length in bytes.
+    pub len: u64,
+    /// Among overlapping regions the highest answers.
+    pub priority: i32,
+    /// Wider accesses are split into pieces of this width.
+    pub widest: Width,
+}
+
+/// What an output pin is wired to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// An input pin of a device.
+    Device(DeviceId, PinId),
+    /// A vCPU's maskable interrupt line.
+    CpuInterrupt(Cpu),
+    /// A vCPU's non-maskable interrupt line: a rising edge counts.
+    CpuNmi(Cpu),
+}
+
+/// Something that a device asked for during a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    Pin { device: DeviceId, pin: PinId, level: bool },
+    Cpu { cpu: Cpu, signal: CpuSignal },
+    Msi { address: u64, data: u32 },
+    Map { device: DeviceId, region: u8, base: Option<u64>, reads: bool, writes: bool },
+    A20(bool),
+}
+
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    pub(crate) device: Option<Box<dyn Device>>,
+}
+
+/// What a device's region takes in one access.
+#[derive(Clone, Copy)]
+struct Shape {
+    len: u64,
+    widest: Width,
+}
+
+/// The machine but for its vCPUs: memory, devices, wires and the clock.
+pub struct Bus {
+    /// RAM, ROM and the physical address map.
+    pub memory: Memory,
+    /// Guest time and deadlines.
+    pub clock: Clock,
+    io: AddressMap,
+    private: AddressMap,
+    shapes: BTreeMap<(DeviceId, u8), Shape>,
+    devices: Vec<Slot>,
+    wires: BTreeMap<(DeviceId, PinId), Vec<Sink>>,
+    levels: BTreeMap<(DeviceId, PinId), bool>,
+    msi_target: Option<DeviceId>,
+    effects: VecDeque<Effect>,
+    outbox: Vec<(DeviceId, Output)>,
+    signals: Vec<(Cpu, CpuSignal)>,
+}
+
+impl Bus {
+    /// A bus with no devices.
+    pub fn new(memory: Memory, clock: Clock) -> Self {
+        Self {
+            memory,
+            clock,
+            io: AddressMap::default(),
+            private: AddressMap::default(),
+            shapes: BTreeMap::new(),
+            devices: Vec::new(),
+            wires: BTreeMap::new(),
+            levels: BTreeMap::new(),
+            msi_target: None,
+            effects: VecDeque::new(),
+            outbox: Vec::new(),
+            signals: Vec::new(),
+        }
+    }
+
+    /// Adds a device under a name that is unique on this bus.
+    pub fn add(&mut self, name: &str, device: Box<dyn Device>) -> DeviceId {
+        let id = DeviceId(self.devices.len() as u16);
+        self.devices.push(Slot { name: name.to_owned(), device: Some(device) });
+        id
+    }
+
+    /// The device of this name.
+    pub fn find(&self, name: &str) -> Option<DeviceId> {
+        self.devices.iter().position(|s| s.name == name).map(|i| DeviceId(i as u16))
+    }
+
+    /// The name that a device was added under.
+    pub fn name(&self, device: DeviceId) -> &str {
+        self.devices.get(usize::from(device.0)).map_or("", |s| &s.name)
+    }
+
+    /// Every device, in the order of adding.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceId> + use<> {
+        (0..self.devices.len() as u16).map(DeviceId)
+    }
+
+    /// Gives a device a region of registers.
+    pub fn map(&mut self, device: DeviceId, spec: RegionSpec) {
+        self.shapes.insert((device, spec.index), Shape { len: spec.len, widest: spec.widest });
+        let region = Region {
+            owner: device,
+            index: spec.index,
+            base: spec.base,
+            len: spec.len,
+            priority: spec.priority,
+            reads: true,
+            writes: true,
+            backing: Backing::Device(device, spec.index),
+        };
+        match spec.space {
+            Space::Memory => self.memory.add_region(region),
+            Space::Io => self.io.add(region),
+            Space::Private => self.private.add(region),
+        }
+    }
+
+    /// Wires an output pin to a sink, beside what it is wired to already.
+    pub fn wire(&mut self, device: DeviceId, pin: PinId, sink: Sink) {
+        self.wires.entry((device, pin)).or_default().push(sink);
+    }
+
+    /// Names the device that takes message-signalled interrupts.
+    pub fn set_msi_target(&mut self, device: DeviceId) {
+        self.msi_target = Some(device);
+    }
+
+    /// The spaces' maps, for `info mtree`.
+    pub fn space(&self, space: Space) -> &AddressMap {
+        match space {
+            Space::Memory => self.memory.map(),
+            Space::Io => &self.io,
+            Space::Private => &self.private,
+        }
+    }
+
+    /// Reads by address. Memory and I/O reads that nothing claims are `Err`; the vCPU takes them as ones.
+    pub fn read(&mut self, space: Space, address: u64, width: Width, cpu: Cpu) -> Result<u64, Refused> {
+        let Some((target, last)) = self.look_up(space, address, false) else {
+            return self.split_read(space, address, width, cpu);
+        };
+        if !self.takes_whole(space, target, last - self.masked(space, address), width) {
+            return self.split_read(space, address, width, cpu);
+        }
+        match target {
+            Target::Ram(at) | Target::Rom(at) => Ok(self.load_arena(at, width)),
+            Target::Device(device, region, offset) => {
+                let widest = self.shapes.get(&(device, region)).map_or(Width::Qword, |s| s.widest);
+                let mut value = 0;
+                let step = widest.min(width);
+                let mut refused = false;
+                for i in (0..width.bytes()).step_by(step.bytes() as usize) {
+                    let at = Reg { region, offset: offset + i };
+                    let part = self.call(device, cpu, &mut refused, |d, cx| d.read(cx, at, step)).unwrap_or(u64::MAX);
+                    value |= (part & step.mask()) << (8 * i);
+                }
+                self.settle();
+                if refused { Err(Refused) } else { Ok(value) }
+            }
+        }
+    }
+
+    /// Writes by address. What nothing claims is dropped, and told.
+    pub fn write(&mut self, space: Space, address: u64, width: Width, value: u64, cpu: Cpu) -> Result<(), Refused> {
+        let Some((target, last)) = self.look_up(space, address, true) else {
+            return self.split_write(space, address, width, value, cpu);
+        };
+        if !self.takes_whole(space, target, last - self.masked(space, address), width) {
+            return self.split_write(space, address, width, value, cpu);
+        }
+        match target {
+            Target::Rom(_) => Ok(()),
+            Target::Ram(at) => {
+                self.store_arena(at, width, value);
+                Ok(())
+            }
+            Target::Device(device, region, offset) => {
+                let widest = self.shapes.get(&(device, region)).map_or(Width::Qword, |s| s.widest);
+                let step = widest.min(width);
+                let mut refused = false;
+                for i in (0..width.bytes()).step_by(step.bytes() as usize) {
+                    let at = Reg { region, offset: offset + i };
+                    let part = (value >> (8 * i)) & step.mask();
+                    self.call(device, cpu, &mut refused, |d, cx| d.write(cx, at, step, part));
+                }
+                self.settle();
+                if refused { Err(Refused) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Whether one access of `width` stays with `target`, which answers for `more` addresses after the first.
+    ///
+    /// A device decodes an access by its first address alone: a dword to 0xCF8 is one access although another device
+    /// owns 0xCF9. Private registers are numbered one by one, whatever their width.
+    fn takes_whole(&self, space: Space, target: Target, more: u64, width: Width) -> bool {
+        match target {
+            Target::Device(device, region, offset) => {
+                let len = self.shapes.get(&(device, region)).map_or(u64::MAX, |s| s.len);
+                space == Space::Private || offset.saturating_add(width.bytes()) <= len
+            }
+            Target::Ram(_) | Target::Rom(_) => more >= width.bytes() - 1,
+        }
+    }
+
+    fn split_read(&mut self, space: Space, address: u64, width: Width, cpu: Cpu) -> Result<u64, Refused> {
+        if width == Width::Byte || space == Space::Private {
+            return Err(Refused);
+        }
+        let mut value = 0;
+        for i in 0..width.bytes() {
+            let byte = self.read(space, address.wrapping_add(i), Width::Byte, cpu).unwrap_or(0xff);
+            value |= byte << (8 * i);
+        }
+        Ok(value)
+    }
+
+    fn split_write(&mut self, space: Space, address: u64, width: Width, value: u64, cpu: Cpu) -> Result<(), Refused> {
+        if width == Width::Byte || space == Space::Private {
+            return Err(Refused);
+        }
+        for i in 0..width.bytes() {
+            let byte = (value >> (8 * i)) & 0xff;
+            // An unclaimed byte of a wider write is dropped like any other.
+            let _ = self.write(space, address.wrapping_add(i), Width::Byte, byte, cpu);
+        }
+        Ok(())
+    }
+
+    fn masked(&self, space: Space, address: u64) -> u64 {
+        if space == Space::Memory && !self.memory.a20() { address & !(1 << 20) } else { address }
+    }
+
+    fn look_up(&self, space: Space, address: u64, write: bool) -> Option<(Target, u64)> {
+        match space {
+            Space::Memory => self.memory.find(address, write),
+            Space::Io => self.io.find(address, write),
+            Space::Private => self.private.find(address, write),
+        }
+    }
+
+    fn load_arena(&self, at: u64, width: Width) -> u64 {
+        match width {
+            Width::Byte => self.memory.load::<u8>(at).into(),
+            Width::Word => self.memory.load::<u16>(at).into(),
+            Width::Dword => self.memory.load::<u32>(at).into(),
+            Width::Qword => self.memory.load(at),
+        }
+    }
+
+    fn store_arena(&mut self, at: u64, width: Width, value: u64) -> bool {
+        match width {
+            Width::Byte => self.memory.store_marked(at, value as u8),
+            Width::Word => self.memory.store_marked(at, value as u16),
+            Width::Dword => self.memory.store_marked(at, value as u32),
+            Width::Qword => self.memory.store_marked(at, value),
+        }
+    }
+
+    fn call<R>(
+        &mut self,
+        id: DeviceId,
+        cpu: Cpu,
+        refused: &mut bool,
+        call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let mut device = self.devices.get_mut(usize::from(id.0))?.device.take()?;
+        let mut cx = Cx {
+            device: id,
+            initiator: cpu,
+            refused,
+            clock: &mut self.clock,
+            memory: &mut self.memory,
+            devices: &mut self.devices,
+            effects: &mut self.effects,
+            outbox: &mut self.outbox,
+        };
+        let answer = call(device.as_mut(), &mut cx);
+        self.devices[usize::from(id.0)].device = Some(device);
+        Some(answer)
+    }
+
+    /// Calls a device by itself (set-up, monitor commands), then applies what it asked for.
+    pub fn with<R>(&mut self, id: DeviceId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+        let answer = self.call(id, Cpu(0), &mut false, call);
+        self.settle();
+        answer
+    }
+
+    /// A vCPU takes an interrupt from a controller.
+    pub fn acknowledge(&mut self, controller: DeviceId, cpu: Cpu) -> Acknowledge {
+        let answer = self.call(controller, cpu, &mut false, |d, cx| d.acknowledge(cx, cpu));
+        self.settle();
+        answer.unwrap_or(Acknowledge::Nothing)
+    }
+
+    /// Brings something from outside to a device.
+    pub fn input(&mut self, device: DeviceId, input: &Input) {
+        self.with(device, |d, cx| d.input(cx, input));
+    }
+
+    /// Drives a device's input pin from the board.
+    pub fn drive(&mut self, device: DeviceId, pin: PinId, level: bool) {
+        self.input(device, &Input::Pin { pin, level });
+    }
+
+    /// Moves time to `tick` and fires what is due by then.
+    pub fn advance(&mut self, tick: Tick) {
+        self.clock.set_now(tick);
+        while let Some((device, timer)) = self.clock.expired() {
+            self.fire(device, timer);
+        }
+    }
+
+    fn fire(&mut self, device: DeviceId, timer: TimerId) {
+        self.call(device, Cpu(0), &mut false, |d, cx| d.timer(cx, timer));
+        self.settle();
+    }
+
+    /// Resets every device, in the order of adding.
+    pub fn reset(&mut self) {
+        for id in self.devices() {
+            self.call(id, Cpu(0), &mut false, |d, cx| d.reset(cx));
+            self.settle();
+        }
+    }
+
+    /// Applies what devices asked for, first in first out.
+    fn settle(&mut self) {
+        while let Some(effect) = self.effects.pop_front() {
+            match effect {
+                Effect::Pin { device, pin, level } => self.pin_changed(device, pin, level),
+                Effect::Cpu { cpu, signal } => self.signals.push((cpu, signal)),
+                Effect::Msi { address, data } => {
+                    if let Some(target) = self.msi_target {
+                        self.call(target, Cpu(0), &mut false, |d, cx| d.input(cx, &Input::Msi { address, data }));
+                    }
+                }
+                Effect::Map { device, region, base, reads, writes } => {
+                    self.memory.change_region(device, region, base, reads, writes);
+                    self.io.change(device, region, base, reads, writes);
+                    self.private.change(device, region, base, reads, writes);
+                }
+                Effect::A20(open) => self.memory.set_a20(open),
+            }
+        }
+    }
+
+    fn pin_changed(&mut self, device: DeviceId, pin: PinId, level: bool) {
+        if self.levels.insert((device, pin), level).unwrap_or(false) == level {
+            return;
+        }
+        for i in 0..self.wires.get(&(device, pin)).map_or(0, Vec::len) {
+            match self.wires[&(device, pin)][i] {
+                Sink::Device(to, pin) => {
+                    self.call(to, Cpu(0), &mut false, |d, cx| d.input(cx, &Input::Pin { pin, level }));
+                }
+                Sink::CpuInterrupt(cpu) => self.signals.push((cpu, CpuSignal::Interrupt(level))),
+                Sink::CpuNmi(cpu) => {
+                    if level {
+                        self.signals.push((cpu, CpuSignal::Nmi));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what devices sent out of the machine since last time, in order.
+    pub fn take_output(&mut self) -> Vec<(DeviceId, Output)> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Whether devices have sent anything out of the machine.
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Takes the signals to vCPUs since last time, in order.
+    pub fn take_signals(&mut self) -> Vec<(Cpu, CpuSignal)> {
+        std::mem::take(&mut self.signals)
+    }
+
+    /// Saves clock, maps, pin levels and every device. RAM is saved apart, as pages.
+    pub fn save(&self) -> Result<Value, StateError> {
+        let mut devices = Map::new();
+        for slot in &self.devices {
+            let Some(device) = &slot.device else { continue };
+            let mut entry = Map::new();
+            entry.insert("kind".into(), device.kind().into());
+            entry.insert("state".into(), device.save()?);
+            devices.insert(slot.name.clone(), entry.into());
+        }
+        let wiring = Wiring {
+            clock: self.clock.clone(),
+            memory: self.memory.map().regions().to_vec(),
+            io: self.io.regions().to_vec(),
+            private: self.private.regions().to_vec(),
+            levels: self.levels.iter().map(|((d, p), l)| (*d, *p, *l)).collect(),
+            a20: self.memory.a20(),
+        };
+        Ok(serde_json::json!({ "wiring": json("wiring", &wiring)?, "devices": devices }))
+    }
+
+    /// Loads what [`Bus::save`] gave, into a bus with the same devices.
+    pub fn load(&mut self, from: &Value) -> Result<(), StateError> {
+        let wiring = from.get("wiring").ok_or_else(|| StateError::Missing { what: "wiring".into() })?;
+        let wiring = Wiring::deserialize(wiring)
+            .map_err(|e| StateError::Malformed { what: "wiring".into(), why: e.to_string() })?;
+        for slot in &mut self.devices {
+            let entry = from.get("devices").and_then(|d| d.get(&slot.name)).and_then(|d| d.get("state"));
+            let entry = entry.ok_or_else(|| StateError::Missing { what: slot.name.clone() })?;
+            if let Some(device) = &mut slot.device {
+                device.load(entry)?;
+            }
+        }
+        self.clock = wiring.clock;
+        self.memory.restore_map(wiring.memory);
+        self.memory.set_a20(wiring.a20);
+        self.io.restore(wiring.io);
+        self.private.restore(wiring.private);
+        self.levels = wiring.levels.into_iter().map(|(d, p, l)| ((d, p), l)).collect();
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Wiring {
+    clock: Clock,
+    memory: Vec<Region>,
+    io: Vec<Region>,
+    private: Vec<Region>,
+    levels: Vec<(DeviceId, PinId, bool)>,
+    a20: bool,
+}
+
+fn json<T: Serialize>(what: &str, value: &T) -> Result<Value, StateError> {
+    serde_json::to_value(value).map_err(|e| StateError::Malformed { what: what.into(), why: e.to_string() })
+}

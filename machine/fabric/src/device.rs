@@ -1,0 +1,290 @@
+//! What a device is, and all that it may see of the world.
+
+use crate::bus::{Effect, Slot};
+use crate::clock::{Clock, Nanos};
+use crate::memory::Memory;
+use crate::state::State;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Names a device on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DeviceId(pub u16);
+
+/// Names one of a device's own timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TimerId(pub u16);
+
+/// Names one of a device's own pins; inputs and outputs are numbered apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PinId(pub u16);
+
+/// Names a vCPU, from zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cpu(pub u8);
+
+/// A register: which of the device's regions, and the byte offset in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reg {
+    /// Index of the device's region, as the board registered it.
+    pub region: u8,
+    /// Byte offset within the region.
+    pub offset: u64,
+}
+
+/// Width of an access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Width {
+    /// One byte.
+    Byte,
+    /// Two bytes.
+    Word,
+    /// Four bytes.
+    Dword,
+    /// Eight bytes.
+    Qword,
+}
+
+impl Width {
+    /// The width in bytes.
+    #[inline]
+    pub const fn bytes(self) -> u64 {
+        1 << self as u64
+    }
+
+    /// All ones of this width.
+    #[inline]
+    pub const fn mask(self) -> u64 {
+        u64::MAX >> (64 - 8 * self.bytes())
+    }
+
+    /// The width of `bytes` bytes, if there is one.
+    #[inline]
+    pub const fn of(bytes: u64) -> Option<Self> {
+        match bytes {
+            1 => Some(Self::Byte),
+            2 => Some(Self::Word),
+            4 => Some(Self::Dword),
+            8 => Some(Self::Qword),
+            _ => None,
+        }
+    }
+}
+
+/// Something that reaches a device other than by its registers and timers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// One of the device's input pins changed its level.
+    Pin {
+        /// The device's input pin.
+        pin: PinId,
+        /// The new level.
+        level: bool,
+    },
+    /// Bytes from a character device's host end.
+    Bytes(Vec<u8>),
+    /// A serial line's break condition.
+    Break,
+    /// A key went down (`true`) or up: its set-1 scan code, with 0xE0 in the high byte for extended keys.
+    Key(u16, bool),
+    /// The power button was pressed.
+    PowerButton,
+    /// A message-signalled interrupt written by a device: address and data (PCI Local Bus 3.0, section 6.8).
+    Msi {
+        /// The address written.
+        address: u64,
+        /// The data written.
+        data: u32,
+    },
+    /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
+    EndOfInterrupt(u8),
+}
+
+/// Something that leaves the machine, or that asks the machine as a whole to act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Bytes for the character device behind this device.
+    Bytes(Vec<u8>),
+    /// A request to the machine.
+    Machine(MachineRequest),
+}
+
+/// What a device may ask of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MachineRequest {
+    /// Reset every vCPU and device.
+    Reset,
+    /// Turn the power off (ACPI S5).
+    PowerOff,
+    /// Suspend to RAM (ACPI S3).
+    Suspend,
+    /// End the emulator with this exit status; no further guest instruction runs.
+    Exit(i32),
+}
+
+/// A line into a vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CpuSignal {
+    /// The maskable interrupt request line's level.
+    Interrupt(bool),
+    /// An edge on the non-maskable interrupt line.
+    Nmi,
+    /// INIT: the vCPU resets and waits for [`CpuSignal::Startup`] unless it is the first.
+    Init,
+    /// Start-up with this page number.
+    Startup(u8),
+}
+
+/// An interrupt controller's answer to a vCPU that takes an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// Nothing is pending here.
+    Nothing,
+    /// Take this vector.
+    Vector(u8),
+    /// Ask the controller behind (an 8259 pair behind a local APIC's ExtINT).
+    External,
+}
+
+/// A device: its struct of registers is its state, all else comes in `cx`.
+///
+/// No method may panic, whatever the guest does. Pin changes and remaps asked for during a call are queued and applied,
+/// first in first out, before the access retires.
+pub trait Device: State {
+    /// The model's name, as `-device` and snapshots spell it.
+    fn kind(&self) -> &'static str;
+    /// Reads a register; bits above `width` are ignored.
+    fn read(&mut self, cx: &mut Cx<'_>, at: Reg, width: Width) -> u64;
+    /// Writes a register; `value` has no bits above `width`.
+    fn write(&mut self, cx: &mut Cx<'_>, at: Reg, width: Width, value: u64);
+    /// Returns to the state after the platform's reset.
+    fn reset(&mut self, cx: &mut Cx<'_>);
+    /// An armed timer has come due; it is disarmed.
+    fn timer(&mut self, _cx: &mut Cx<'_>, _id: TimerId) {}
+    /// A pin changed or something came through the gate.
+    fn input(&mut self, _cx: &mut Cx<'_>, _input: &Input) {}
+    /// The device's PCI function, if it is one.
+    fn pci(&mut self) -> Option<&mut dyn PciFunction> {
+        None
+    }
+    /// A vCPU takes an interrupt from this controller.
+    fn acknowledge(&mut self, _cx: &mut Cx<'_>, _cpu: Cpu) -> Acknowledge {
+        Acknowledge::Nothing
+    }
+}
+
+/// A PCI function's configuration space, as its bridge reaches it.
+pub trait PciFunction {
+    /// Reads configuration space at byte `offset`, naturally aligned.
+    fn config_read(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width) -> u32;
+    /// Writes configuration space at byte `offset`, naturally aligned.
+    fn config_write(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width, value: u32);
+}
+
+/// All that a device may see of the world during a call.
+pub struct Cx<'a> {
+    pub(crate) device: DeviceId,
+    pub(crate) initiator: Cpu,
+    pub(crate) refused: &'a mut bool,
+    pub(crate) clock: &'a mut Clock,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) devices: &'a mut Vec<Slot>,
+    pub(crate) effects: &'a mut VecDeque<Effect>,
+    pub(crate) outbox: &'a mut Vec<(DeviceId, Output)>,
+}
+
+impl Cx<'_> {
+    /// Guest time now.
+    pub fn now(&self) -> Nanos {
+        self.clock.now_ns()
+    }
+
+    /// The device being called.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The vCPU whose access this is (zero outside of an access).
+    pub fn initiator(&self) -> Cpu {
+        self.initiator
+    }
+
+    /// Arms or moves one of the device's timers.
+    pub fn arm(&mut self, timer: TimerId, at: Nanos) {
+        self.clock.arm(self.device, timer, at);
+    }
+
+    /// Disarms one of the device's timers.
+    pub fn disarm(&mut self, timer: TimerId) {
+        self.clock.disarm(self.device, timer);
+    }
+
+    /// Drives one of the device's output pins; reaches whatever the board wired to it.
+    pub fn set_pin(&mut self, pin: PinId, level: bool) {
+        self.effects.push_back(Effect::Pin { device: self.device, pin, level });
+    }
+
+    /// Drives a line into a vCPU.
+    pub fn signal_cpu(&mut self, cpu: Cpu, signal: CpuSignal) {
+        self.effects.push_back(Effect::Cpu { cpu, signal });
+    }
+
+    /// Sends a message-signalled interrupt to the board's controller.
+    pub fn send_msi(&mut self, address: u64, data: u32) {
+        self.effects.push_back(Effect::Msi { address, data });
+    }
+
+    /// Moves one of the device's regions to `base` (`None`: unmapped) and says which accesses it claims.
+    pub fn map_region(&mut self, region: u8, base: Option<u64>, reads: bool, writes: bool) {
+        self.effects.push_back(Effect::Map { device: self.device, region, base, reads, writes });
+    }
+
+    /// Opens or masks address line 20.
+    pub fn set_a20(&mut self, open: bool) {
+        self.effects.push_back(Effect::A20(open));
+    }
+
+    /// Refuses the access in hand; in the vCPU-private space the vCPU faults.
+    pub fn refuse(&mut self) {
+        *self.refused = true;
+    }
+
+    /// Sends bytes to the character device behind this device.
+    pub fn emit(&mut self, bytes: &[u8]) {
+        self.outbox.push((self.device, Output::Bytes(bytes.to_vec())));
+    }
+
+    /// Asks the machine as a whole to act, after this instruction has retired.
+    pub fn request(&mut self, request: MachineRequest) {
+        self.outbox.push((self.device, Output::Machine(request)));
+    }
+
+    /// Reads guest memory by physical address, as a bus master. What no RAM or ROM backs reads as ones.
+    pub fn dma_read(&mut self, address: u64, into: &mut [u8]) {
+        self.memory.read_bytes(address, into);
+    }
+
+    /// Writes guest memory by physical address, as a bus master. What no RAM backs is dropped.
+    pub fn dma_write(&mut self, address: u64, from: &[u8]) {
+        self.memory.write_bytes(address, from);
+    }
+
+    /// Calls another device with a context of its own: how a bridge reaches the functions behind it.
+    /// `None` if there is no such device or it is being called already.
+    pub fn with_peer<R>(&mut self, peer: DeviceId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
+        let mut device = self.devices.get_mut(usize::from(peer.0))?.device.take()?;
+        let mut cx = Cx {
+            device: peer,
+            initiator: self.initiator,
+            refused: self.refused,
+            clock: self.clock,
+            memory: self.memory,
+            devices: self.devices,
+            effects: self.effects,
+            outbox: self.outbox,
+        };
+        let answer = call(device.as_mut(), &mut cx);
+        self.devices[usize::from(peer.0)].device = Some(device);
+        Some(answer)
+    }
+}

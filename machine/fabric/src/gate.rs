@@ -1,0 +1,73 @@
+//! The gate: everything that comes from outside enters here, stamped with the tick at which it took effect.
+
+use crate::clock::{NEVER, Tick};
+use crate::device::{DeviceId, Input};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// One thing from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// When it takes effect.
+    pub tick: Tick,
+    /// Whom it reaches.
+    pub device: DeviceId,
+    /// What it is.
+    pub input: Input,
+}
+
+/// Holds what has arrived until the machine's loop takes it. Live, arrivals are stamped with the present;
+/// in a replay they come from the log with their old stamps.
+#[derive(Debug, Default)]
+pub struct Gate {
+    waiting: VecDeque<Arrival>,
+    closed: bool,
+}
+
+impl Gate {
+    /// A gate with nothing waiting, open to live sources.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts off live sources: from now on only [`Gate::schedule`] adds arrivals.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Something arrives from a live source at `now`; refused (`false`) when the gate is closed.
+    pub fn arrive(&mut self, now: Tick, device: DeviceId, input: Input) -> bool {
+        if !self.closed {
+            self.waiting.push_back(Arrival { tick: now, device, input });
+        }
+        !self.closed
+    }
+
+    /// A logged arrival, to take effect at its tick. Ticks must not decrease.
+    pub fn schedule(&mut self, arrival: Arrival) {
+        self.waiting.push_back(arrival);
+    }
+
+    /// The tick up to which the machine may run before something must be taken.
+    pub fn horizon(&self) -> Tick {
+        self.waiting.front().map_or(NEVER, |a| a.tick)
+    }
+
+    /// Takes the next arrival that is due at `now`.
+    pub fn take(&mut self, now: Tick) -> Option<Arrival> {
+        if self.horizon() > now {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// How many arrivals wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}

@@ -1,0 +1,129 @@
+//! The host pages behind all RAM and ROM: one anonymous mapping, touched only where the guest touches it.
+#![allow(unsafe_code)]
+
+use memmap2::{MmapMut, MmapOptions};
+use std::io;
+
+/// An integer that can be loaded from and stored to guest memory, little-endian.
+pub trait Word: Copy + 'static + sealed::Sealed {
+    /// From the host's native integer read as little-endian, and back.
+    #[must_use]
+    fn le(self) -> Self;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! words {
+    ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Word for $t {
+            #[inline(always)]
+            fn le(self) -> Self { self.to_le() }
+        }
+    )*};
+}
+words!(u8, u16, u32, u64, u128);
+
+/// A fixed span of zeroed memory, addressed by byte offset.
+pub struct Arena {
+    base: *mut u8,
+    len: usize,
+    _map: MmapMut,
+}
+
+// SAFETY: `base` points into `_map`, which the arena owns and never remaps; access is through &self (reads) and
+// &mut self (writes) only, so moving the arena to another thread moves everything that can reach the pages.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// Maps `len` bytes of zeroes without touching or reserving them.
+    pub fn new(len: usize) -> io::Result<Self> {
+        let mut map = MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon()?;
+        Ok(Self { base: map.as_mut_ptr(), len, _map: map })
+    }
+
+    /// Bytes in the arena.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the arena holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Loads a little-endian word at `offset`, which may be unaligned. Out of range reads as zero-extended ones is never
+    /// wanted here, so it is a caller's error and yields `None`.
+    #[inline(always)]
+    pub fn load<T: Word>(&self, offset: u64) -> Option<T> {
+        if self.holds::<T>(offset) {
+            // SAFETY: offset + size_of::<T>() <= len was checked, base points to len mapped readable bytes for as long
+            // as self lives, and every bit pattern is a valid integer.
+            Some(unsafe { self.base.add(offset as usize).cast::<T>().read_unaligned() }.le())
+        } else {
+            None
+        }
+    }
+
+    /// Stores a little-endian word at `offset`, which may be unaligned; false if out of range.
+    #[inline(always)]
+    pub fn store<T: Word>(&mut self, offset: u64, value: T) -> bool {
+        let fits = self.holds::<T>(offset);
+        if fits {
+            // SAFETY: as in `load`, and &mut self makes this the only access.
+            unsafe { self.base.add(offset as usize).cast::<T>().write_unaligned(value.le()) };
+        }
+        fits
+    }
+
+    #[inline(always)]
+    fn holds<T>(&self, offset: u64) -> bool {
+        offset <= (self.len as u64).wrapping_sub(size_of::<T>() as u64) && size_of::<T>() <= self.len
+    }
+
+    /// The bytes in a range, or `None` if it leaves the arena.
+    pub fn bytes(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let end = usize::try_from(offset).ok()?.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        // SAFETY: the range lies within the mapping, which lives as long as the returned borrow of self.
+        Some(unsafe { std::slice::from_raw_parts(self.base.add(offset as usize), len) })
+    }
+
+    /// The bytes in a range, writable, or `None` if it leaves the arena.
+    pub fn bytes_mut(&mut self, offset: u64, len: usize) -> Option<&mut [u8]> {
+        let end = usize::try_from(offset).ok()?.checked_add(len)?;
+        if end > self.len {
+            return None;
+        }
+        // SAFETY: as in `bytes`; &mut self makes the slice exclusive.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.base.add(offset as usize), len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_little_endian_and_may_be_unaligned() {
+        let mut arena = Arena::new(64).unwrap();
+        assert!(arena.store(3, 0x1122_3344u32));
+        assert_eq!(arena.load::<u8>(3), Some(0x44));
+        assert_eq!(arena.load::<u32>(3), Some(0x1122_3344));
+    }
+
+    #[test]
+    fn nothing_outside_is_reached() {
+        let mut arena = Arena::new(16).unwrap();
+        assert_eq!(arena.load::<u64>(8), Some(0));
+        assert_eq!(arena.load::<u64>(9), None);
+        assert_eq!(arena.load::<u8>(u64::MAX), None);
+        assert!(!arena.store(13, 0u32));
+        assert!(arena.bytes(8, 9).is_none());
+        assert!(arena.bytes_mut(u64::MAX, 2).is_none());
+    }
+}

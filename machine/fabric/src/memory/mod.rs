@@ -1,0 +1,394 @@
+//! Guest memory: the arena, its marks, and the physical address map. Every store to guest memory comes through here.
+
+mod arena;
+mod map;
+mod marks;
+
+pub use arena::{Arena, Word};
+pub use map::{AddressMap, Backing, Region, Span, Target};
+pub use marks::{LINE_SIZE, line_mask};
+
+use marks::Marks;
+use std::io;
+
+/// Bytes in a page of the marks and of the x86's smallest page.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// Physical addresses are first looked up by chunks of this size, so that page walks seldom search the map.
+const CHUNK_SHIFT: u32 = 21;
+const NO_CHUNK: u64 = u64::MAX;
+
+/// How a whole physical page can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageAccess {
+    /// Arena offset of the page if reads of all of it come from one RAM or ROM.
+    pub read: Option<u64>,
+    /// Arena offset of the page if writes to all of it go to one RAM.
+    pub write: Option<u64>,
+}
+
+/// Lines of code that a store hit: the arena offset of the page, and its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleCode {
+    /// Arena offset of the page.
+    pub page: u64,
+    /// The lines hit, one bit each.
+    pub lines: u64,
+}
+
+/// RAM and ROM, and where they answer.
+pub struct Memory {
+    arena: Arena,
+    marks: Marks,
+    allocated: u64,
+    map: AddressMap,
+    /// For each chunk of physical addresses that one RAM answers as a whole, its arena offset; else [`NO_CHUNK`].
+    chunks: Vec<u64>,
+    /// Ones where an address line is not masked (A20).
+    address_mask: u64,
+    stale: Vec<StaleCode>,
+    /// Changes whenever the map does: translations to arena offsets made before are void.
+    map_epoch: u64,
+    /// Changes when a page gets its first code or loses its dirty mark: rights to write without asking are void.
+    write_epoch: u64,
+}
+
+impl Memory {
+    /// Memory with `len` bytes of arena to allocate RAM and ROM from. Nothing is mapped yet.
+    pub fn new(len: u64) -> io::Result<Self> {
+        let len = len.next_multiple_of(PAGE_SIZE);
+        let host = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Self {
+            arena: Arena::new(host)?,
+            marks: Marks::new(len),
+            allocated: 0,
+            map: AddressMap::default(),
+            chunks: Vec::new(),
+            address_mask: u64::MAX,
+            stale: Vec::new(),
+            map_epoch: 0,
+            write_epoch: 0,
+        })
+    }
+
+    /// Takes `len` bytes (rounded up to pages) of the arena; `None` when it has no more.
+    pub fn allocate(&mut self, len: u64) -> Option<u64> {
+        let at = self.allocated;
+        let end = at.checked_add(len.next_multiple_of(PAGE_SIZE))?;
+        if end > self.arena.len() as u64 {
+            return None;
+        }
+        self.allocated = end;
+        Some(at)
+    }
+
+    /// How much of the arena is in use.
+    pub fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// The physical address map.
+    pub fn map(&self) -> &AddressMap {
+        &self.map
+    }
+
+    /// Adds a region to the physical address map.
+    pub fn add_region(&mut self, region: Region) {
+        self.map.add(region);
+        self.map_changed();
+    }
+
+    /// Moves a region of the physical address map.
+    pub fn change_region(&mut self, owner: crate::DeviceId, index: u8, base: Option<u64>, reads: bool, writes: bool) {
+        if self.map.change(owner, index, base, reads, writes) {
+            self.map_changed();
+        }
+    }
+
+    /// Puts back a saved map.
+    pub fn restore_map(&mut self, regions: Vec<Region>) {
+        self.map.restore(regions);
+        self.map_changed();
+    }
+
+    /// Opens or masks address line 20.
+    pub fn set_a20(&mut self, open: bool) {
+        let mask = if open { u64::MAX } else { !(1 << 20) };
+        if mask != self.address_mask {
+            self.address_mask = mask;
+            self.map_changed();
+        }
+    }
+
+    fn map_changed(&mut self) {
+        self.map_epoch += 1;
+        let chunk = 1u64 << CHUNK_SHIFT;
+        self.chunks.clear();
+        if !self.a20() {
+            return;
+        }
+        let rams = self.map.write_view().iter().filter(|s| matches!(s.target, Target::Ram(_)));
+        let top = rams.map(|s| s.last >> CHUNK_SHIFT).max().unwrap_or(0);
+        for start in (0..=top).map(|c| c << CHUNK_SHIFT) {
+            let whole = |write| match self.map.find(start, write) {
+                Some((Target::Ram(at), last)) if last - start >= chunk - 1 => Some(at),
+                _ => None,
+            };
+            let base = whole(true).filter(|at| whole(false) == Some(*at));
+            self.chunks.push(base.unwrap_or(NO_CHUNK));
+        }
+    }
+
+    /// Whether address line 20 is open.
+    pub fn a20(&self) -> bool {
+        self.address_mask == u64::MAX
+    }
+
+    /// Changes whenever physical addresses may reach other things than before.
+    #[inline]
+    pub fn map_epoch(&self) -> u64 {
+        self.map_epoch
+    }
+
+    /// Changes whenever a page that could be stored to freely may no longer be.
+    #[inline]
+    pub fn write_epoch(&self) -> u64 {
+        self.write_epoch
+    }
+
+    /// What answers at a physical address, and the last address up to which the same answers.
+    pub fn find(&self, address: u64, write: bool) -> Option<(Target, u64)> {
+        self.map.find(address & self.address_mask, write)
+    }
+
+    /// How the page of physical `address` can be reached as a whole.
+    pub fn page(&self, address: u64) -> PageAccess {
+        if let Some(&base) = self.chunks.get((address >> CHUNK_SHIFT) as usize)
+            && base != NO_CHUNK
+        {
+            let at = base + (address & ((1 << CHUNK_SHIFT) - 1) & !(PAGE_SIZE - 1));
+            return PageAccess { read: Some(at), write: Some(at) };
+        }
+        let start = address & self.address_mask & !(PAGE_SIZE - 1);
+        let whole = |write| self.map.find(start, write).filter(|(_, last)| *last >= start + (PAGE_SIZE - 1));
+        PageAccess {
+            read: match whole(false) {
+                Some((Target::Ram(at) | Target::Rom(at), _)) => Some(at),
+                _ => None,
+            },
+            write: match whole(true) {
+                Some((Target::Ram(at), _)) => Some(at),
+                _ => None,
+            },
+        }
+    }
+
+    /// Loads from an arena offset. Offsets come from [`Memory::page`]; others read as zero.
+    #[inline(always)]
+    pub fn load<T: Word + Default>(&self, offset: u64) -> T {
+        self.arena.load(offset).unwrap_or_default()
+    }
+
+    /// Stores to an arena offset on a page that [`Memory::free_to_write`] said may be stored to without asking.
+    #[inline(always)]
+    pub fn store_free<T: Word>(&mut self, offset: u64, value: T) {
+        self.arena.store(offset, value);
+    }
+
+    /// Whether stores to the page of this arena offset need no marks any more: it is dirty and holds no code.
+    pub fn free_to_write(&self, offset: u64) -> bool {
+        self.marks.is_dirty(offset) && self.marks.code_lines(offset) == 0
+    }
+
+    /// Stores to an arena offset, keeping the marks. True if the bytes held decoded code: see [`Memory::take_stale`].
+    pub fn store_marked<T: Word>(&mut self, offset: u64, value: T) -> bool {
+        if !self.arena.store(offset, value) {
+            return false;
+        }
+        self.written(offset, size_of::<T>() as u64)
+    }
+
+    /// Reads the arena, for hashing and snapshots.
+    pub fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    /// Copies bytes into the arena (ROM contents, loaders), keeping the marks; false if they do not fit.
+    pub fn fill(&mut self, offset: u64, from: &[u8]) -> bool {
+        let Some(to) = self.arena.bytes_mut(offset, from.len()) else { return false };
+        to.copy_from_slice(from);
+        self.written(offset, from.len() as u64);
+        true
+    }
+
+    /// Reads by physical address, page by page; what no RAM or ROM backs reads as ones.
+    pub fn read_bytes(&self, address: u64, into: &mut [u8]) {
+        let mut done = 0;
+        while done < into.len() {
+            let at = address.wrapping_add(done as u64);
+            let len = self.run_length(at, into.len() - done);
+            let to = &mut into[done..done + len];
+            let from = match self.find(at, false) {
+                Some((Target::Ram(offset) | Target::Rom(offset), last))
+                    if last - (at & self.address_mask) >= len as u64 - 1 =>
+                {
+                    self.arena.bytes(offset, len)
+                }
+                _ => None,
+            };
+            match from {
+                Some(from) => to.copy_from_slice(from),
+                None => to.fill(0xff),
+            }
+            done += len;
+        }
+    }
+
+    /// Writes by physical address, page by page; what no RAM backs is dropped.
+    pub fn write_bytes(&mut self, address: u64, from: &[u8]) {
+        let mut done = 0;
+        while done < from.len() {
+            let at = address.wrapping_add(done as u64);
+            let len = self.run_length(at, from.len() - done);
+            if let Some((Target::Ram(offset), last)) = self.find(at, true)
+                && last - (at & self.address_mask) >= len as u64 - 1
+            {
+                self.fill(offset, &from[done..done + len]);
+            }
+            done += len;
+        }
+    }
+
+    /// How far one answer reaches from `at`: never over the end of a page, nor of a span within it.
+    fn run_length(&self, at: u64, wanted: usize) -> usize {
+        let to_page_end = PAGE_SIZE - at % PAGE_SIZE;
+        let in_span = |write| {
+            self.find(at, write).map_or(u64::MAX, |(_, last)| (last - (at & self.address_mask)).saturating_add(1))
+        };
+        // Where nothing answers, what comes next may begin at any byte.
+        let empty = self.find(at, false).is_none() || self.find(at, true).is_none();
+        let len = if empty { 1 } else { to_page_end.min(in_span(false)).min(in_span(true)) };
+        (len as usize).min(wanted)
+    }
+
+    fn written(&mut self, offset: u64, len: u64) -> bool {
+        let mut hit = false;
+        let mut at = offset;
+        let end = offset + len;
+        while at < end {
+            let page_end = (at & !(PAGE_SIZE - 1)) + PAGE_SIZE;
+            self.marks.set_dirty(at);
+            let lines = self.marks.code_lines(at);
+            if lines != 0 {
+                let lines = lines & line_mask(at, page_end.min(end) - at);
+                if lines != 0 {
+                    self.stale.push(StaleCode { page: at & !(PAGE_SIZE - 1), lines });
+                    hit = true;
+                }
+            }
+            at = page_end;
+        }
+        hit
+    }
+
+    /// Marks bytes as decoded: stores to them will be told by [`Memory::take_stale`].
+    pub fn mark_code(&mut self, offset: u64, len: u64) {
+        if self.marks.add_code(offset, len) {
+            self.write_epoch += 1;
+        }
+    }
+
+    /// The lines of the page of `offset` that hold decoded code, one bit each.
+    pub fn code_lines(&self, offset: u64) -> u64 {
+        self.marks.code_lines(offset)
+    }
+
+    /// Takes the code mark off lines of a page whose decoded code was dropped.
+    pub fn clear_code(&mut self, offset: u64, lines: u64) {
+        self.marks.clear_code(offset, lines);
+    }
+
+    /// Whether stores have hit decoded code since [`Memory::take_stale`].
+    #[inline]
+    pub fn has_stale(&self) -> bool {
+        !self.stale.is_empty()
+    }
+
+    /// Takes the list of code that stores have hit, in order.
+    pub fn take_stale(&mut self) -> Vec<StaleCode> {
+        std::mem::take(&mut self.stale)
+    }
+
+    /// Takes the list of arena pages (by page number) written since it was last taken.
+    pub fn take_dirty(&mut self) -> Vec<u64> {
+        self.write_epoch += 1;
+        self.marks.take_dirty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceId;
+
+    fn two_pages_of_ram_and_a_rom() -> Memory {
+        let mut memory = Memory::new(0x3000).unwrap();
+        let ram = memory.allocate(0x2000).unwrap();
+        let rom = memory.allocate(0x1000).unwrap();
+        let region = |index, base, len, backing| Region {
+            owner: DeviceId(0),
+            index,
+            base: Some(base),
+            len,
+            priority: 0,
+            reads: true,
+            writes: true,
+            backing,
+        };
+        memory.add_region(region(0, 0, 0x2000, Backing::Ram(ram)));
+        memory.add_region(region(1, 0xf000, 0x1000, Backing::Rom(rom)));
+        memory
+    }
+
+    #[test]
+    fn dma_crosses_pages_and_stops_at_what_is_not_ram() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        memory.write_bytes(0xffe, &[1, 2, 3, 4]);
+        let mut back = [0; 4];
+        memory.read_bytes(0xffe, &mut back);
+        assert_eq!(back, [1, 2, 3, 4]);
+        memory.write_bytes(0x1ffe, &[5, 6, 7, 8]);
+        memory.read_bytes(0x1ffe, &mut back);
+        assert_eq!(back, [5, 6, 0xff, 0xff]);
+        memory.write_bytes(0xf000, &[9; 4]);
+        memory.read_bytes(0xf000, &mut back);
+        assert_eq!(back, [0; 4], "ROM drops writes");
+        memory.read_bytes(u64::MAX - 1, &mut back);
+        assert_eq!(back, [0xff, 0xff, 1 - 1, 0], "addresses wrap round to RAM at zero");
+    }
+
+    #[test]
+    fn a_store_to_decoded_code_is_told() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        assert!(!memory.store_marked(0x100, 1u32));
+        assert!(memory.free_to_write(0x100));
+        memory.mark_code(0x140, 5);
+        assert!(!memory.free_to_write(0x100));
+        assert!(!memory.store_marked(0x100, 1u32), "another line of the page");
+        assert!(memory.store_marked(0x13e, 1u32), "reaches into the line");
+        assert_eq!(memory.take_stale(), [StaleCode { page: 0, lines: 1 << 5 }]);
+    }
+
+    #[test]
+    fn a20_masked_wraps_the_second_mebibyte() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        memory.write_bytes(0x10, &[42]);
+        memory.set_a20(false);
+        let mut byte = [0];
+        memory.read_bytes(0x10_0010, &mut byte);
+        assert_eq!(byte, [42]);
+        memory.set_a20(true);
+        memory.read_bytes(0x10_0010, &mut byte);
+        assert_eq!(byte, [0xff]);
+    }
+}
