@@ -145,12 +145,6 @@ impl Fpu {
     pub(super) fn initialize(&mut self) {
         *self = Self { significand: self.significand, sign_exponent: self.sign_exponent, ..Self::default() };
     }
-
-    /// MMX: an MMX instruction other than EMMS makes TOP zero and all registers valid.
-    pub(crate) fn enter_mmx(&mut self) {
-        self.top = 0;
-        self.valid = 0xff;
-    }
 }
 
 /// The rows.
