@@ -1,8 +1,13 @@
 //! Boards, the run loop, record and replay, and the command line.
 
+pub mod board;
 pub mod chardev;
 pub mod commandline;
+pub mod digest;
+pub mod machine;
+pub mod record;
 pub mod run;
+pub mod snapshot;
 pub mod terminal;
 
 pub use run::run;
