@@ -85,10 +85,8 @@ fn access_lifted<const ON: bool>(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<
     if cpu.cpl != 0 {
         return Err(Fault::UD);
     }
-    if cpu.flags.has(Rflags::AC) != ON {
-        cpu.flags.set(Rflags::AC, ON);
-        cpu.refresh();
-    }
+    cpu.flags.set(Rflags::AC, ON);
+    cpu.refresh_bank();
     Ok(())
 }
 
@@ -153,7 +151,7 @@ fn popf<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, _: &Op) -> Result<(), Fault> {
     cpu.flags.put(after);
     let changed = before ^ after;
     if changed.contains(Rflags::AC) {
-        cpu.refresh();
+        cpu.refresh_bank();
     }
     if changed.intersects(Rflags::IF | Rflags::TF) {
         cpu.pending |= Pending::EVENTS;
@@ -173,8 +171,8 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Sahf, sahf),
         Row::single(Code::Cli, cli).system(),
         Row::single(Code::Sti, sti).system().ends(),
-        Row::single(Code::Clac, access_lifted::<false>).system().ends(),
-        Row::single(Code::Stac, access_lifted::<true>).system().ends(),
+        Row::single(Code::Clac, access_lifted::<false>).system(),
+        Row::single(Code::Stac, access_lifted::<true>).system(),
         Row::single(Code::Pushfw, pushf::<u16>),
         Row::single(Code::Pushfd, pushf::<u32>),
         Row::single(Code::Pushfq, pushf::<u64>),
