@@ -4,6 +4,7 @@
 //! - [`table`]: one [`table::Row`] per iced `Code`; rows live beside their handlers in [`ops`], by family.
 //! - [`op`]: the lowered form that runs, and the signature of handlers.
 //! - `decode`: iced's instructions to lowered blocks, and the cache of blocks.
+//! - [`float`]: floating-point arithmetic in software.
 //! - [`mmu`]: segmentation, paging, the soft TLB; the loads and stores that handlers use.
 //! - [`engine`]: [`Engine::run`], the interpreter's loop.
 //! - [`cpuid`]: CPU models.
@@ -14,12 +15,13 @@ mod deliver;
 pub mod cpuid;
 pub mod engine;
 pub mod fault;
+pub mod float;
 pub mod mmu;
 pub mod op;
 pub mod ops;
 pub mod state;
 pub mod table;
 
-pub use engine::{Engine, Exit, Why};
+pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
 pub use state::Vcpu;

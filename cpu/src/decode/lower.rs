@@ -39,7 +39,10 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
             break;
         }
         end += instruction.len() as u16;
-        let (op, ends) = lower(&instruction, end, mode, model);
+        let (mut op, ends) = lower(&instruction, end, mode, model);
+        if let Some(opcode) = x87_opcode(&bytes[usize::from(end) - instruction.len()..usize::from(end)], mode) {
+            op.imm = opcode.into();
+        }
         ops.push(op);
         if ends {
             break;
@@ -135,6 +138,20 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
         | prefix(instruction.has_repne_prefix(), Traits::REPNE);
     let repeats = row.repeats && op.is(Traits::REP | Traits::REPNE);
     (op, row.ends || repeats || len_of_page_left(next))
+}
+
+/// The eleven bits that the x87 remembers of an instruction: the low three of the escape byte, then the ModRM byte.
+/// x87 instructions have no immediate, so the op has room for it.
+fn x87_opcode(instruction: &[u8], mode: CodeMode) -> Option<u16> {
+    let is_prefix = |byte: &u8| {
+        matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
+            || mode.size() == CodeSize::Bits64 && byte & 0xf0 == 0x40
+    };
+    let start = instruction.iter().position(|byte| !is_prefix(byte))?;
+    match instruction.get(start..start + 2)? {
+        [escape @ 0xd8..=0xdf, modrm] => Some(u16::from(escape & 7) << 8 | u16::from(*modrm)),
+        _ => None,
+    }
 }
 
 /// A block's offsets are 16 bits wide and it never leaves a page, so this holds always; kept as the guard it is.

@@ -67,6 +67,13 @@ pub(crate) struct Slot {
     pub(crate) device: Option<Box<dyn Device>>,
 }
 
+/// What a device's region takes in one access.
+#[derive(Clone, Copy)]
+struct Shape {
+    len: u64,
+    widest: Width,
+}
+
 /// The machine but for its vCPUs: memory, devices, wires and the clock.
 pub struct Bus {
     /// RAM, ROM and the physical address map.
@@ -75,7 +82,7 @@ pub struct Bus {
     pub clock: Clock,
     io: AddressMap,
     private: AddressMap,
-    widest: BTreeMap<(DeviceId, u8), Width>,
+    shapes: BTreeMap<(DeviceId, u8), Shape>,
     devices: Vec<Slot>,
     wires: BTreeMap<(DeviceId, PinId), Vec<Sink>>,
     levels: BTreeMap<(DeviceId, PinId), bool>,
@@ -93,7 +100,7 @@ impl Bus {
             clock,
             io: AddressMap::default(),
             private: AddressMap::default(),
-            widest: BTreeMap::new(),
+            shapes: BTreeMap::new(),
             devices: Vec::new(),
             wires: BTreeMap::new(),
             levels: BTreeMap::new(),
@@ -128,7 +135,7 @@ impl Bus {
 
     /// Gives a device a region of registers.
     pub fn map(&mut self, device: DeviceId, spec: RegionSpec) {
-        self.widest.insert((device, spec.index), spec.widest);
+        self.shapes.insert((device, spec.index), Shape { len: spec.len, widest: spec.widest });
         let region = Region {
             owner: device,
             index: spec.index,
@@ -170,13 +177,13 @@ impl Bus {
         let Some((target, last)) = self.look_up(space, address, false) else {
             return self.split_read(space, address, width, cpu);
         };
-        if last - (self.masked(space, address)) < width.bytes() - 1 {
+        if !self.takes_whole(space, target, last - self.masked(space, address), width) {
             return self.split_read(space, address, width, cpu);
         }
         match target {
             Target::Ram(at) | Target::Rom(at) => Ok(self.load_arena(at, width)),
             Target::Device(device, region, offset) => {
-                let widest = self.widest.get(&(device, region)).copied().unwrap_or(Width::Qword);
+                let widest = self.shapes.get(&(device, region)).map_or(Width::Qword, |s| s.widest);
                 let mut value = 0;
                 let step = widest.min(width);
                 let mut refused = false;
@@ -196,7 +203,7 @@ impl Bus {
         let Some((target, last)) = self.look_up(space, address, true) else {
             return self.split_write(space, address, width, value, cpu);
         };
-        if last - (self.masked(space, address)) < width.bytes() - 1 {
+        if !self.takes_whole(space, target, last - self.masked(space, address), width) {
             return self.split_write(space, address, width, value, cpu);
         }
         match target {
@@ -206,7 +213,7 @@ impl Bus {
                 Ok(())
             }
             Target::Device(device, region, offset) => {
-                let widest = self.widest.get(&(device, region)).copied().unwrap_or(Width::Qword);
+                let widest = self.shapes.get(&(device, region)).map_or(Width::Qword, |s| s.widest);
                 let step = widest.min(width);
                 let mut refused = false;
                 for i in (0..width.bytes()).step_by(step.bytes() as usize) {
@@ -217,6 +224,20 @@ impl Bus {
                 self.settle();
                 if refused { Err(Refused) } else { Ok(()) }
             }
+        }
+    }
+
+    /// Whether one access of `width` stays with `target`, which answers for `more` addresses after the first.
+    ///
+    /// A device decodes an access by its first address alone: a dword to 0xCF8 is one access although another device
+    /// owns 0xCF9. Private registers are numbered one by one, whatever their width.
+    fn takes_whole(&self, space: Space, target: Target, more: u64, width: Width) -> bool {
+        match target {
+            Target::Device(device, region, offset) => {
+                let len = self.shapes.get(&(device, region)).map_or(u64::MAX, |s| s.len);
+                space == Space::Private || offset.saturating_add(width.bytes()) <= len
+            }
+            Target::Ram(_) | Target::Rom(_) => more >= width.bytes() - 1,
         }
     }
 

@@ -96,6 +96,8 @@ pub enum Input {
         /// The data written.
         data: u32,
     },
+    /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
+    EndOfInterrupt(u8),
 }
 
 /// Something that leaves the machine, or that asks the machine as a whole to act.

@@ -1,0 +1,292 @@
+//! What a machine is, for the tables that describe it, and the two ways those tables reach the guest: as fw_cfg files that foreign
+//! firmware places, or placed by us when a kernel is started directly.
+
+use serde::{Deserialize, Serialize};
+
+use crate::acpi::{self, linker};
+use crate::loader::Segment;
+use crate::memory_map::{F_SEGMENT, IOAPIC_BASE, MemoryMap, ONE_MIB, RamLayout, fw_cfg_e820};
+use crate::smbios;
+
+/// Who made the machine: what SMBIOS says about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemIdentity {
+    /// "Manufacturer" of system, board and chassis.
+    pub manufacturer: String,
+    /// Product name.
+    pub product: String,
+    /// Product version.
+    pub version: String,
+    /// Serial number, may be empty.
+    pub serial: String,
+    /// SKU number, may be empty.
+    pub sku: String,
+    /// Family, may be empty.
+    pub family: String,
+    /// The UUID in the order of its text form; all zero when it is not set.
+    pub uuid: [u8; 16],
+}
+
+/// The signatures in every ACPI table's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OemIds {
+    /// Six characters, padded with spaces.
+    pub oem_id: [u8; 6],
+    /// Eight characters, padded with spaces.
+    pub table_id: [u8; 8],
+    /// Revision of the tables.
+    pub revision: u32,
+}
+
+/// A machine `pc` as its tables describe it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformConfig {
+    /// Processors, 1 to 255; processor `n` has local APIC id `n`.
+    pub cpus: u32,
+    /// How RAM is split around the hole.
+    pub ram: RamLayout,
+    /// The 32-bit window for PCI devices' memory: first address and first address behind it.
+    pub pci_hole: (u64, u64),
+    /// The 64-bit window for PCI devices' memory, if there is one.
+    pub pci_window_64: Option<(u64, u64)>,
+    /// The interrupt of power management events.
+    pub sci_irq: u8,
+    /// Interrupts that the PCI link devices may be routed to. These and the SCI are level triggered, active high.
+    pub pci_irqs: Vec<u8>,
+    /// Which of COM1 to COM4 there are.
+    pub serial_ports: [bool; 4],
+    /// Whether there is an HPET.
+    pub hpet: bool,
+    /// Whether there is a keyboard controller.
+    pub i8042: bool,
+    /// Whether there is a fw_cfg device at port 510h.
+    pub fw_cfg: bool,
+    /// Whether the machine can sleep in S3.
+    pub s3: bool,
+    /// Whether the machine can sleep in S4.
+    pub s4: bool,
+    /// The ACPI tables' signatures.
+    pub oem: OemIds,
+    /// What SMBIOS says about the maker.
+    pub identity: SystemIdentity,
+    /// Brand string and vendor of the processors, for SMBIOS.
+    pub cpu_brand: String,
+    /// Vendor of the processors, for SMBIOS.
+    pub cpu_vendor: String,
+    /// EAX and EDX of CPUID leaf 1, for SMBIOS.
+    pub cpu_id: (u32, u32),
+}
+
+impl PlatformConfig {
+    /// A machine `pc` with so many processors and bytes of RAM, one serial port, and everything else as it usually is.
+    #[must_use]
+    pub fn pc(cpus: u32, ram_bytes: u64) -> Self {
+        let ram = RamLayout::for_size(ram_bytes);
+        let window = ram.pci_window_64_start();
+        Self {
+            cpus: cpus.clamp(1, 255),
+            ram,
+            pci_hole: (ram.pci_hole_start(), IOAPIC_BASE),
+            pci_window_64: Some((window, window + (2 << 30))),
+            sci_irq: 9,
+            pci_irqs: vec![5, 10, 11],
+            serial_ports: [true, false, false, false],
+            hpet: true,
+            i8042: true,
+            fw_cfg: true,
+            s3: false,
+            s4: false,
+            oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
+            identity: SystemIdentity {
+                manufacturer: "Lockstep".into(),
+                product: "Standard PC (i440FX + PIIX, 1996)".into(),
+                version: "pc-i440fx".into(),
+                serial: String::new(),
+                sku: String::new(),
+                family: String::new(),
+                uuid: [0; 16],
+            },
+            cpu_brand: String::new(),
+            cpu_vendor: "Lockstep".into(),
+            cpu_id: (0, 0),
+        }
+    }
+}
+
+/// A file for the fw_cfg device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FwCfgFile {
+    /// Its name, at most 55 characters.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl FwCfgFile {
+    /// A file.
+    #[must_use]
+    pub fn new(name: &str, bytes: Vec<u8>) -> Self {
+        Self { name: name.into(), bytes }
+    }
+}
+
+/// All fw_cfg files from which foreign firmware learns what the machine is, in the order of their names.
+#[must_use]
+pub fn fw_cfg_files(config: &PlatformConfig) -> Vec<FwCfgFile> {
+    let acpi = acpi::build(config);
+    let smbios = smbios::build(config);
+    let mut files = acpi.files;
+    files.push(FwCfgFile::new("etc/table-loader", acpi.script.to_bytes()));
+    files.push(FwCfgFile::new("etc/e820", fw_cfg_e820(&config.ram)));
+    files.push(FwCfgFile::new("etc/smbios/smbios-tables", smbios.tables.clone()));
+    files.push(FwCfgFile::new("etc/smbios/smbios-anchor", smbios.anchor(0)));
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files
+}
+
+/// The platform tables in their places, for a kernel that is started directly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedPlatform {
+    /// What to place. The segments in the F segment (up to [`crate::rom::TABLE_WINDOW`] bytes from F0000h) belong into whatever
+    /// memory the guest sees there: the ROM, or shadow RAM.
+    pub segments: Vec<Segment<'static>>,
+    /// Guest physical address of the RSDP; 0 when RAM is too small for tables.
+    pub rsdp: u64,
+    /// The memory map with the tables' range taken out of RAM.
+    pub memory: MemoryMap,
+}
+
+/// A write to PCI configuration space on bus 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigWrite {
+    /// Slot.
+    pub device: u8,
+    /// Function of the slot.
+    pub function: u8,
+    /// Register, on a 4-byte boundary.
+    pub register: u8,
+    /// What all four bytes become.
+    pub value: u32,
+}
+
+/// What firmware would have set up before a kernel starts, and what the tables rely on: the PIIX4's power management registers
+/// (function 1.3) at [`acpi::pm::BASE`] (PMBASE), decoded (PMREGMISC).
+pub const BOARD_SETUP: [ConfigWrite; 2] = [
+    ConfigWrite { device: 1, function: 3, register: 0x40, value: acpi::pm::BASE as u32 | 1 },
+    ConfigWrite { device: 1, function: 3, register: 0x80, value: 1 },
+];
+
+/// Where the SMBIOS anchor lies: behind the RSDP, on one of the 16-byte boundaries that are searched.
+const SMBIOS_ANCHOR: u64 = F_SEGMENT + 0x40;
+
+/// Places the platform tables: tables at the top of low RAM, anchors at F0000h. Runs the same linker script that foreign firmware
+/// gets, so that both see the same tables.
+#[must_use]
+pub fn place(config: &PlatformConfig) -> PlacedPlatform {
+    let acpi = acpi::build(config);
+    let smbios = smbios::build(config);
+    // The largest alignment that the script asks for is far below the map's 64 KiB.
+    let high: usize = acpi.files.iter().map(|file| file.bytes.len().next_multiple_of(64)).sum();
+    let size = (high + smbios.tables.len()) as u64;
+    let memory = MemoryMap::for_direct_boot(&config.ram, size);
+    let base = MemoryMap::tables_base(&config.ram, size);
+    if base >= config.ram.below_4g || base < ONE_MIB {
+        return PlacedPlatform { segments: Vec::new(), rsdp: 0, memory };
+    }
+
+    let mut zones = linker::Zones { high: base, f_segment: F_SEGMENT };
+    let placed = acpi.script.execute(&acpi.files, &mut zones);
+    let rsdp = placed.iter().find(|file| file.name == acpi::RSDP_FILE).map_or(0, |file| file.address);
+    let mut segments: Vec<_> = placed.into_iter().map(|file| Segment::new(file.address, file.bytes)).collect();
+    let tables = zones.high.next_multiple_of(64);
+    segments.push(Segment::new(SMBIOS_ANCHOR, smbios.anchor(tables as u32)));
+    segments.push(Segment::new(tables, smbios.tables));
+    PlacedPlatform { segments, rsdp, memory }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_at(placed: &PlacedPlatform, address: u64, length: usize) -> Vec<u8> {
+        let segment = placed.segments.iter().find(|s| s.address <= address && address < s.end()).expect("placed there");
+        segment.bytes[(address - segment.address) as usize..][..length].to_vec()
+    }
+
+    fn table_at(placed: &PlacedPlatform, address: u64) -> Vec<u8> {
+        let length = bytes_at(placed, address + 4, 4);
+        bytes_at(placed, address, u32::from_le_bytes(length.try_into().unwrap()) as usize)
+    }
+
+    fn sum(bytes: &[u8]) -> u8 {
+        bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
+    }
+
+    fn u32_at(bytes: &[u8], at: usize) -> u64 {
+        u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()))
+    }
+
+    fn u64_at(bytes: &[u8], at: usize) -> u64 {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    }
+
+    #[test]
+    fn every_table_is_reached_from_the_rsdp_with_a_right_checksum() {
+        let config = PlatformConfig::pc(4, 4 << 30);
+        let placed = place(&config);
+        let rsdp = bytes_at(&placed, placed.rsdp, 36);
+        assert_eq!((&rsdp[..8], sum(&rsdp[..20]), sum(&rsdp)), (&b"RSD PTR "[..], 0, 0));
+        let (rsdt, xsdt) = (table_at(&placed, u32_at(&rsdp, 16)), table_at(&placed, u64_at(&rsdp, 24)));
+        assert_eq!((sum(&rsdt), sum(&xsdt)), (0, 0));
+        let listed: Vec<u64> = (36..rsdt.len()).step_by(4).map(|at| u32_at(&rsdt, at)).collect();
+        assert_eq!(listed, (36..xsdt.len()).step_by(8).map(|at| u64_at(&xsdt, at)).collect::<Vec<_>>());
+        let tables: Vec<_> = listed.iter().map(|address| table_at(&placed, *address)).collect();
+        let names: Vec<_> = tables.iter().map(|table| String::from_utf8_lossy(&table[..4]).into_owned()).collect();
+        assert_eq!(names, ["FACP", "APIC", "HPET"]);
+        assert!(tables.iter().all(|table| sum(table) == 0));
+        let fadt = &tables[0];
+        let dsdt = table_at(&placed, u32_at(fadt, 40));
+        assert_eq!((&dsdt[..4], sum(&dsdt), u64_at(fadt, 140)), (&b"DSDT"[..], 0, u32_at(fadt, 40)));
+        let facs = table_at(&placed, u32_at(fadt, 36));
+        assert_eq!((&facs[..4], facs.len(), u32_at(fadt, 36) % 64), (&b"FACS"[..], 64, 0));
+    }
+
+    #[test]
+    fn the_tables_lie_outside_of_the_ram_in_the_map() {
+        for size in [2 << 20, 128 << 20, 3 << 30, 8 << 30] {
+            let placed = place(&PlatformConfig::pc(8, size));
+            assert_ne!(placed.rsdp, 0);
+            for segment in &placed.segments {
+                let touches = |range: &&crate::memory_map::MemoryRange| {
+                    range.start < segment.end() && segment.address < range.end()
+                };
+                assert_eq!(placed.memory.ram().find(touches), None);
+                assert!(segment.address >= F_SEGMENT && segment.end() <= placed.memory.ranges.last().unwrap().end());
+            }
+        }
+        assert_eq!(place(&PlatformConfig::pc(1, 1 << 20)).rsdp, 0);
+    }
+
+    #[test]
+    fn the_smbios_anchor_points_to_its_tables() {
+        let placed = place(&PlatformConfig::pc(2, 128 << 20));
+        let anchor = bytes_at(&placed, SMBIOS_ANCHOR, 31);
+        assert_eq!((&anchor[..4], sum(&anchor), sum(&anchor[16..])), (&b"_SM_"[..], 0, 0));
+        assert_eq!(bytes_at(&placed, u32_at(&anchor, 24), 1), [0]);
+    }
+
+    #[test]
+    fn foreign_firmware_gets_its_files() {
+        let files = fw_cfg_files(&PlatformConfig::pc(1, 128 << 20));
+        let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
+        let expected = [
+            "etc/acpi/rsdp",
+            "etc/acpi/tables",
+            "etc/e820",
+            "etc/smbios/smbios-anchor",
+            "etc/smbios/smbios-tables",
+            "etc/table-loader",
+        ];
+        assert_eq!(names, expected);
+    }
+}

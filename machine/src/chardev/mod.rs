@@ -1,0 +1,288 @@
+//! The host's ends of character devices: terminal, files, sockets.
+//!
+//! Every end has threads of its own. What they read goes into one channel as [`HostEvent`]s, which the machine's thread
+//! takes out between two slices and feeds to the gate; what the guest writes is queued by [`Chardevs::write`] and
+//! carried out by the end's writer. So nothing here ever touches the machine, and the machine waits for nothing here,
+//! with one exception that loses no output: see [`Outlet`].
+
+mod outlet;
+mod socket;
+mod stdio;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use crate::commandline::{Backend, ChardevConfig, Config, RecordReplay, SocketAddress};
+
+pub use outlet::Outlet;
+use socket::SocketEnd;
+use stdio::StdioEnd;
+
+/// Names a character device: its place in [`Config::chardevs`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChardevId(pub usize);
+
+/// Something that happened on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostEvent {
+    /// Bytes for the device on this character device.
+    Bytes {
+        /// Where they came in.
+        chardev: ChardevId,
+        /// The bytes, never empty.
+        data: Vec<u8>,
+    },
+    /// Bytes for the monitor on this character device.
+    MonitorBytes {
+        /// Where they came in.
+        chardev: ChardevId,
+        /// The bytes, never empty.
+        data: Vec<u8>,
+    },
+    /// The user switched to the monitor on this character device, or away from it.
+    MonitorFocus {
+        /// Where.
+        chardev: ChardevId,
+        /// The monitor has the keyboard now.
+        focused: bool,
+    },
+    /// The user asked for a break condition on the line.
+    Break {
+        /// Where.
+        chardev: ChardevId,
+    },
+    /// A client connected.
+    Opened {
+        /// Where.
+        chardev: ChardevId,
+    },
+    /// The client left, or the input ended; output to a terminal or file goes on.
+    Closed {
+        /// Where.
+        chardev: ChardevId,
+    },
+    /// The run is to end.
+    Quit {
+        /// Who asked.
+        cause: QuitCause,
+    },
+}
+
+/// Who ended the run from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuitCause {
+    /// Ctrl-A x.
+    Key,
+    /// This signal.
+    Signal(i32),
+}
+
+/// Where the host's side reports to: the sending half of the machine's event channel.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    events: Sender<HostEvent>,
+    quitting: Arc<AtomicBool>,
+}
+
+impl Reporter {
+    /// A reporter and the channel that the machine's thread reads. A sleeping machine waits in
+    /// [`Receiver::recv_timeout`], which every event ends.
+    pub fn new() -> (Self, Receiver<HostEvent>) {
+        let (events, receiver) = mpsc::channel();
+        (Reporter { events, quitting: Arc::default() }, receiver)
+    }
+
+    /// Reports an event. Once a quit was reported nobody waits for a stalled reader any more.
+    pub fn report(&self, event: HostEvent) {
+        if matches!(event, HostEvent::Quit { .. }) {
+            self.quitting.store(true, Ordering::Relaxed);
+        }
+        // The machine is gone only when the process is about to be.
+        let _ = self.events.send(event);
+    }
+
+    /// Whether a quit was reported.
+    pub fn is_quitting(&self) -> bool {
+        self.quitting.load(Ordering::Relaxed)
+    }
+}
+
+/// A character device that cannot be opened. Its `Display` names the option that asked for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{origin}: {problem}")]
+pub struct ChardevError {
+    /// The option as typed.
+    pub origin: String,
+    /// What went wrong.
+    #[source]
+    pub problem: Problem,
+}
+
+/// What can go wrong when a character device is opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// Someone else listens there.
+    #[error("the socket is in use by another process")]
+    Busy,
+    /// There is something at the path that is not a socket.
+    #[error("the path is taken by something that is not a socket")]
+    NotASocket,
+    /// Anything else that the host says.
+    #[error("{}", host_words(.0))]
+    Host(#[from] io::Error),
+}
+
+/// The host's words for an error, without the number that Rust adds.
+pub(crate) fn host_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// How long to wait at the end for output to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as it takes: the run ended by itself, and all it said must arrive.
+    Forever,
+    /// This long: the user wants to leave.
+    Limited(Duration),
+}
+
+/// One open character device.
+enum End {
+    /// Nobody there.
+    Null,
+    File(Outlet),
+    Stdio(StdioEnd),
+    Socket(SocketEnd),
+}
+
+/// All character devices of a machine.
+pub struct Chardevs {
+    ends: Vec<End>,
+    names: Vec<String>,
+}
+
+impl Chardevs {
+    /// Opens everything that `config` names and starts its threads. Waits for the clients of servers that say so. The
+    /// terminal comes last, so that an error before leaves it alone.
+    ///
+    /// When a recording is replayed no live source is opened: sockets stay closed, and of the terminal's keys only those
+    /// for Lockstep itself work.
+    pub fn open(config: &Config, reporter: &Reporter) -> Result<Self, ChardevError> {
+        let mut ends = Vec::new();
+        for (place, chardev) in config.chardevs.iter().enumerate() {
+            let blame = |problem: Problem| ChardevError { origin: chardev.origin.clone(), problem };
+            ends.push(open_unattended(config, ChardevId(place), chardev, reporter).map_err(blame)?);
+        }
+        for end in &mut ends {
+            if let End::Socket(socket) = end {
+                socket.await_first_client();
+            }
+        }
+        for (place, chardev) in config.chardevs.iter().enumerate() {
+            if let Backend::Stdio { signals } = chardev.backend {
+                let blame = |error: io::Error| ChardevError { origin: chardev.origin.clone(), problem: error.into() };
+                let users = Users::of(config, chardev);
+                let end = StdioEnd::open(ChardevId(place), users, signals, reporter).map_err(blame)?;
+                ends[place] = End::Stdio(end);
+            }
+        }
+        let names = config.chardevs.iter().map(|chardev| chardev.id.clone()).collect();
+        Ok(Chardevs { ends, names })
+    }
+
+    /// The character device called `name` on the command line.
+    pub fn id(&self, name: &str) -> Option<ChardevId> {
+        self.names.iter().position(|other| other == name).map(ChardevId)
+    }
+
+    /// Queues output. It returns at once unless a megabyte is waiting already; then it waits for room, and gives up
+    /// waiting when the run is to end. Output to a socket without a client goes nowhere, as in QEMU.
+    pub fn write(&self, id: ChardevId, data: &[u8]) {
+        match self.ends.get(id.0) {
+            Some(End::File(outlet)) => outlet.write(data),
+            Some(End::Stdio(stdio)) => stdio.outlet().write(data),
+            Some(End::Socket(socket)) => socket.write(data),
+            Some(End::Null) | None => {}
+        }
+    }
+
+    /// Where a server really listens: the port that the host chose for port 0.
+    pub fn local_address(&self, id: ChardevId) -> Option<SocketAddress> {
+        match self.ends.get(id.0) {
+            Some(End::Socket(socket)) => socket.local_address(),
+            _ => None,
+        }
+    }
+
+    /// Sends out what is queued, ends the threads, restores the terminal and removes the sockets' names.
+    pub fn flush_and_close(self, patience: Patience) {
+        for end in self.ends {
+            match end {
+                End::Null => {}
+                End::File(outlet) => outlet.finish(patience),
+                End::Stdio(stdio) => stdio.finish(patience),
+                End::Socket(socket) => socket.finish(patience),
+            }
+        }
+    }
+}
+
+/// Opens everything but the terminal.
+fn open_unattended(
+    config: &Config,
+    id: ChardevId,
+    chardev: &ChardevConfig,
+    reporter: &Reporter,
+) -> Result<End, Problem> {
+    match &chardev.backend {
+        Backend::Null | Backend::Stdio { .. } => Ok(End::Null),
+        Backend::File { path, append } => {
+            let mut options = OpenOptions::new();
+            options.create(true).append(*append).write(true).truncate(!append);
+            let file = options.open(path)?;
+            Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
+        }
+        Backend::Socket { .. } if is_replayed(config) => Ok(End::Null),
+        Backend::Socket { address, role } => {
+            let users = Users::of(config, chardev);
+            Ok(End::Socket(SocketEnd::open(id, users, chardev, address, *role, reporter)?))
+        }
+    }
+}
+
+fn is_replayed(config: &Config) -> bool {
+    matches!(config.icount.record_replay, RecordReplay::Replay(_))
+}
+
+/// Who is attached to a character device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Users {
+    device: bool,
+    monitor: bool,
+    /// The escape character, if the character device is a mux.
+    escape: Option<u8>,
+    /// What is typed for the guest is thrown away.
+    cut_off: bool,
+}
+
+impl Users {
+    fn of(config: &Config, chardev: &ChardevConfig) -> Self {
+        let monitor = config.monitors.contains(&chardev.id);
+        let serial = config.serial.iter().flatten().any(|id| *id == chardev.id);
+        let device = serial || config.devices.iter().any(|device| device.property("chardev") == Some(&chardev.id));
+        Users {
+            device: device || !monitor,
+            monitor,
+            escape: chardev.mux.then_some(config.escape),
+            cut_off: is_replayed(config),
+        }
+    }
+}

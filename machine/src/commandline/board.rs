@@ -1,0 +1,170 @@
+//! `-machine`, `-accel`, `-m` and the switches of the board.
+
+use super::config::{MachineConfig, MachineKind, MemoryConfig};
+use super::draft::{Draft, Flow, Handled};
+use super::error::Reason;
+use super::suboptions::Suboptions;
+use super::values::{self, MIB};
+
+/// Guest memory is mapped in units of this many bytes; sizes are rounded up to it, as QEMU does.
+const MEMORY_UNIT: u64 = 8 << 10;
+
+const NO_VIRTUALIZATION: &str = "Lockstep runs every instruction in software so that runs repeat exactly";
+
+const MACHINE_HELP: &str = "\
+Supported machines are:
+pc                   Standard PC (i440FX + PIIX3, 1996) (default)
+pc-i440fx-VERSION    the same under QEMU's versioned names
+";
+
+/// A switch of the board that Lockstep gives meaning to.
+type Field = fn(&mut MachineConfig) -> &mut bool;
+
+const SWITCHES: [(&str, Field); 5] = [
+    ("acpi", |machine| &mut machine.acpi),
+    ("hpet", |machine| &mut machine.hpet),
+    ("smm", |machine| &mut machine.smm),
+    ("pit", |machine| &mut machine.pit),
+    ("i8042", |machine| &mut machine.i8042),
+];
+
+/// Properties that change nothing here, whatever their value: they tune how QEMU uses its host.
+const HARMLESS: [&str; 11] = [
+    "graphics",
+    "dump-guest-core",
+    "mem-merge",
+    "aes-key-wrap",
+    "dea-key-wrap",
+    "suppress-vmdesc",
+    "kernel-irqchip",
+    "kernel_irqchip",
+    "default-bus-bypass-iommu",
+    "fd-bootchk",
+    "pic",
+];
+
+/// Properties that add something to the board when on: accepted when off.
+const ABSENT: [&str; 5] = ["usb", "vmport", "nvdimm", "hmat", "smbus"];
+
+pub(super) fn machine(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if argument == "help" {
+        return Ok(Flow::Print(MACHINE_HELP.to_owned()));
+    }
+    let mut options = Suboptions::parse(argument, Some("type"));
+    if let Some(name) = options.text("type") {
+        draft.config.machine.kind = machine_kind(&name)?;
+    }
+    if let Some(list) = options.text("accel") {
+        accelerator(&list)?;
+    }
+    for (name, field) in SWITCHES {
+        match options.text(name).as_deref() {
+            None | Some("auto") => {}
+            Some(text) => {
+                let on = values::switch(text).ok_or_else(|| Reason::bad(name, text, "use on or off"))?;
+                *field(&mut draft.config.machine) = on;
+            }
+        }
+    }
+    for name in HARMLESS {
+        options.text(name);
+    }
+    for name in ABSENT {
+        if options.text(name).is_some_and(|value| !matches!(value.as_str(), "off" | "no" | "false" | "n" | "auto")) {
+            return Err(Reason::not_built(format!("{name}=on")));
+        }
+    }
+    for (name, handler) in [
+        ("kernel", super::startup::kernel as fn(&mut Draft<'_>, &str) -> Handled),
+        ("initrd", super::startup::initrd),
+        ("append", super::startup::append),
+        ("firmware", super::startup::bios),
+    ] {
+        if let Some(value) = options.text(name) {
+            handler(draft, &value)?;
+        }
+    }
+    options.finish()?;
+    Ok(Flow::Next)
+}
+
+fn machine_kind(name: &str) -> Result<MachineKind, Reason> {
+    let is_version = |text: &str| {
+        text.split_once('.').is_some_and(|(major, minor)| {
+            [major, minor].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    match name {
+        "pc" => Ok(MachineKind::Pc),
+        _ if name.strip_prefix("pc-i440fx-").is_some_and(is_version) => Ok(MachineKind::Pc),
+        "q35" | "microvm" | "isapc" | "none" | "x-remote" => Err(Reason::not_built(format!("machine '{name}'"))),
+        _ if name.strip_prefix("pc-q35-").is_some_and(is_version) => {
+            Err(Reason::not_built(format!("machine '{name}'")))
+        }
+        _ => Err(Reason::UnknownName { kind: "machine", name: name.to_owned(), option: "-machine" }),
+    }
+}
+
+/// Takes a list of accelerators, `kvm:tcg`; the software one must be among them.
+fn accelerator(list: &str) -> Result<(), Reason> {
+    const OTHERS: [&str; 7] = ["kvm", "xen", "hax", "hvf", "nvmm", "whpx", "qtest"];
+    let names: Vec<&str> = list.split(':').collect();
+    if let Some(name) = names.iter().find(|name| **name != "tcg" && !OTHERS.contains(name)) {
+        return Err(Reason::UnknownName { kind: "accelerator", name: (*name).to_owned(), option: "-accel" });
+    }
+    match names.iter().find(|name| **name != "tcg") {
+        Some(name) if !names.contains(&"tcg") => {
+            Err(Reason::refused(format!("{name} is not supported: {NO_VIRTUALIZATION}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn accel(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if argument == "help" {
+        return Ok(Flow::Print("Accelerators supported in Lockstep:\ntcg\n".to_owned()));
+    }
+    let mut options = Suboptions::parse(argument, Some("accel"));
+    accelerator(&options.required("accel")?)?;
+    // One thread owns the machine whatever is asked; the translator's cache and its layout are QEMU's own affair.
+    for harmless in ["thread", "tb-size", "split-wx", "one-insn-per-tb"] {
+        options.text(harmless);
+    }
+    options.finish()?;
+    Ok(Flow::Next)
+}
+
+pub(super) fn enable_kvm(_draft: &mut Draft<'_>, _: &str) -> Handled {
+    accelerator("kvm").map(|()| Flow::Next)
+}
+
+pub(super) fn no_acpi(draft: &mut Draft<'_>, _: &str) -> Handled {
+    draft.config.machine.acpi = false;
+    Ok(Flow::Next)
+}
+
+pub(super) fn no_hpet(draft: &mut Draft<'_>, _: &str) -> Handled {
+    draft.config.machine.hpet = false;
+    Ok(Flow::Next)
+}
+
+pub(super) fn memory(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = Suboptions::parse(argument, Some("size"));
+    let size = options.size("size", MIB)?;
+    let slots = options.number("slots")?;
+    let max = options.size("maxmem", 1)?;
+    options.finish()?;
+    let old = draft.config.memory;
+    let size = size.unwrap_or(old.size).checked_next_multiple_of(MEMORY_UNIT);
+    let size = size.ok_or_else(|| Reason::refused("more memory than an address can reach"))?;
+    if size < MIB {
+        return Err(Reason::refused("the machine pc needs at least 1 MiB of memory"));
+    }
+    if max.is_some_and(|max| max < size) {
+        return Err(Reason::refused("maxmem is less than the memory to start with"));
+    }
+    let slots = slots.map_or(Ok(old.slots), u32::try_from).ok().filter(|slots| *slots <= 256);
+    let slots = slots.ok_or_else(|| Reason::refused("the machine pc has at most 256 memory slots"))?;
+    draft.config.memory = MemoryConfig { size, slots, max: max.unwrap_or(size) };
+    Ok(Flow::Next)
+}

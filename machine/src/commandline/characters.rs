@@ -1,0 +1,251 @@
+//! `-chardev` and the options that attach one: `-serial`, `-monitor`, `-debugcon`, `-parallel`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use super::config::{Backend, DeviceConfig, SocketAddress, SocketRole};
+use super::draft::{Draft, Flow, Handled};
+use super::error::Reason;
+use super::suboptions::Suboptions;
+use super::values;
+
+/// How many serial ports the machine pc has.
+const MOST_SERIAL_PORTS: usize = 4;
+
+/// Backends that QEMU has and Lockstep does not have yet.
+const UNBUILT_BACKENDS: [&str; 13] = [
+    "udp",
+    "telnet",
+    "websocket",
+    "msmouse",
+    "vc",
+    "ringbuf",
+    "pipe",
+    "pty",
+    "braille",
+    "serial",
+    "tty",
+    "parallel",
+    "COM1",
+];
+
+const BACKENDS_HELP: &str = "Available chardev backend types:\n  file\n  null\n  socket\n  stdio\n";
+
+pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if argument == "help" {
+        return Ok(Flow::Print(BACKENDS_HELP.to_owned()));
+    }
+    let mut options = Suboptions::parse(argument, Some("backend"));
+    let kind = options.required("backend")?;
+    let id = options.required("id")?;
+    let mux = options.switch("mux")?.unwrap_or(false);
+    let backend = match kind.as_str() {
+        "null" => Backend::Null,
+        "stdio" => Backend::Stdio { signals: options.switch("signal")?.unwrap_or(true) },
+        "file" => Backend::File {
+            path: PathBuf::from(options.required("path")?),
+            append: options.switch("append")?.unwrap_or(false),
+        },
+        "socket" => socket(&mut options)?,
+        other if UNBUILT_BACKENDS.contains(&other) => return Err(Reason::not_built(format!("backend '{other}'"))),
+        other => return Err(Reason::UnknownName { kind: "backend", name: other.to_owned(), option: "-chardev" }),
+    };
+    for unbuilt in ["logfile", "telnet", "websocket", "tls-creds", "fd"] {
+        if options.text(unbuilt).is_some_and(|value| value != "off") {
+            return Err(Reason::not_built(unbuilt));
+        }
+    }
+    options.text("logappend");
+    options.finish()?;
+    draft.add_chardev(&id, backend, mux)?;
+    Ok(Flow::Next)
+}
+
+fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
+    let address = match options.text("path") {
+        Some(path) => SocketAddress::Unix(PathBuf::from(path)),
+        None => {
+            let port = options.required("port")?;
+            SocketAddress::Tcp(loopback(&options.text("host").unwrap_or_default())?, port_number(&port)?)
+        }
+    };
+    Ok(Backend::Socket { address, role: socket_role(options)? })
+}
+
+/// Takes what every stream socket understands.
+fn socket_role(options: &mut Suboptions) -> Result<SocketRole, Reason> {
+    let server = options.switch("server")?.unwrap_or(false);
+    let wait = options.switch("wait")?;
+    if options.number("reconnect")?.is_some_and(|seconds| seconds != 0) {
+        return Err(Reason::not_built("reconnect"));
+    }
+    for harmless in ["nodelay", "ipv4", "ipv6", "abstract", "tight"] {
+        options.switch(harmless)?;
+    }
+    match (server, wait) {
+        (true, wait) => Ok(SocketRole::Server { wait: wait.unwrap_or(true) }),
+        (false, Some(_)) => Err(Reason::refused("'wait' only makes sense with 'server'")),
+        (false, None) => Ok(SocketRole::Client),
+    }
+}
+
+/// Reads the host part of an address. Guests' consoles are for this host only.
+fn loopback(host: &str) -> Result<IpAddr, Reason> {
+    let address = match host {
+        "" | "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => host.trim_matches(['[', ']']).parse().ok(),
+    };
+    address.filter(IpAddr::is_loopback).ok_or_else(|| {
+        Reason::refused(format!("'{host}' is not on the loopback interface (use localhost, 127.0.0.1 or ::1)"))
+    })
+}
+
+fn port_number(text: &str) -> Result<u16, Reason> {
+    let port = values::number(text).and_then(|port| u16::try_from(port).ok());
+    port.ok_or_else(|| Reason::bad("port", text, "use a number from 0 to 65535"))
+}
+
+/// What an option like `-serial` names.
+enum Attachment {
+    /// No device at all.
+    Nothing,
+    /// A character device, new or defined by `-chardev`.
+    To(String),
+}
+
+/// Reads the older syntax, `stdio`, `file:PATH`, `unix:PATH,server=on`, and makes a character device called `id` of it.
+fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Attachment, Reason> {
+    let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+    let backend = match (kind, rest) {
+        ("none", "") => return Ok(Attachment::Nothing),
+        ("chardev", name) if !name.is_empty() => {
+            draft.refer(name);
+            return Ok(Attachment::To(name.to_owned()));
+        }
+        ("null", "") => Backend::Null,
+        ("stdio", "") => Backend::Stdio { signals: !mux },
+        ("file", path) if !path.is_empty() => Backend::File { path: PathBuf::from(path), append: false },
+        ("unix", rest) => {
+            let mut options = Suboptions::parse(rest, Some("path"));
+            let path = PathBuf::from(options.required("path")?);
+            let role = socket_role(&mut options)?;
+            options.finish()?;
+            Backend::Socket { address: SocketAddress::Unix(path), role }
+        }
+        ("tcp", rest) => {
+            let mut options = Suboptions::parse(rest, Some("address"));
+            let address = options.required("address")?;
+            let (host, port) = address.rsplit_once(':').ok_or(Reason::Expected("tcp:HOST:PORT"))?;
+            let address = SocketAddress::Tcp(loopback(host)?, port_number(port)?);
+            let role = socket_role(&mut options)?;
+            options.finish()?;
+            Backend::Socket { address, role }
+        }
+        _ if UNBUILT_BACKENDS.contains(&kind) || text.starts_with("/dev/") => {
+            return Err(Reason::not_built(format!("'{kind}'")));
+        }
+        _ => {
+            let syntax =
+                "stdio, null, none, file:PATH, unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
+            return Err(Reason::Expected(syntax));
+        }
+    };
+    draft.add_chardev(id, backend, mux)?;
+    draft.refer(id);
+    Ok(Attachment::To(id.to_owned()))
+}
+
+pub(super) fn serial(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let port = draft.config.serial.len();
+    if port == MOST_SERIAL_PORTS {
+        return Err(Reason::refused(format!("the machine pc has {MOST_SERIAL_PORTS} serial ports")));
+    }
+    draft.serial_given = true;
+    let (mux, text) = shared_with_monitor(argument);
+    let attached = attach(draft, &format!("serial{port}"), text, mux)?;
+    if let (true, Attachment::To(id)) = (mux, &attached) {
+        add_monitor(draft, id.clone());
+    }
+    draft.config.serial.push(match attached {
+        Attachment::Nothing => None,
+        Attachment::To(id) => Some(id),
+    });
+    Ok(Flow::Next)
+}
+
+/// Splits off `mon:`, which shares the character device with a monitor.
+fn shared_with_monitor(argument: &str) -> (bool, &str) {
+    argument.strip_prefix("mon:").map_or((false, argument), |rest| (true, rest))
+}
+
+fn add_monitor(draft: &mut Draft<'_>, id: String) {
+    draft.monitor_given = true;
+    draft.config.monitors.push(id);
+}
+
+pub(super) fn monitor(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    draft.monitor_given = true;
+    let (mux, text) = shared_with_monitor(argument);
+    let id = format!("compat_monitor{}", draft.config.monitors.len());
+    if let Attachment::To(id) = attach(draft, &id, text, mux)? {
+        add_monitor(draft, id);
+    }
+    Ok(Flow::Next)
+}
+
+/// `-debugcon DEV`: an isa-debugcon with its default port.
+pub(super) fn debugcon(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let (mux, text) = shared_with_monitor(argument);
+    if let Attachment::To(id) = attach(draft, "debugcon", text, mux)? {
+        if mux {
+            add_monitor(draft, id.clone());
+        }
+        let properties = vec![("chardev".to_owned(), id)];
+        draft.config.devices.push(DeviceConfig { driver: "isa-debugcon".to_owned(), id: None, properties });
+    }
+    Ok(Flow::Next)
+}
+
+pub(super) fn parallel(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    match argument {
+        "none" | "null" => Ok(Flow::Next),
+        _ => Err(Reason::not_built("a parallel port")),
+    }
+}
+
+pub(super) fn nographic(draft: &mut Draft<'_>, _: &str) -> Handled {
+    draft.nographic = true;
+    Ok(Flow::Next)
+}
+
+pub(super) fn display(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    match argument {
+        "none" => draft.display = true,
+        "help" => return Ok(Flow::Print("Available display backend types:\nnone\n".to_owned())),
+        _ => return Err(Reason::not_built(format!("display '{}'", first_element(argument)))),
+    }
+    Ok(Flow::Next)
+}
+
+pub(super) fn vga(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    match argument {
+        "none" => Ok(Flow::Next),
+        "help" => Ok(Flow::Print("none                 no graphic card\n".to_owned())),
+        _ => Err(Reason::not_built(format!("graphic card '{}'", first_element(argument)))),
+    }
+}
+
+pub(super) fn vnc(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if argument == "none" { Ok(Flow::Next) } else { Err(Reason::not_built(String::new())) }
+}
+
+fn first_element(argument: &str) -> &str {
+    argument.split(',').next().unwrap_or_default()
+}
+
+/// `-echr`: another escape character than Ctrl-A.
+pub(super) fn escape_character(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let code = values::number(argument).and_then(|code| u8::try_from(code).ok());
+    draft.config.escape = code.ok_or(Reason::Expected("the character's code, 0 to 255"))?;
+    Ok(Flow::Next)
+}

@@ -1,0 +1,156 @@
+//! A command line half read: the configuration so far, and what can only be settled once every option is known.
+
+use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
+use super::error::{OptionError, Reason};
+use super::vocabulary::Vocabulary;
+
+/// What to do after an option.
+pub(super) enum Flow {
+    /// Read the next one.
+    Next,
+    /// Print this and start nothing.
+    Print(String),
+}
+
+/// What an option's handler returns.
+pub(super) type Handled = Result<Flow, Reason>;
+
+/// What handlers write to.
+pub(super) struct Draft<'a> {
+    /// The configuration so far.
+    pub(super) config: Config,
+    /// The names that the rest of the program knows.
+    pub(super) vocabulary: &'a Vocabulary,
+    /// The option being read, as typed.
+    pub(super) current: String,
+    /// `-nographic` was given.
+    pub(super) nographic: bool,
+    /// `-display` was given.
+    pub(super) display: bool,
+    /// `-nodefaults` was given.
+    pub(super) no_defaults: bool,
+    /// A `-serial` was given.
+    pub(super) serial_given: bool,
+    /// A `-monitor` or `mon:` was given.
+    pub(super) monitor_given: bool,
+    /// Character devices that something was attached to: the id and the option that did it.
+    pub(super) references: Vec<(String, String)>,
+    /// `-kernel`'s companions that were given, for the complaint when it is missing.
+    pub(super) needs_kernel: Option<String>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(argv: Vec<String>, vocabulary: &'a Vocabulary) -> Self {
+        Draft {
+            config: Config { argv, ..Config::default() },
+            vocabulary,
+            current: String::new(),
+            nographic: false,
+            display: false,
+            no_defaults: false,
+            serial_given: false,
+            monitor_given: false,
+            references: Vec::new(),
+            needs_kernel: None,
+        }
+    }
+
+    /// Puts an error down to the option being read.
+    pub(super) fn blame(&self, reason: Reason) -> OptionError {
+        OptionError { option: self.current.clone(), reason }
+    }
+
+    /// Adds a character device; its name must be new.
+    pub(super) fn add_chardev(&mut self, id: &str, backend: Backend, mux: bool) -> Result<(), Reason> {
+        if self.config.chardev(id).is_some() {
+            return Err(Reason::refused(format!("there is already a character device '{id}'")));
+        }
+        if matches!(backend, Backend::Stdio { .. })
+            && let Some(other) = self.stdio()
+        {
+            return Err(Reason::refused(format!("the terminal is already taken by {}", other.origin)));
+        }
+        let chardev = ChardevConfig { id: id.to_owned(), origin: self.current.clone(), backend, mux };
+        self.config.chardevs.push(chardev);
+        Ok(())
+    }
+
+    /// The character device on the terminal, if there is one.
+    pub(super) fn stdio(&self) -> Option<&ChardevConfig> {
+        self.config.chardevs.iter().find(|chardev| matches!(chardev.backend, Backend::Stdio { .. }))
+    }
+
+    /// Notes that the option being read uses the character device `id`, which may be defined by a later option.
+    pub(super) fn refer(&mut self, id: &str) {
+        self.references.push((id.to_owned(), self.current.clone()));
+    }
+
+    /// Completes the configuration with the defaults and checks what spans several options.
+    pub(super) fn finish(mut self) -> Result<Config, OptionError> {
+        self.default_consoles()?;
+        self.check_references()?;
+        self.apply_globals()?;
+        if self.config.boot.kernel.is_none()
+            && let Some(option) = self.needs_kernel
+        {
+            return Err(OptionError { option, reason: Reason::refused("only makes sense with -kernel") });
+        }
+        self.config.memory.max = self.config.memory.max.max(self.config.memory.size);
+        Ok(self.config)
+    }
+
+    /// What QEMU attaches when nothing was said: with `-nographic` the first serial port and the monitor share the
+    /// terminal. Lockstep has no window, so that is its default too, unless `-display none` asks for quiet.
+    fn default_consoles(&mut self) -> Result<(), OptionError> {
+        let terminal_wanted = self.nographic || !self.display;
+        if self.no_defaults || !terminal_wanted || self.stdio().is_some() {
+            return Ok(());
+        }
+        "default console".clone_into(&mut self.current);
+        let (serial, monitor) = (!self.serial_given, !self.monitor_given);
+        let id = if serial { "serial0" } else { "compat_monitor0" };
+        if serial || monitor {
+            let backend = Backend::Stdio { signals: !(serial && monitor) };
+            self.add_chardev(id, backend, serial && monitor).map_err(|reason| self.blame(reason))?;
+        }
+        if serial {
+            self.config.serial.push(Some(id.to_owned()));
+        }
+        if monitor {
+            self.config.monitors.push(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Every character device that is used must exist, and only a mux can be used twice.
+    fn check_references(&self) -> Result<(), OptionError> {
+        let mut users: Vec<(&str, &str)> = Vec::new();
+        for (id, option) in &self.references {
+            let blame = |why: String| OptionError { option: option.clone(), reason: Reason::refused(why) };
+            let chardev = self.config.chardev(id).ok_or_else(|| blame(format!("there is no -chardev '{id}'")))?;
+            if let Some((_, other)) = users.iter().find(|(used, _)| used == id)
+                && !chardev.mux
+            {
+                return Err(blame(format!("character device '{id}' is already used by {other}; give it mux=on")));
+            }
+            users.push((id, option));
+        }
+        Ok(())
+    }
+
+    /// Puts the `-global` properties of each device's driver before those typed for it, which so override them.
+    fn apply_globals(&mut self) -> Result<(), OptionError> {
+        for DeviceConfig { driver, properties, .. } in &mut self.config.devices {
+            let mine = self.config.globals.iter().filter(|global| global.driver == *driver);
+            let set: Vec<_> = mine.map(|Global { property, value, .. }| (property.clone(), value.clone())).collect();
+            if let Some(known) = self.vocabulary.driver(driver) {
+                for (property, value) in &set {
+                    let option = format!("-global {driver}.{property}={value}");
+                    known.check(property, value).map_err(|reason| OptionError { option, reason })?;
+                }
+            }
+            properties.splice(0..0, set);
+        }
+        Ok(())
+    }
+}

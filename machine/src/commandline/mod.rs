@@ -1,0 +1,76 @@
+//! The command line: QEMU's, read into a plain [`Config`].
+//!
+//! [`parse`] looks at nothing but its arguments: it opens no file and asks the host nothing, so what it returns can be
+//! stored with a recording and mean the same thing when the recording is replayed.
+
+mod board;
+mod characters;
+mod clocks;
+mod config;
+mod draft;
+mod error;
+mod host;
+mod peripherals;
+mod processors;
+mod startup;
+mod suboptions;
+mod table;
+mod unbuilt;
+mod values;
+mod vocabulary;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::*;
+pub use error::{OptionError, Reason};
+pub use startup::Image;
+pub use suboptions::Suboptions;
+pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
+
+use draft::{Draft, Flow};
+
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invocation {
+    /// Run this machine.
+    Run(Box<Config>),
+    /// Print this text and exit successfully.
+    Print(String),
+}
+
+/// Reads the arguments after the program's name. Options begin with one dash or two; the first error ends it.
+pub fn parse(argv: &[String], vocabulary: &Vocabulary) -> Result<Invocation, OptionError> {
+    let mut draft = Draft::new(argv.to_vec(), vocabulary);
+    let mut rest = argv.iter();
+    while let Some(typed) = rest.next() {
+        draft.current = printable(typed);
+        let Some(name) = typed.strip_prefix("--").or_else(|| typed.strip_prefix('-')) else {
+            return Err(draft.blame(Reason::not_built("a disk image")));
+        };
+        let Some(spec) = table::find(name) else {
+            let known = unbuilt::UNBUILT.contains(&name);
+            return Err(draft.blame(if known { Reason::not_built("") } else { Reason::UnknownOption }));
+        };
+        let argument = match (spec.argument, rest.as_slice().first()) {
+            ("", _) => "",
+            (_, None) => return Err(draft.blame(Reason::MissingArgument)),
+            (_, Some(argument)) => {
+                rest.next();
+                draft.current = printable(&format!("{typed} {argument}"));
+                argument.as_str()
+            }
+        };
+        match (spec.handler)(&mut draft, argument) {
+            Ok(Flow::Next) => {}
+            Ok(Flow::Print(text)) => return Ok(Invocation::Print(text)),
+            Err(reason) => return Err(draft.blame(reason)),
+        }
+    }
+    draft.finish().map(|config| Invocation::Run(Box::new(config)))
+}
+
+/// Keeps messages on one line, whatever was typed.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

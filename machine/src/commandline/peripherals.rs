@@ -1,0 +1,73 @@
+//! `-device`, `-global` and the network options that say there is none.
+
+use super::config::{DeviceConfig, Global};
+use super::draft::{Draft, Flow, Handled};
+use super::error::Reason;
+use super::suboptions::Suboptions;
+use super::vocabulary::PropertyKind;
+
+pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if matches!(argument, "help" | "?") {
+        return Ok(Flow::Print(draft.vocabulary.device_help()));
+    }
+    let mut options = Suboptions::parse(argument, Some("driver"));
+    let name = options.required("driver")?;
+    let Some(driver) = draft.vocabulary.driver(&name) else {
+        return Err(Reason::not_built(format!("device '{name}'")));
+    };
+    let id = options.text("id");
+    if let Some(id) = &id
+        && draft.config.devices.iter().any(|device| device.id.as_ref() == Some(id))
+    {
+        return Err(Reason::refused(format!("there is already a device '{id}'")));
+    }
+    let properties = options.rest();
+    if properties.iter().any(|(key, value)| key == "help" && value == "on") {
+        return Ok(Flow::Print(driver.help()));
+    }
+    let mut chardevs = Vec::new();
+    for (key, value) in &properties {
+        driver.check(key, value)?;
+        if driver.properties.iter().any(|p| p.name == key && p.kind == PropertyKind::Chardev) {
+            chardevs.push(value.clone());
+        }
+    }
+    for chardev in chardevs {
+        draft.refer(&chardev);
+    }
+    draft.config.devices.push(DeviceConfig { driver: name, id, properties });
+    Ok(Flow::Next)
+}
+
+/// `-global driver.property=value` or `-global driver=d,property=p,value=v`. One for a driver that is not here is kept
+/// and has no effect, as in QEMU: scripts set them for devices that a machine may or may not have.
+pub(super) fn global(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    const SYNTAX: Reason = Reason::Expected("DRIVER.PROPERTY=VALUE");
+    let (left, right) = argument.split_once('=').ok_or(SYNTAX)?;
+    let global = match left.split_once('.') {
+        Some((driver, property)) if !driver.is_empty() && !property.is_empty() => {
+            Global { driver: driver.to_owned(), property: property.to_owned(), value: right.to_owned() }
+        }
+        Some(_) => return Err(SYNTAX),
+        None => {
+            let mut options = Suboptions::parse(argument, None);
+            let global = Global {
+                driver: options.required("driver")?,
+                property: options.required("property")?,
+                value: options.required("value")?,
+            };
+            options.finish()?;
+            global
+        }
+    };
+    draft.config.globals.push(global);
+    Ok(Flow::Next)
+}
+
+/// `-net none` and `-nic none`: the machine has no network card, so this is how it is.
+pub(super) fn no_network(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    match argument {
+        "none" => Ok(Flow::Next),
+        _ => Err(Reason::not_built("a network card")),
+    }
+}

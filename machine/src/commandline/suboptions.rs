@@ -1,0 +1,177 @@
+//! QEMU's suboption syntax: `value,key=value,flag`, with `,,` for a comma inside a value.
+
+use super::error::Reason;
+use super::values;
+
+/// The suboptions of one option, taken out one by one; what nobody took is unknown ([`Suboptions::finish`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suboptions {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    key: String,
+    /// `None` for a bare flag, which means `on`.
+    value: Option<String>,
+}
+
+impl Suboptions {
+    /// Splits `text`. If its first element has no `=` and there is an `implied` key, it is that key's value.
+    pub fn parse(text: &str, implied: Option<&str>) -> Self {
+        let entries = split(text)
+            .into_iter()
+            .enumerate()
+            .filter(|(_, element)| !element.is_empty())
+            .map(|(at, element)| match (element.split_once('='), implied) {
+                (Some((key, value)), _) => Entry { key: key.to_owned(), value: Some(value.to_owned()) },
+                (None, Some(key)) if at == 0 => Entry { key: key.to_owned(), value: Some(element) },
+                (None, _) => Entry { key: element, value: None },
+            })
+            .collect();
+        Suboptions { entries }
+    }
+
+    /// Takes every `key` out and returns the last one's value: later suboptions override earlier ones.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        let mut found = None;
+        self.entries.retain(|entry| {
+            let hit = entry.key == key;
+            if hit {
+                found = Some(entry.value.clone().unwrap_or_else(|| "on".to_owned()));
+            }
+            !hit
+        });
+        found
+    }
+
+    /// Takes a suboption that must be there.
+    pub fn required(&mut self, key: &'static str) -> Result<String, Reason> {
+        self.text(key).filter(|value| !value.is_empty()).ok_or(Reason::MissingProperty(key))
+    }
+
+    /// Takes a boolean: `key=on|off|yes|no|true|false|y|n`, the flag `key`, or the old flag `nokey`.
+    pub fn switch(&mut self, key: &str) -> Result<Option<bool>, Reason> {
+        let negated = format!("no{key}");
+        let mut found = None;
+        let mut wrong = None;
+        self.entries.retain(|entry| match &entry.value {
+            None if entry.key == negated => {
+                found = Some(false);
+                false
+            }
+            value if entry.key == key => {
+                match value.as_deref().map_or(Some(true), values::switch) {
+                    Some(on) => found = Some(on),
+                    None => wrong = value.clone(),
+                }
+                false
+            }
+            _ => true,
+        });
+        match wrong {
+            Some(value) => Err(Reason::bad(key, &value, "use on or off")),
+            None => Ok(found),
+        }
+    }
+
+    /// Takes a number: decimal, `0x` hexadecimal or `0` octal.
+    pub fn number(&mut self, key: &str) -> Result<Option<u64>, Reason> {
+        self.text(key)
+            .map(|text| values::number(&text).ok_or_else(|| Reason::bad(key, &text, "use a number")))
+            .transpose()
+    }
+
+    /// Takes a size with an optional suffix; a bare number counts `unit` bytes.
+    pub fn size(&mut self, key: &str, unit: u64) -> Result<Option<u64>, Reason> {
+        self.text(key)
+            .map(|text| values::size(&text, unit).ok_or_else(|| Reason::bad(key, &text, values::SIZE_SYNTAX)))
+            .transpose()
+    }
+
+    /// Takes every pair that is left, in order; flags have the value `on`.
+    pub fn rest(&mut self) -> Vec<(String, String)> {
+        let value = |entry: Entry| (entry.key, entry.value.unwrap_or_else(|| "on".to_owned()));
+        self.entries.drain(..).map(value).collect()
+    }
+
+    /// Refuses the first suboption that nobody took.
+    pub fn finish(self) -> Result<(), Reason> {
+        match self.entries.into_iter().next() {
+            Some(entry) => Err(Reason::UnknownProperty(entry.key)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Splits at single commas; a doubled comma is one comma of the element.
+fn split(text: &str) -> Vec<String> {
+    let mut elements = vec![String::new()];
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match (c, elements.last_mut()) {
+            (',', Some(element)) if characters.peek() == Some(&',') => {
+                characters.next();
+                element.push(',');
+            }
+            (',', _) => elements.push(String::new()),
+            (_, Some(element)) => element.push(c),
+            (_, None) => {}
+        }
+    }
+    elements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_element_without_a_key_belongs_to_the_implied_one() {
+        let mut options = Suboptions::parse("512,slots=2", Some("size"));
+        assert_eq!(options.text("size").as_deref(), Some("512"));
+        assert_eq!(options.number("slots"), Ok(Some(2)));
+        assert_eq!(options.finish(), Ok(()));
+    }
+
+    #[test]
+    fn without_an_implied_key_a_bare_first_element_is_a_flag() {
+        assert_eq!(Suboptions::parse("server", None).switch("server"), Ok(Some(true)));
+    }
+
+    #[test]
+    fn doubled_comma_is_a_comma_in_the_value() {
+        let mut options = Suboptions::parse("file,path=/tmp/a,,b,,,append=on", Some("backend"));
+        assert_eq!(options.text("path").as_deref(), Some("/tmp/a,b,"));
+        assert_eq!(options.switch("append"), Ok(Some(true)));
+    }
+
+    #[test]
+    fn value_may_contain_equals_signs() {
+        assert_eq!(Suboptions::parse("a=b=c", None).text("a").as_deref(), Some("b=c"));
+    }
+
+    #[test]
+    fn last_mention_of_a_key_wins() {
+        let mut options = Suboptions::parse("cpus=2,cpus=4", None);
+        assert_eq!(options.number("cpus"), Ok(Some(4)));
+        assert_eq!(options.finish(), Ok(()));
+    }
+
+    #[test]
+    fn booleans_come_in_every_spelling_of_qemu() {
+        for (text, want) in [("x", true), ("x=on", true), ("x=yes", true), ("x=true", true), ("x=y", true)] {
+            assert_eq!(Suboptions::parse(text, None).switch("x"), Ok(Some(want)), "{text}");
+        }
+        for text in ["nox", "x=off", "x=no", "x=false", "x=n"] {
+            assert_eq!(Suboptions::parse(text, None).switch("x"), Ok(Some(false)), "{text}");
+        }
+        assert_eq!(Suboptions::parse("", None).switch("x"), Ok(None));
+        assert!(Suboptions::parse("x=maybe", None).switch("x").is_err());
+    }
+
+    #[test]
+    fn what_nobody_takes_is_unknown() {
+        assert_eq!(Suboptions::parse("colour=red", None).finish(), Err(Reason::UnknownProperty("colour".to_owned())));
+    }
+}

@@ -1,0 +1,121 @@
+//! The table of options: everything that the command line takes, and the help text, come from here.
+
+use super::draft::{Draft, Handled};
+use super::{board, characters, clocks, host, peripherals, processors, startup};
+
+/// One option.
+pub(super) struct Spec {
+    /// Its name without the dash.
+    pub(super) name: &'static str,
+    /// How its argument is written; empty if it takes none.
+    pub(super) argument: &'static str,
+    /// What it does. Empty for a second name of the option before it.
+    pub(super) about: &'static str,
+    /// Carries it out.
+    pub(super) handler: fn(&mut Draft<'_>, &str) -> Handled,
+}
+
+/// Writes the rows below in one line each.
+const fn row(
+    name: &'static str,
+    argument: &'static str,
+    about: &'static str,
+    handler: fn(&mut Draft<'_>, &str) -> Handled,
+) -> Spec {
+    Spec { name, argument, about, handler }
+}
+
+/// Every option, in the order of the help text.
+#[rustfmt::skip]
+pub(super) const OPTIONS: &[Spec] = &[
+    row("h", "", "", host::help),
+    row("help", "", "print this and exit", host::help),
+    row("version", "", "print the version and exit", host::version),
+    row("M", "[type=]NAME[,PROP=VALUE...]", "", board::machine),
+    row("machine", "[type=]NAME[,PROP=VALUE...]", "choose the board: pc; acpi, hpet, smm, pit, i8042=on|off", board::machine),
+    row("cpu", "MODEL[,+F][,-F][,F=on|off]", "choose the processor", processors::cpu),
+    row("accel", "tcg", "accepted: there is only software", board::accel),
+    row("enable-kvm", "", "refused: there is only software", board::enable_kvm),
+    row("smp", "[cpus=]N[,sockets=][,dies=][,cores=][,threads=][,maxcpus=]", "processors, 1 to 8", processors::smp),
+    row("m", "[size=]MEGS[,slots=N,maxmem=SIZE]", "memory; suffixes k, M, G, T", board::memory),
+    row("name", "NAME", "name the guest", host::name),
+    row("uuid", "UUID", "the machine's UUID", host::uuid),
+    row("no-acpi", "", "leave ACPI out", board::no_acpi),
+    row("no-hpet", "", "leave the HPET out", board::no_hpet),
+    row("bios", "FILE", "run this firmware instead of the built-in one", startup::bios),
+    row("L", "DIR", "look for firmware here first (repeatable)", startup::firmware_dir),
+    row("kernel", "FILE", "boot this kernel: bzImage, PVH or Multiboot", startup::kernel),
+    row("initrd", "FILE", "its initial RAM disk", startup::initrd),
+    row("append", "TEXT", "its command line", startup::append),
+    row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off]", "boot order for foreign firmware", startup::order),
+    row("no-fd-bootchk", "", "let firmware boot unsigned floppies", startup::no_fd_bootchk),
+    row("serial", "DEV", "what is behind the next serial port: stdio, mon:stdio, null, none, file:PATH, unix:PATH, tcp:HOST:PORT, chardev:ID (repeatable)", characters::serial),
+    row("parallel", "none", "accepted: there is none", characters::parallel),
+    row("monitor", "DEV", "what is behind the monitor", characters::monitor),
+    row("chardev", "BACKEND,id=ID[,...]", "define a character device: stdio, null, file, socket", characters::chardev),
+    row("debugcon", "DEV", "a debug console at port 0xe9", characters::debugcon),
+    row("echr", "N", "the terminal's escape character, by code (1: Ctrl-A)", characters::escape_character),
+    row("nographic", "", "serial port and monitor on the terminal (the default)", characters::nographic),
+    row("display", "none", "no terminal either, unless -serial or -monitor asks for it", characters::display),
+    row("vga", "none", "accepted: there is no graphic card", characters::vga),
+    row("vnc", "none", "accepted: there is no screen", characters::vnc),
+    row("device", "DRIVER[,PROP=VALUE...]", "add a device; '-device help' lists them", peripherals::device),
+    row("global", "DRIVER.PROP=VALUE", "set a property on all devices of a driver", peripherals::global),
+    row("net", "none", "accepted: there is no network", peripherals::no_network),
+    row("nic", "none", "accepted: there is no network", peripherals::no_network),
+    row("rtc", "[base=utc|localtime|DATE][,clock=][,driftfix=]", "where the date starts; it then counts ticks", clocks::rtc),
+    row("icount", "[shift=]N[,sleep=on|off][,rr=record|replay,rrfile=FILE]", "a tick is 2^N ns; sleep when idle; record or replay the run", clocks::icount),
+    row("seed", "N", "fix all randomness", clocks::seed),
+    row("digest", "", "at exit print the hash of all that the guest can see, and the tick count", clocks::digest),
+    row("S", "", "do not start the processors", host::stopped),
+    row("no-reboot", "", "exit when the guest resets", host::no_reboot),
+    row("no-shutdown", "", "stop, and stay, when the guest powers off", host::no_shutdown),
+    row("action", "[reboot=reset|shutdown][,shutdown=poweroff|pause]", "what reset and power-off do", host::action),
+    row("nodefaults", "", "no serial port and no monitor that was not asked for", host::no_defaults),
+    row("no-user-config", "", "accepted: there is no such file", host::nothing),
+    row("pidfile", "FILE", "write the process's number there", host::pidfile),
+    row("d", "ITEM[,...]", "log these; '-d help' lists them", host::log_items),
+    row("D", "FILE", "log there", host::log_file),
+    row("k", "LANGUAGE", "accepted: the terminal's keyboard is as it is", host::nothing),
+    row("msg", "[timestamp=on|off]", "accepted", host::messages),
+    row("sandbox", "off", "accepted", host::sandbox),
+    row("overcommit", "[mem-lock=off][,cpu-pm=off]", "accepted", host::overcommit),
+];
+
+/// Finds an option by its name.
+pub(super) fn find(name: &str) -> Option<&'static Spec> {
+    OPTIONS.iter().find(|spec| spec.name == name)
+}
+
+/// The help text.
+pub(super) fn help() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut text = format!(
+        "Lockstep {version}: a PC in software whose every run can be repeated to the bit\nusage: lockstep [options]\n\n"
+    );
+    let mut names = String::new();
+    for spec in OPTIONS {
+        names.push_str(&format!("{}-{}", if names.is_empty() { "" } else { " or " }, spec.name));
+        if spec.about.is_empty() {
+            continue;
+        }
+        let left = if spec.argument.is_empty() { names.clone() } else { format!("{names} {}", spec.argument) };
+        if left.len() < 24 {
+            text.push_str(&format!("{left:<24}{}\n", spec.about));
+        } else {
+            text.push_str(&format!("{left}\n{:24}{}\n", "", spec.about));
+        }
+        names.clear();
+    }
+    text.push_str(TERMINAL_HELP);
+    text
+}
+
+const TERMINAL_HELP: &str = "
+On the terminal:
+Ctrl-A h    list the keys
+Ctrl-A x    exit
+Ctrl-A c    switch between serial port and monitor
+Ctrl-A b    send a break
+Ctrl-A Ctrl-A or Ctrl-A a    send Ctrl-A
+";
