@@ -20,3 +20,5 @@ pub mod ports;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod random_access;
