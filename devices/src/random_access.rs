@@ -138,9 +138,9 @@ impl Platform {
 
 #[test]
 fn nothing_a_guest_does_panics_and_every_state_can_be_saved_and_loaded() {
-    for seed in 1..=4 {
+    for seed in 1..=8 {
         let (mut dice, mut platform) = (Dice(0x9e37_79b9_7f4a_7c15 ^ seed), Platform::new());
-        for _ in 0..10_000 {
+        for _ in 0..40_000 {
             platform.step(&mut dice);
         }
         let saved = platform.bus.save().unwrap();
