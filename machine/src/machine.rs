@@ -1,7 +1,7 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
 use lockstep_cpu::state::{Activity, Rflags};
-use lockstep_cpu::{Engine, Vcpu, Why};
+use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, StateError, Tick,
 };
@@ -90,6 +90,11 @@ impl Machine {
         };
         machine.reset();
         machine
+    }
+
+    /// Shows `tracer` exceptions, and every instruction if asked; nothing that the guest can see changes.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>, each_instruction: bool) {
+        self.engine.set_tracer(tracer, each_instruction);
     }
 
     /// The present.

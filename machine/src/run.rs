@@ -7,6 +7,7 @@ use crate::digest::{Digest, Digester};
 use crate::machine::{Ending, Stop};
 use crate::record::{BootedFile, DIGEST_EVERY, Entry, FORMAT, Header, Log, LogError, Recorder};
 use crate::terminal::signals;
+use crate::trace;
 use lockstep_fabric::{Arrival, DeviceId, Input, StateError, Tick};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -68,7 +69,8 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         Some(log) => as_recorded(config, &log.header.config)?,
         None => settle(config)?,
     };
-    let board = board::build(&settled)?;
+    let mut board = board::build(&settled)?;
+    trace::start(&config.log, &mut board.machine)?;
     let files = board.files.clone();
     if let Some(log) = &replayed
         && let Some(changed) = log.header.files.iter().find(|f| !files.contains(f))
