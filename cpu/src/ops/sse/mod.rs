@@ -8,10 +8,22 @@ pub(super) mod moves;
 pub(super) mod operand;
 pub(super) mod shift;
 pub(super) mod shuffle;
+mod strings;
+mod sums;
 
 use crate::table::Row;
 
 /// The family's rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [element::rows(), float::rows(), integer::rows(), moves::rows(), shift::rows(), shuffle::rows()].concat()
+    [
+        element::rows(),
+        float::rows(),
+        integer::rows(),
+        moves::rows(),
+        shift::rows(),
+        shuffle::rows(),
+        strings::rows(),
+        sums::rows(),
+    ]
+    .concat()
 }
