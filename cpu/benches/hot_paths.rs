@@ -41,7 +41,8 @@ fn machine(code: impl FnOnce(&mut CodeAssembler)) -> (Engine, Vcpu, Bus) {
     cpu.cr4 = Cr4::PAE | Cr4::OSFXSR;
     cpu.efer = Efer::LME | Efer::LMA;
     cpu.cr3 = TABLES;
-    let rights = Rights(Rights::PRESENT | Rights::MEMORY | Rights::CODE | Rights::WRITABLE | Rights::LONG | Rights::PAGES);
+    let rights =
+        Rights(Rights::PRESENT | Rights::MEMORY | Rights::CODE | Rights::WRITABLE | Rights::LONG | Rights::PAGES);
     cpu.seg[seg::CS] = Segment { selector: 8, rights, limit: u32::MAX, base: 0 };
     cpu.ip = CODE;
     cpu.gpr[4] = DATA + 0x8000;
