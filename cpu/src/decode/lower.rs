@@ -13,6 +13,9 @@ const LONGEST_BLOCK: usize = 64;
 /// The most bytes of an instruction.
 pub(crate) const LONGEST_INSTRUCTION: usize = 15;
 
+/// Without BMI1 and LZCNT, their prefix on BSF and BSR means nothing; likewise WBNOINVD's on WBINVD.
+const OPTIONS: u32 = DecoderOptions::NO_MPFX_0FBC | DecoderOptions::NO_MPFX_0FBD | DecoderOptions::NO_WBNOINVD;
+
 /// Lowered instructions from one place.
 pub(crate) struct Lowered {
     /// The instructions; empty if the first does not fit the bytes given.
@@ -23,7 +26,7 @@ pub(crate) struct Lowered {
 
 /// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
 pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
-    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, OPTIONS);
     let mut instruction = Instruction::default();
     let mut ops = Vec::with_capacity(8);
     let mut end = 0;
