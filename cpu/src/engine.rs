@@ -30,10 +30,25 @@ pub struct Exit {
     pub why: Why,
 }
 
+/// What a tracer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// The instruction at RIP is about to run.
+    Instruction,
+    /// The instruction at RIP raised this exception.
+    Exception(Fault),
+}
+
+/// Looks at a vCPU between instructions and cannot change it.
+pub type Tracer = Box<dyn FnMut(&Vcpu, &Bus, Traced) + Send>;
+
 /// The interpreter, with the decoded blocks that all vCPUs of a machine share.
 #[derive(Default)]
 pub struct Engine {
     cache: Cache,
+    tracer: Option<Tracer>,
+    /// The tracer wants every instruction, not only exceptions.
+    each_instruction: bool,
 }
 
 /// DR6.BS: single step.
@@ -75,7 +90,7 @@ impl Engine {
         if cpu.debug_trap != 0 && !cpu.shadow {
             let why = std::mem::take(&mut cpu.debug_trap);
             cpu.dr[6] |= why;
-            cpu.exception(bus, Fault::DB);
+            self.raise(cpu, bus, Fault::DB);
             return None;
         }
         if cpu.nmi_pending && !cpu.nmi_blocked && !cpu.shadow {
@@ -89,7 +104,7 @@ impl Engine {
         }
         let step = cpu.flags.has(Rflags::TF);
         let breakpoints = cpu.dr[7] & 0xff != 0 && has_code_breakpoint(cpu.dr[7]);
-        if step || breakpoints || cpu.shadow || cpu.flags.has(Rflags::RF) {
+        if step || breakpoints || cpu.shadow || cpu.flags.has(Rflags::RF) || self.each_instruction {
             self.one_instruction(cpu, bus, step, breakpoints);
         } else {
             self.blocks(cpu, bus);
@@ -101,8 +116,11 @@ impl Engine {
     fn one_instruction(&mut self, cpu: &mut Vcpu, bus: &mut Bus, step: bool, breakpoints: bool) {
         let resume = cpu.flags.has(Rflags::RF);
         if breakpoints && !resume && meets_code_breakpoint(cpu) {
-            cpu.exception(bus, Fault::DB);
+            self.raise(cpu, bus, Fault::DB);
             return;
+        }
+        if self.each_instruction {
+            self.trace(cpu, bus, Traced::Instruction);
         }
         cpu.shadow = false;
         cpu.flags.set(Rflags::RF, false);
@@ -116,10 +134,11 @@ impl Engine {
             Err(Fault::SUSPEND) => cpu.flags.set(Rflags::RF, resume),
             Err(fault) => {
                 cpu.flags.set(Rflags::RF, resume);
-                cpu.exception(bus, fault);
+                self.raise(cpu, bus, fault);
             }
         }
-        if step && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
+        let masked = cpu.pending.contains(Pending::NO_STEP);
+        if step && !masked && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
             cpu.debug_trap |= DR6_SINGLE_STEP;
         }
         cpu.pending |= Pending::EVENTS;
@@ -131,7 +150,7 @@ impl Engine {
             match self.one_block(cpu, bus) {
                 Ok(()) | Err(Fault::SUSPEND) => {}
                 Err(fault) => {
-                    cpu.exception(bus, fault);
+                    self.raise(cpu, bus, fault);
                     return;
                 }
             }
@@ -227,6 +246,24 @@ impl Engine {
         })
     }
 
+    fn raise(&mut self, cpu: &mut Vcpu, bus: &mut Bus, fault: Fault) {
+        self.trace(cpu, bus, Traced::Exception(fault));
+        cpu.exception(bus, fault);
+    }
+
+    fn trace(&mut self, cpu: &Vcpu, bus: &Bus, what: Traced) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer(cpu, bus, what);
+        }
+    }
+
+    /// Shows `tracer` every exception, and if `each_instruction` every instruction too. Nothing that the guest can see
+    /// changes.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>, each_instruction: bool) {
+        self.each_instruction = each_instruction && tracer.is_some();
+        self.tracer = tracer;
+    }
+
     /// Forgets all decoded blocks.
     pub fn drop_blocks(&mut self, bus: &mut Bus) {
         self.cache.drop_all(&mut bus.memory);
@@ -303,3 +340,6 @@ fn meets_code_breakpoint(cpu: &mut Vcpu) -> bool {
     cpu.dr[6] |= hits;
     hits != 0
 }
+
+#[cfg(test)]
+mod tests;

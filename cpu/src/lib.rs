@@ -12,6 +12,8 @@
 mod decode;
 mod deliver;
 mod descriptor;
+#[cfg(test)]
+mod fixture;
 mod frame;
 mod msr;
 mod task;
@@ -27,6 +29,6 @@ pub mod state;
 pub mod table;
 
 pub use cpuid::{CpuModel, Topology};
-pub use engine::{Engine, Exit, Why};
+pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
 pub use state::Vcpu;

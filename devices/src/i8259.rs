@@ -105,7 +105,7 @@ impl Chip {
 
     /// The set bit with the highest priority, and its rank (0 is highest).
     fn first(&self, set: u8) -> Option<(u8, u8)> {
-        (0..8).map(|rank| (rank, (self.lowest + 1 + rank) & 7)).find(|(_, line)| set & (1 << line) != 0)
+        (0..8).map(|rank| (rank, self.lowest.wrapping_add(1 + rank) & 7)).find(|(_, line)| set & (1 << line) != 0)
     }
 
     /// The input to interrupt for, if one outranks what is in service.

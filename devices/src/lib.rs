@@ -4,15 +4,36 @@
 pub mod debug_exit;
 /// The debug console.
 pub mod debugcon;
+/// The DMA controllers.
+pub mod dma8237;
+/// The firmware configuration device.
+pub mod fw_cfg;
+/// The high precision event timer.
+pub mod hpet;
+/// The keyboard controller, keyboard and mouse.
+pub mod i8042;
+/// The interval timer and port 61h.
+pub mod i8254;
 /// The pair of interrupt controllers.
 pub mod i8259;
+/// The I/O APIC.
+pub mod ioapic;
+/// The local APICs.
+pub mod lapic;
+/// The real-time clock and CMOS memory.
+pub mod mc146818;
+/// The PCI model, the host bridge and the PIIX functions.
+pub mod pci;
 /// The diagnostic code.
 pub mod port80;
 /// Fast A20 and reset.
 pub mod port92;
 /// Regions among the I/O ports.
 pub mod ports;
+/// The serial port.
+pub mod uart16550;
 
 #[cfg(test)]
 mod fixture;
-pub mod lapic;
+#[cfg(test)]
+mod random_access;

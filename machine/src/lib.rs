@@ -1,8 +1,14 @@
 //! Boards, the run loop, record and replay, and the command line.
 
+pub mod board;
 pub mod chardev;
 pub mod commandline;
+pub mod digest;
+pub mod machine;
+pub mod record;
 pub mod run;
+pub mod snapshot;
 pub mod terminal;
+mod trace;
 
 pub use run::run;

@@ -13,9 +13,6 @@ const LONGEST_BLOCK: usize = 64;
 /// The most bytes of an instruction.
 pub(crate) const LONGEST_INSTRUCTION: usize = 15;
 
-/// Without BMI1 and LZCNT, their prefix on BSF and BSR means nothing; likewise WBNOINVD's on WBINVD.
-const OPTIONS: u32 = DecoderOptions::NO_MPFX_0FBC | DecoderOptions::NO_MPFX_0FBD | DecoderOptions::NO_WBNOINVD;
-
 /// Lowered instructions from one place.
 pub(crate) struct Lowered {
     /// The instructions; empty if the first does not fit the bytes given.
@@ -26,7 +23,7 @@ pub(crate) struct Lowered {
 
 /// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
 pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
-    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, OPTIONS);
+    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, options(model));
     let mut instruction = Instruction::default();
     let mut ops = Vec::with_capacity(8);
     let mut end = 0;
@@ -42,7 +39,10 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
             break;
         }
         end += instruction.len() as u16;
-        let (op, ends) = lower(&instruction, end, mode, model);
+        let (mut op, ends) = lower(&instruction, end, mode, model);
+        if let Some(opcode) = x87_opcode(&bytes[usize::from(end) - instruction.len()..usize::from(end)], mode) {
+            op.imm = opcode.into();
+        }
         ops.push(op);
         if ends {
             break;
@@ -51,10 +51,18 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
     Lowered { ops, bytes: end }
 }
 
+/// Where TZCNT and LZCNT are not announced, their encodings are those of BSF and BSR.
+fn options(model: &CpuModel) -> u32 {
+    let without = |code, option| if model.announces(code) { DecoderOptions::NONE } else { option };
+    without(Code::Tzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBC)
+        | without(Code::Lzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBD)
+        | without(Code::Wbnoinvd, DecoderOptions::NO_WBNOINVD)
+}
+
 fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel) -> (Op, bool) {
     let len = instruction.len() as u8;
     let code = instruction.code();
-    let row = TABLE.row(code).filter(|_| model.announces(code));
+    let row = TABLE.row(code).filter(|row| row.hint || model.announces(code));
     let Some(row) = row else {
         return (faulting(undefined, next, len, mode), true);
     };
@@ -129,7 +137,22 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
     op.traits |= prefix(instruction.has_lock_prefix(), Traits::LOCK)
         | prefix(instruction.has_rep_prefix(), Traits::REP)
         | prefix(instruction.has_repne_prefix(), Traits::REPNE);
-    (op, row.ends || len_of_page_left(next))
+    let repeats = row.repeats && op.is(Traits::REP | Traits::REPNE);
+    (op, row.ends || repeats || len_of_page_left(next))
+}
+
+/// The eleven bits that the x87 remembers of an instruction: the low three of the escape byte, then the ModRM byte.
+/// x87 instructions have no immediate, so the op has room for it.
+fn x87_opcode(instruction: &[u8], mode: CodeMode) -> Option<u16> {
+    let is_prefix = |byte: &u8| {
+        matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
+            || mode.size() == CodeSize::Bits64 && byte & 0xf0 == 0x40
+    };
+    let start = instruction.iter().position(|byte| !is_prefix(byte))?;
+    match instruction.get(start..start + 2)? {
+        [escape @ 0xd8..=0xdf, modrm] => Some(u16::from(escape & 7) << 8 | u16::from(*modrm)),
+        _ => None,
+    }
 }
 
 /// A block's offsets are 16 bits wide and it never leaves a page, so this holds always; kept as the guard it is.
@@ -270,11 +293,8 @@ fn segment_index(register: Register) -> u8 {
 /// A register operand's slot, and whether it is a high byte register.
 fn slot_of(register: Register) -> (Slot, bool) {
     let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
-    // Numbers run within each class of registers: AH..BH follow BL, SPL.. stand for 4..7.
-    let number = match register {
-        Register::AH | Register::CH | Register::DH | Register::BH => register as usize - Register::AH as usize,
-        r => r.number(),
-    };
+    // Byte registers are numbered in an order of their own.
+    let number = if register.is_gpr8() { register.full_register().number() } else { register.number() };
     (Slot::of(number), high)
 }
 

@@ -3,6 +3,8 @@
 mod long;
 mod protected;
 mod real;
+#[cfg(test)]
+mod tests;
 
 use crate::fault::{Fault, vector};
 use crate::state::{Activity, Cr0, Pending, Rflags, Vcpu};
@@ -101,7 +103,9 @@ impl Vcpu {
         next_ip: u64,
     ) -> Result<(), Fault> {
         let event = self.event(vector, None, origin, next_ip);
-        self.deliver(bus, event)
+        self.deliver(bus, event)?;
+        self.pending |= Pending::NO_STEP;
+        Ok(())
     }
 
     fn event(&self, vector: u8, error: Option<u16>, origin: Origin, ip: u64) -> Event {

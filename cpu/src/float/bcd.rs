@@ -7,7 +7,7 @@ use super::{Env, F80, Flags, Format};
 /// Smallest magnitude that has no packed BCD form.
 const LIMIT: u64 = 1_000_000_000_000_000_000;
 /// The packed BCD indefinite.
-const INDEFINITE: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
+pub const INDEFINITE: [u8; 10] = [0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff];
 
 /// FBLD. Digits above nine count by their value, as the hardware adds them up.
 pub fn load(bytes: [u8; 10]) -> F80 {

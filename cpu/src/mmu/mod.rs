@@ -2,7 +2,10 @@
 
 mod access;
 mod fetch;
+mod peek;
 mod segmented;
+#[cfg(test)]
+mod tests;
 mod tlb;
 mod walk;
 

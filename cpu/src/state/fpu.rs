@@ -49,6 +49,10 @@ pub struct Fpu {
     pub operand_segment: u16,
     /// Last operand's offset.
     pub operand: u64,
+    /// FERR#: an error waits and CR0.NE is clear; the board turns this into IRQ 13.
+    pub ferr: bool,
+    /// IGNNE#: the board lets the guest go on in spite of the error (port F0h).
+    pub ignne: bool,
 }
 
 impl Default for Fpu {
@@ -66,6 +70,8 @@ impl Default for Fpu {
             instruction: 0,
             operand_segment: 0,
             operand: 0,
+            ferr: false,
+            ignne: false,
         }
     }
 }

@@ -30,6 +30,8 @@ bitflags! {
         const EVENTS = 1 << 2;
         /// The vCPU is no longer running (see `Vcpu::activity`).
         const STOPPED = 1 << 3;
+        /// A handler has been entered, with TF masked before the trap that the instruction would have ended with.
+        const NO_STEP = 1 << 4;
     }
 }
 
@@ -300,6 +302,12 @@ impl Vcpu {
         // 64-bit code has one stack size; blocks would be decoded twice if SS.B counted.
         let stack32 = size != CodeSize::Bits64 && self.seg[seg::SS].rights.has(Rights::BIG);
         self.mode = CodeMode::new(size, stack32, sse, x87_blocked, self.protected());
+        self.bank = self.tlb_bank();
+    }
+
+    /// Makes anew what is derived from RFLAGS.AC alone; nothing decoded depends on it.
+    #[inline]
+    pub(crate) fn refresh_bank(&mut self) {
         self.bank = self.tlb_bank();
     }
 

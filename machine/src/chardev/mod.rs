@@ -140,7 +140,7 @@ pub enum Problem {
 }
 
 /// The host's words for an error, without the number that Rust adds.
-fn host_words(error: &io::Error) -> String {
+pub(crate) fn host_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
 }

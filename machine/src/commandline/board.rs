@@ -4,7 +4,7 @@ use super::config::{MachineConfig, MachineKind, MemoryConfig};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
-use super::values::MIB;
+use super::values::{self, MIB};
 
 /// Guest memory is mapped in units of this many bytes; sizes are rounded up to it, as QEMU does.
 const MEMORY_UNIT: u64 = 8 << 10;
@@ -58,8 +58,12 @@ pub(super) fn machine(draft: &mut Draft<'_>, argument: &str) -> Handled {
         accelerator(&list)?;
     }
     for (name, field) in SWITCHES {
-        if let Some(on) = options.switch(name)? {
-            *field(&mut draft.config.machine) = on;
+        match options.text(name).as_deref() {
+            None | Some("auto") => {}
+            Some(text) => {
+                let on = values::switch(text).ok_or_else(|| Reason::bad(name, text, "use on or off"))?;
+                *field(&mut draft.config.machine) = on;
+            }
         }
     }
     for name in HARMLESS {

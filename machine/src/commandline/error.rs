@@ -13,6 +13,13 @@ pub struct OptionError {
     pub reason: Reason,
 }
 
+impl OptionError {
+    /// An error found after the command line was read: `option` is the option with its argument, `why` the reason.
+    pub fn refused(option: impl Into<String>, why: impl Into<String>) -> Self {
+        OptionError { option: option.into(), reason: Reason::Refused(why.into()) }
+    }
+}
+
 /// Why an option is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {

@@ -24,6 +24,7 @@ mod tests;
 
 pub use config::*;
 pub use error::{OptionError, Reason};
+pub use startup::Image;
 pub use suboptions::Suboptions;
 pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
 

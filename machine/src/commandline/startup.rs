@@ -88,13 +88,55 @@ impl BootConfig {
     /// Finds the file that `-bios` names: as it stands, or else in the [search path](Self::search_path).
     pub fn bios_file(&self) -> Result<Option<PathBuf>, OptionError> {
         let Some(name) = &self.bios else { return Ok(None) };
-        let candidates = std::iter::once(PathBuf::from(name)).chain(self.search_path().map(|dir| dir.join(name)));
-        match candidates.into_iter().find(|path| path.is_file()) {
+        let mut candidates = std::iter::once(PathBuf::from(name)).chain(self.search_path().map(|dir| dir.join(name)));
+        // Not is_file: a pipe from the shell is as good.
+        match candidates.find(|path| path.exists() && !path.is_dir()) {
             Some(path) => Ok(Some(path)),
-            None => Err(OptionError {
-                option: format!("-bios {name}"),
-                reason: Reason::refused("no such file, here or in the directories that '-L help' lists"),
-            }),
+            None => Err(OptionError::refused(
+                format!("-bios {name}"),
+                "no such file, here or in the directories that '-L help' lists",
+            )),
         }
+    }
+
+    /// Reads what `-bios` names.
+    pub fn read_bios(&self) -> Result<Option<Image>, OptionError> {
+        let option = || format!("-bios {}", self.bios.as_deref().unwrap_or_default());
+        self.bios_file()?.map(|path| Image::read(option(), path)).transpose()
+    }
+
+    /// Reads what `-kernel` names.
+    pub fn read_kernel(&self) -> Result<Option<Image>, OptionError> {
+        self.kernel.as_ref().map(|path| Image::read(format!("-kernel {}", path.display()), path.clone())).transpose()
+    }
+
+    /// Reads what `-initrd` names.
+    pub fn read_initrd(&self) -> Result<Option<Image>, OptionError> {
+        self.initrd.as_ref().map(|path| Image::read(format!("-initrd {}", path.display()), path.clone())).transpose()
+    }
+}
+
+/// A file that is booted, read whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The option that names it, for complaints about what it holds: `-kernel vmlinuz`.
+    pub option: String,
+    /// Where it was found.
+    pub path: PathBuf,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
+impl Image {
+    fn read(option: String, path: PathBuf) -> Result<Self, OptionError> {
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Image { option, path, bytes }),
+            Err(error) => Err(OptionError::refused(option, crate::chardev::host_words(&error))),
+        }
+    }
+
+    /// A complaint about what the file holds.
+    pub fn refused(&self, why: impl Into<String>) -> OptionError {
+        OptionError::refused(&self.option, why)
     }
 }

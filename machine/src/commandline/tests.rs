@@ -154,6 +154,7 @@ mod machine {
     fn switches_of_the_board_are_set() {
         let machine = config("-M pc,hpet=off,acpi=no -machine smm=off,pit=on").machine;
         assert!(!machine.hpet && !machine.acpi && !machine.smm && machine.pit && machine.i8042);
+        assert!(config("-M pc,smm=auto").machine.smm);
         assert!(!config("-no-hpet").machine.hpet);
         assert!(!config("-no-acpi").machine.acpi);
     }
@@ -320,6 +321,15 @@ mod booting {
     }
 
     #[test]
+    fn files_that_cannot_be_read_name_their_option() {
+        let boot = config("-kernel /nonexistent/vmlinuz -initrd /").boot;
+        let error = boot.read_kernel().expect_err("there is none");
+        assert_eq!(error.to_string(), "-kernel /nonexistent/vmlinuz: No such file or directory");
+        assert_eq!(boot.read_initrd().expect_err("no file").to_string(), "-initrd /: Is a directory");
+        assert_eq!(config("").boot.read_kernel(), Ok(None));
+    }
+
+    #[test]
     fn boot_order_is_letters() {
         let boot = config("-boot order=dc,menu=on,strict=on,once=n").boot;
         assert_eq!(
@@ -340,6 +350,9 @@ mod booting {
         assert_eq!(config(&line).boot.bios_file(), Ok(Some(dir.join("test-bios.bin"))));
         let whole = format!("-bios {}", dir.join("test-bios.bin").display());
         assert_eq!(config(&whole).boot.bios_file(), Ok(Some(dir.join("test-bios.bin"))));
+        let image = config(&line).boot.read_bios().expect("it can be read").expect("there is one");
+        assert_eq!(image.bytes, [0xf4]);
+        assert_eq!(image.refused("too short").to_string(), "-bios test-bios.bin: too short");
         let error = config("-bios no-such.bin").boot.bios_file().expect_err("it is nowhere");
         assert!(error.to_string().starts_with("-bios no-such.bin: no such file"), "{error}");
         assert_eq!(config("").boot.bios_file(), Ok(None));

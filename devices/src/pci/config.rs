@@ -1,0 +1,297 @@
+//! A function's configuration space, header type 0 (PCI Local Bus 3.0, chapter 6): what may be written, base address
+//! registers with sizing, and the list of capabilities.
+
+use super::hex;
+use bitflags::bitflags;
+use lockstep_fabric::{Cx, Width};
+use serde::{Deserialize, Serialize};
+
+/// Offsets in the header.
+pub mod offset {
+    /// Vendor ID, 16 bits.
+    pub const VENDOR_ID: u16 = 0x00;
+    /// Device ID, 16 bits.
+    pub const DEVICE_ID: u16 = 0x02;
+    /// Command, 16 bits.
+    pub const COMMAND: u16 = 0x04;
+    /// Status, 16 bits.
+    pub const STATUS: u16 = 0x06;
+    /// Revision ID.
+    pub const REVISION_ID: u16 = 0x08;
+    /// Class code, 24 bits.
+    pub const CLASS_CODE: u16 = 0x09;
+    /// Cache line size.
+    pub const CACHE_LINE_SIZE: u16 = 0x0c;
+    /// Latency timer.
+    pub const LATENCY_TIMER: u16 = 0x0d;
+    /// Header type.
+    pub const HEADER_TYPE: u16 = 0x0e;
+    /// The first base address register.
+    pub const BAR0: u16 = 0x10;
+    /// Subsystem vendor ID, 16 bits.
+    pub const SUBSYSTEM_VENDOR_ID: u16 = 0x2c;
+    /// Subsystem ID, 16 bits.
+    pub const SUBSYSTEM_ID: u16 = 0x2e;
+    /// Where the list of capabilities starts.
+    pub const CAPABILITIES: u16 = 0x34;
+    /// Interrupt line.
+    pub const INTERRUPT_LINE: u16 = 0x3c;
+    /// Interrupt pin: 1 for INTA#.
+    pub const INTERRUPT_PIN: u16 = 0x3d;
+    /// Where device-specific registers start.
+    pub const DEVICE_SPECIFIC: u16 = 0x40;
+}
+
+/// Header type's flag for a device of several functions.
+pub const MULTI_FUNCTION: u8 = 0x80;
+
+const SIZE: usize = 256;
+const BARS: usize = 6;
+const STATUS_CAPABILITIES: u16 = 1 << 4;
+/// Status bits 15:11 and 8 are cleared by writing ones.
+const STATUS_CLEARABLE: u16 = 0xf900;
+
+bitflags! {
+    /// The command register.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Command: u16 {
+        /// Responds to I/O space.
+        const IO = 1 << 0;
+        /// Responds to memory space.
+        const MEMORY = 1 << 1;
+        /// May be a bus master.
+        const MASTER = 1 << 2;
+        /// Reports parity errors.
+        const PARITY = 1 << 6;
+        /// Drives SERR#.
+        const SERR = 1 << 8;
+        /// Must not assert INTx#.
+        const INTX_DISABLE = 1 << 10;
+    }
+}
+
+/// Who a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Vendor ID.
+    pub vendor: u16,
+    /// Device ID.
+    pub device: u16,
+    /// Revision ID.
+    pub revision: u8,
+    /// Base class, subclass and programming interface, 24 bits.
+    pub class: u32,
+    /// Subsystem vendor ID and subsystem ID.
+    pub subsystem: (u16, u16),
+}
+
+/// What a base address register decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BarKind {
+    /// I/O ports.
+    Io,
+    /// Memory below 4 GiB.
+    Memory32 {
+        /// Reads have no side effects.
+        prefetchable: bool,
+    },
+    /// Memory anywhere; takes the next base address register too.
+    Memory64 {
+        /// Reads have no side effects.
+        prefetchable: bool,
+    },
+}
+
+/// A base address register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bar {
+    /// What it decodes.
+    pub kind: BarKind,
+    /// Bytes, a power of two.
+    pub size: u64,
+    /// The device's region that it places.
+    pub region: u8,
+}
+
+impl Bar {
+    fn flags(self) -> u8 {
+        match self.kind {
+            BarKind::Io => 1,
+            BarKind::Memory32 { prefetchable } => u8::from(prefetchable) << 3,
+            BarKind::Memory64 { prefetchable } => 4 | u8::from(prefetchable) << 3,
+        }
+    }
+}
+
+/// 256 bytes of configuration space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigSpace {
+    #[serde(with = "hex")]
+    bytes: Vec<u8>,
+    /// The bytes after a reset.
+    #[serde(with = "hex")]
+    initial: Vec<u8>,
+    /// Ones where a guest may write.
+    #[serde(with = "hex")]
+    writable: Vec<u8>,
+    /// Ones where a guest clears bits by writing ones.
+    #[serde(with = "hex")]
+    clearable: Vec<u8>,
+    bars: [Option<Bar>; BARS],
+    last_capability: u16,
+    capabilities_end: u16,
+}
+
+impl ConfigSpace {
+    /// A function with no base address registers and no capabilities.
+    pub fn new(identity: Identity) -> Self {
+        let mut config = Self {
+            bytes: vec![0; SIZE],
+            initial: vec![0; SIZE],
+            writable: vec![0; SIZE],
+            clearable: vec![0; SIZE],
+            bars: [None; BARS],
+            last_capability: offset::CAPABILITIES,
+            capabilities_end: offset::DEVICE_SPECIFIC,
+        };
+        let [c0, c1, c2, _] = identity.class.to_le_bytes();
+        config.define(offset::VENDOR_ID, &identity.vendor.to_le_bytes());
+        config.define(offset::DEVICE_ID, &identity.device.to_le_bytes());
+        config.define(offset::REVISION_ID, &[identity.revision, c0, c1, c2]);
+        config.define(offset::SUBSYSTEM_VENDOR_ID, &identity.subsystem.0.to_le_bytes());
+        config.define(offset::SUBSYSTEM_ID, &identity.subsystem.1.to_le_bytes());
+        config.allow(offset::COMMAND, &Command::all().bits().to_le_bytes());
+        config.allow(offset::CACHE_LINE_SIZE, &[0xff, 0xff]);
+        config.allow(offset::INTERRUPT_LINE, &[0xff]);
+        fill(&mut config.clearable, offset::STATUS, &STATUS_CLEARABLE.to_le_bytes());
+        config
+    }
+
+    /// Sets the value after a reset; the present one too.
+    pub fn define(&mut self, at: u16, bytes: &[u8]) {
+        fill(&mut self.initial, at, bytes);
+        fill(&mut self.bytes, at, bytes);
+    }
+
+    /// Says which bits a guest may write.
+    pub fn allow(&mut self, at: u16, mask: &[u8]) {
+        fill(&mut self.writable, at, mask);
+    }
+
+    /// Gives the function an interrupt pin, 1 for INTA#.
+    pub fn define_interrupt_pin(&mut self, pin: u8) {
+        self.define(offset::INTERRUPT_PIN, &[pin]);
+    }
+
+    /// Adds base address register `at` (below 6). The board maps its region with no base; the guest places it.
+    pub fn define_bar(&mut self, at: usize, bar: Bar) {
+        let Some(slot) = self.bars.get_mut(at) else { return };
+        *slot = Some(bar);
+        let (register, mask) = (offset::BAR0 + 4 * at as u16, !(bar.size.max(4) - 1));
+        self.define(register, &[bar.flags()]);
+        match bar.kind {
+            BarKind::Memory64 { .. } => self.allow(register, &(mask & !0xf).to_le_bytes()),
+            BarKind::Memory32 { .. } => self.allow(register, &(mask as u32 & !0xf).to_le_bytes()),
+            BarKind::Io => self.allow(register, &(mask as u32 & !3).to_le_bytes()),
+        }
+    }
+
+    /// Adds a capability with this body after its two-byte header, and says which bits of the body a guest may write;
+    /// its offset, or `None` when there is no room.
+    pub fn add_capability(&mut self, id: u8, body: &[u8], writable: &[u8]) -> Option<u16> {
+        let at = self.capabilities_end.next_multiple_of(4);
+        let end = usize::from(at) + 2 + body.len();
+        if end > SIZE {
+            return None;
+        }
+        self.define(at, &[id, 0]);
+        self.define(at + 2, body);
+        self.allow(at + 2, &writable[..writable.len().min(body.len())]);
+        let link = if self.last_capability == offset::CAPABILITIES { 0 } else { 1 };
+        self.define(self.last_capability + link, &[at as u8]);
+        self.define(offset::STATUS, &(self.word(offset::STATUS) | STATUS_CAPABILITIES).to_le_bytes());
+        (self.last_capability, self.capabilities_end) = (at, end as u16);
+        Some(at)
+    }
+
+    /// Returns to the values after a reset; base address registers decode nothing.
+    pub fn reset(&mut self, cx: &mut Cx<'_>) {
+        self.bytes.clone_from(&self.initial);
+        self.place_bars(cx);
+    }
+
+    /// Reads as a guest does; what lies beyond reads as zeroes.
+    pub fn read(&self, at: u16, width: Width) -> u32 {
+        (0..width.bytes().min(4) as u16).fold(0, |value, i| value | u32::from(self.byte(at + i)) << (8 * i))
+    }
+
+    /// Writes as a guest does, and places the regions of base address registers that this moved.
+    pub fn write(&mut self, cx: &mut Cx<'_>, at: u16, width: Width, value: u32) {
+        let end = at.saturating_add(width.bytes().min(4) as u16);
+        for (i, value) in (at..end).zip(value.to_le_bytes()) {
+            let i = usize::from(i);
+            let (Some(byte), Some(writable), Some(clearable)) =
+                (self.bytes.get_mut(i), self.writable.get(i), self.clearable.get(i))
+            else {
+                return;
+            };
+            *byte = (*byte & !writable | value & writable) & !(value & clearable);
+        }
+        let bars_end = offset::BAR0 + 4 * BARS as u16;
+        if at < offset::COMMAND + 2 && end > offset::COMMAND || at < bars_end && end > offset::BAR0 {
+            self.place_bars(cx);
+        }
+    }
+
+    /// One byte.
+    pub fn byte(&self, at: u16) -> u8 {
+        self.bytes.get(usize::from(at)).copied().unwrap_or(0)
+    }
+
+    /// Two bytes.
+    pub fn word(&self, at: u16) -> u16 {
+        u16::from_le_bytes([self.byte(at), self.byte(at + 1)])
+    }
+
+    /// Sets bytes as the device itself does, whatever a guest may write. Does not place base address registers.
+    pub fn put(&mut self, at: u16, bytes: &[u8]) {
+        fill(&mut self.bytes, at, bytes);
+    }
+
+    /// The command register.
+    pub fn command(&self) -> Command {
+        Command::from_bits_truncate(self.word(offset::COMMAND))
+    }
+
+    /// Where base address register `at` has its region; `None` while it decodes nothing.
+    pub fn bar_base(&self, at: usize) -> Option<u64> {
+        let bar = (*self.bars.get(at)?)?;
+        let register = offset::BAR0 + 4 * at as u16;
+        let low = u64::from(self.read(register, Width::Dword));
+        let (needs, base, top) = match bar.kind {
+            BarKind::Io => (Command::IO, low & !3, 0xffff),
+            BarKind::Memory32 { .. } => (Command::MEMORY, low & !0xf, 0xffff_ffff),
+            BarKind::Memory64 { .. } => {
+                let high = u64::from(self.read(register + 4, Width::Dword));
+                (Command::MEMORY, high << 32 | low & !0xf, u64::MAX)
+            }
+        };
+        // The all-ones that software writes to learn the size is no address.
+        let fits = base.checked_add(bar.size - 1).is_some_and(|last| last < top);
+        (self.command().contains(needs) && base != 0 && fits).then_some(base)
+    }
+
+    fn place_bars(&self, cx: &mut Cx<'_>) {
+        for (at, bar) in self.bars.iter().enumerate() {
+            if let Some(bar) = bar {
+                cx.map_region(bar.region, self.bar_base(at), true, true);
+            }
+        }
+    }
+}
+
+fn fill(bytes: &mut [u8], at: u16, with: &[u8]) {
+    for (to, from) in bytes.iter_mut().skip(at.into()).zip(with) {
+        *to = *from;
+    }
+}

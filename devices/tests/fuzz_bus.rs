@@ -1,0 +1,252 @@
+//! Every device under random accesses, inputs and times: it never panics, and a copy made by saving and loading at a
+//! random moment goes on exactly as the original does.
+
+use lockstep_devices::{
+    debug_exit, debugcon, dma8237, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    pci::{i440fx, piix3, piix4_pm},
+    port80, port92, uart16550,
+};
+use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
+
+/// Rounds of random actions for each device and seed.
+const ROUNDS: u32 = 4000;
+const SEEDS: u64 = 8;
+
+/// A device to be fuzzed. Called once for each copy: all copies must be alike.
+struct Subject {
+    name: &'static str,
+    make: fn() -> (Box<dyn Device>, Vec<RegionSpec>),
+}
+
+/// One line for each device of the catalog.
+const SUBJECTS: &[Subject] = &[
+    Subject { name: "i8042", make: || boxed(i8042::I8042::new(), &i8042::I8042::regions()) },
+    Subject { name: "i8257", make: || boxed(dma8237::Dma::new(), &dma8237::Dma::regions()) },
+    Subject { name: "hpet", make: || boxed(hpet::Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]) },
+    Subject { name: "ioapic", make: || boxed(ioapic::IoApic::new(), &[ioapic::REGION]) },
+    Subject { name: "isa-debug-exit", make: debug_exit },
+    Subject { name: "isa-debugcon", make: debugcon },
+    Subject { name: "isa-i8259", make: || boxed(i8259::Pics::new(), &i8259::Pics::regions()) },
+    Subject { name: "isa-pit", make: || boxed(i8254::Pit::new(), &i8254::Pit::regions()) },
+    Subject { name: "isa-serial", make: serial },
+    Subject { name: "local-apics", make: local_apics },
+    Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
+    Subject { name: "piix4-pm", make: piix4_pm },
+    Subject { name: "i440fx", make: || boxed(i440fx::I440Fx::new(), &[i440fx::REGION]) },
+    Subject { name: "mc146818rtc", make: rtc },
+    Subject { name: "port80", make: || boxed(port80::Port80::new(), &port80::Port80::regions()) },
+    Subject { name: "port92", make: || boxed(port92::Port92::new(), &port92::Port92::regions()) },
+];
+
+fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    (Box::new(device), regions.to_vec())
+}
+
+fn debug_exit() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = debug_exit::DebugExitConfig { iosize: 4, ..debug_exit::DebugExitConfig::default() };
+    boxed(debug_exit::DebugExit::new(), &debug_exit::DebugExit::regions(&config))
+}
+
+fn debugcon() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = debugcon::DebugconConfig::default();
+    boxed(debugcon::Debugcon::new(&config), &debugcon::Debugcon::regions(&config))
+}
+
+fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = lapic::LocalApicsConfig { cpus: 2, ioapic: None, physical_bits: 40, x2apic: true, tsc_deadline: true };
+    boxed(lapic::LocalApics::new(config), &lapic::REGIONS)
+}
+
+fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
+    boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
+}
+
+fn serial() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = uart16550::Uart16550Config::default();
+    boxed(uart16550::Uart16550::new(), &uart16550::Uart16550::regions(&config))
+}
+
+fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let config = mc146818::RtcConfig { base: 951_782_399, cmos: vec![(0x15, 0x80)] };
+    boxed(mc146818::Rtc::new(&config), &mc146818::Rtc::regions())
+}
+
+/// The same numbers for the same seed (xorshift64*).
+#[derive(Clone)]
+struct Numbers(u64);
+
+impl Numbers {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 16) % end
+    }
+
+    fn bit(&mut self) -> bool {
+        self.below(2) == 1
+    }
+}
+
+/// One step of a run, chosen apart from the device, so that copies can be given the same.
+#[derive(Clone, Debug)]
+enum Action {
+    Read(RegionSpec, u64, Width),
+    Write(RegionSpec, u64, Width, u64),
+    Input(Input),
+    Advance(u64),
+    Acknowledge,
+    Reset,
+}
+
+fn choose(numbers: &mut Numbers, regions: &[RegionSpec]) -> Action {
+    match numbers.below(100) {
+        0..30 => match place(numbers, regions) {
+            Some((spec, offset, width)) => Action::Read(spec, offset, width),
+            None => Action::Acknowledge,
+        },
+        30..70 => match place(numbers, regions) {
+            Some((spec, offset, width)) => Action::Write(spec, offset, width, value(numbers)),
+            None => Action::Acknowledge,
+        },
+        70..82 => Action::Input(input(numbers)),
+        82..96 => {
+            let order = numbers.below(30);
+            Action::Advance(numbers.below(1 << order))
+        }
+        96..99 => Action::Acknowledge,
+        _ => Action::Reset,
+    }
+}
+
+fn place(numbers: &mut Numbers, regions: &[RegionSpec]) -> Option<(RegionSpec, u64, Width)> {
+    let spec = *regions.get(numbers.below(regions.len().max(1) as u64) as usize)?;
+    let width = [Width::Byte, Width::Byte, Width::Word, Width::Dword, Width::Qword][numbers.below(5) as usize];
+    Some((spec, numbers.below(spec.len), width))
+}
+
+/// Bytes that mean something to some device are as likely as any.
+fn value(numbers: &mut Numbers) -> u64 {
+    match numbers.below(4) {
+        0 => numbers.next(),
+        1 => [0, 1, 0x11, 0x20, 0x40, 0x80, 0xd1, 0xd4, 0xf3, 0xf4, 0xff, 0x36, 0xc2][numbers.below(13) as usize],
+        2 => 1 << numbers.below(64),
+        _ => numbers.below(256),
+    }
+}
+
+fn input(numbers: &mut Numbers) -> Input {
+    match numbers.below(12) {
+        0..6 => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.bit() },
+        6..8 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
+        8 => Input::Bytes((0..numbers.below(40)).map(|i| i as u8).collect()),
+        9 => Input::Break,
+        10 => Input::PowerButton,
+        _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
+    }
+}
+
+fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
+    let memory = Memory::new(1 << 20).expect("memory for a test");
+    let mut bus = Bus::new(memory, Clock::new(shift));
+    let (device, regions) = (subject.make)();
+    let id = bus.add(subject.name, device);
+    for spec in &regions {
+        bus.map(id, *spec);
+    }
+    bus.reset();
+    (bus, id, regions)
+}
+
+/// Does one action, and tells what could be seen of it.
+fn act(bus: &mut Bus, id: DeviceId, action: &Action) -> String {
+    let mut seen = String::new();
+    match *action {
+        Action::Read(spec, offset, width) => {
+            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            seen = format!("{:?}", bus.read(spec.space, at, width, Cpu(0)));
+        }
+        Action::Write(spec, offset, width, value) => {
+            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            seen = format!("{:?}", bus.write(spec.space, at, width, value & width.mask(), Cpu(0)));
+        }
+        Action::Input(ref input) => bus.input(id, input),
+        Action::Advance(ticks) => advance(bus, ticks),
+        Action::Acknowledge => seen = format!("{:?}", bus.acknowledge(id, Cpu(0))),
+        Action::Reset => bus.reset(),
+    }
+    format!("{seen} {:?} {:?}", bus.take_output(), bus.take_signals())
+}
+
+/// From deadline to deadline as the machine's loop goes, but not through more of them than a test has time for.
+fn advance(bus: &mut Bus, ticks: u64) {
+    const DEADLINES: u32 = 1000;
+    let end = bus.clock.now() + ticks;
+    for _ in 0..DEADLINES {
+        let due = bus.clock.next_deadline();
+        if due > end {
+            break;
+        }
+        bus.advance(due);
+    }
+    if bus.clock.next_deadline() > end {
+        bus.advance(end);
+    }
+}
+
+fn fuzz(subject: &Subject, seed: u64) {
+    let mut numbers = Numbers::new(seed);
+    let shift = numbers.below(11) as u32;
+    let (mut bus, id, regions) = bus_with(subject, shift);
+    let copied_at = numbers.below(ROUNDS.into()) as u32;
+    let mut copy: Option<Bus> = None;
+    for round in 0..ROUNDS {
+        if round == copied_at {
+            let saved = bus.save().expect("a state");
+            let (mut fresh, _, _) = bus_with(subject, shift);
+            fresh.load(&saved).expect("the same kind of bus");
+            assert_eq!(fresh.save().expect("a state"), saved, "{}, seed {seed}: loads what it saved", subject.name);
+            fresh.take_output();
+            copy = Some(fresh);
+        }
+        let action = choose(&mut numbers, &regions);
+        let seen = act(&mut bus, id, &action);
+        if let Some(copy) = &mut copy {
+            let echoed = act(copy, id, &action);
+            assert_eq!(echoed, seen, "{}, seed {seed}, round {round}: {action:?}", subject.name);
+        }
+    }
+    let ends = copy.map(|copy| copy.save().expect("a state"));
+    assert_eq!(ends, Some(bus.save().expect("a state")), "{}, seed {seed}: copies end alike", subject.name);
+}
+
+#[test]
+fn random_accesses_never_panic_and_a_loaded_copy_goes_on_alike() {
+    for subject in SUBJECTS {
+        for seed in 0..SEEDS {
+            fuzz(subject, seed);
+        }
+    }
+}
+
+#[test]
+fn ports_that_are_not_a_devices_own_are_left_to_others() {
+    for subject in SUBJECTS {
+        let (mut bus, _, _) = bus_with(subject, 0);
+        // As placed now: some devices move at reset.
+        let owned: Vec<_> = bus.space(Space::Io).regions().iter().filter_map(|r| Some((r.base?, r.len))).collect();
+        let owned = |port: u64| owned.iter().any(|(base, len)| (*base..base + len).contains(&port));
+        for port in (0..0x1_0000).filter(|port| !owned(*port)) {
+            assert!(bus.read(Space::Io, port, Width::Byte, Cpu(0)).is_err(), "{}: port {port:#x}", subject.name);
+        }
+    }
+}

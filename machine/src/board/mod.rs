@@ -1,0 +1,69 @@
+//! Boards: machines put together from devices and wires.
+
+mod direct;
+mod firmware;
+mod pc;
+mod processors;
+
+use crate::commandline::{Config, Image, MachineKind, OptionError};
+use crate::machine::Machine;
+use crate::record::BootedFile;
+use lockstep_fabric::DeviceId;
+use lockstep_firmware::rom::RomError;
+use std::io;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// A machine and what the host's side must know of it.
+pub struct Board {
+    /// The machine, out of reset.
+    pub machine: Machine,
+    /// Devices with a character device behind them, and its name.
+    pub ports: Vec<(DeviceId, String)>,
+    /// The device that takes the power button.
+    pub power_button: Option<DeviceId>,
+    /// The files that the machine was started from.
+    pub files: Vec<BootedFile>,
+}
+
+/// Why a board cannot be built as asked. Its `Display` names the option.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// An option's value turns out to be impossible.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// The built-in firmware cannot be assembled.
+    #[error(transparent)]
+    Firmware(#[from] RomError),
+    /// Guest memory cannot be mapped.
+    #[error("-m: the host cannot map {bytes} bytes of guest memory: {why}")]
+    Memory {
+        /// How much.
+        bytes: u64,
+        /// The host's word.
+        why: io::Error,
+    },
+    /// A value of an option that this board cannot serve.
+    #[error("{option}: {why}")]
+    Refused {
+        /// The option with its value.
+        option: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Builds the machine that `config` describes; seed and date must be settled.
+pub fn build(config: &Config) -> Result<Board, BoardError> {
+    match config.machine.kind {
+        MachineKind::Pc => pc::build(config),
+    }
+}
+
+/// What the log says of a file that was booted.
+fn record(option: &str, image: &Image) -> BootedFile {
+    BootedFile {
+        option: option.into(),
+        path: image.path.display().to_string(),
+        hash: format!("{:032x}", xxh3_128(&image.bytes)),
+    }
+}

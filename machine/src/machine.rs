@@ -1,0 +1,328 @@
+//! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
+
+use lockstep_cpu::state::{Activity, Rflags};
+use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
+use lockstep_fabric::{
+    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, StateError, Tick,
+};
+use serde::{Deserialize, Serialize};
+
+/// How many ticks a vCPU runs before the next one's turn.
+const TURN: Tick = 20_000;
+
+/// Why the machine is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// The guest turned the power off.
+    PowerOff,
+    /// The guest asked for a reset, or a vCPU shut down (triple fault), and resets end the run.
+    Reset,
+    /// A device ended the emulator with this status.
+    Exit(i32),
+}
+
+/// Why [`Machine::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The tick asked for is reached.
+    Reached,
+    /// Every vCPU is halted until this tick (never: [`Tick::MAX`]); go on with [`Machine::skip_to`].
+    Idle(Tick),
+    /// Something was sent out of the machine: see [`Machine::take_output`].
+    Output,
+    /// The machine is over.
+    Ended(Ending),
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    cpu: usize,
+    left: Tick,
+}
+
+/// Puts memory and the first vCPU back to where a reset starts from (firmware images, a kernel placed directly).
+pub trait Boot: Send {
+    /// Called after every device and vCPU was reset.
+    fn place(&self, bus: &mut Bus, cpus: &mut [Vcpu]);
+}
+
+/// A whole machine.
+pub struct Machine {
+    /// Memory, devices and the clock.
+    pub bus: Bus,
+    /// The vCPUs.
+    pub cpus: Vec<Vcpu>,
+    /// Where everything from outside enters.
+    pub gate: Gate,
+    pub(crate) engine: Engine,
+    pub(crate) turn: Turn,
+    wiring: Interrupts,
+    boot: Box<dyn Boot>,
+    resets_end: bool,
+    output: Vec<(DeviceId, Vec<u8>)>,
+    ended: Option<Ending>,
+}
+
+/// The interrupt controllers that vCPUs ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupts {
+    /// The local APICs.
+    pub local: DeviceId,
+    /// The 8259 pair.
+    pub external: DeviceId,
+}
+
+impl Machine {
+    /// A machine of these parts, as it comes out of reset.
+    pub fn new(bus: Bus, cpus: Vec<Vcpu>, wiring: Interrupts, boot: Box<dyn Boot>, resets_end: bool) -> Self {
+        let mut machine = Self {
+            bus,
+            cpus,
+            gate: Gate::new(),
+            engine: Engine::default(),
+            turn: Turn { cpu: 0, left: TURN },
+            wiring,
+            boot,
+            resets_end,
+            output: Vec::new(),
+            ended: None,
+        };
+        machine.reset();
+        machine
+    }
+
+    /// Shows `tracer` exceptions, and every instruction if asked; nothing that the guest can see changes.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>, each_instruction: bool) {
+        self.engine.set_tracer(tracer, each_instruction);
+    }
+
+    /// The present.
+    pub fn now(&self) -> Tick {
+        self.bus.clock.now()
+    }
+
+    /// How the machine ended, if it has.
+    pub fn ended(&self) -> Option<Ending> {
+        self.ended
+    }
+
+    /// Resets every device and vCPU and starts over. Time goes on.
+    pub fn reset(&mut self) {
+        self.bus.reset();
+        for (index, cpu) in self.cpus.iter_mut().enumerate() {
+            cpu.reset();
+            if index != 0 {
+                cpu.activity = Activity::WaitForStartup;
+            }
+        }
+        self.take_signals();
+        self.boot.place(&mut self.bus, &mut self.cpus);
+        self.take_signals();
+        self.turn = Turn { cpu: 0, left: TURN };
+    }
+
+    /// Runs up to `until`, or until something else comes up. Slices change nothing that the guest can see.
+    pub fn run(&mut self, until: Tick) -> Stop {
+        loop {
+            self.admit();
+            self.take_signals();
+            self.collect();
+            if let Some(ending) = self.ended {
+                return Stop::Ended(ending);
+            }
+            if !self.output.is_empty() {
+                return Stop::Output;
+            }
+            let now = self.now();
+            if now >= until {
+                return Stop::Reached;
+            }
+            let limit = until.min(self.bus.clock.next_deadline()).min(self.gate.horizon());
+            let Some(index) = self.whose_turn() else {
+                let next = self.bus.clock.next_deadline().min(self.gate.horizon());
+                if next >= until || next > now {
+                    return Stop::Idle(next);
+                }
+                self.bus.advance(now);
+                continue;
+            };
+            if limit <= now {
+                self.bus.advance(now);
+                continue;
+            }
+            self.execute(index, (limit - now).min(self.turn.left));
+        }
+    }
+
+    /// Lets the time of an idle machine pass up to `tick`.
+    pub fn skip_to(&mut self, tick: Tick) {
+        self.bus.advance(tick.max(self.now()));
+        self.take_signals();
+    }
+
+    /// Runs up to `until` without ever pausing for the host, dropping the idle time: for tests and replay.
+    /// Output is collected as with [`Machine::run`].
+    pub fn run_through(&mut self, until: Tick) -> Stop {
+        loop {
+            match self.run(until) {
+                Stop::Idle(next) => self.skip_to(next.min(until)),
+                stop => return stop,
+            }
+        }
+    }
+
+    /// Something arrives from a live source; false if live sources are cut off.
+    pub fn arrive(&mut self, device: DeviceId, input: Input) -> bool {
+        let now = self.now();
+        self.gate.arrive(now, device, input)
+    }
+
+    /// Takes what devices sent to their character devices, in order.
+    pub fn take_output(&mut self) -> Vec<(DeviceId, Vec<u8>)> {
+        std::mem::take(&mut self.output)
+    }
+
+    fn execute(&mut self, index: usize, budget: Tick) {
+        let start = self.now();
+        let Some(cpu) = self.cpus.get_mut(index) else { return };
+        cpu.activity = Activity::Running;
+        let exit = self.engine.run(cpu, &mut self.bus, budget);
+        self.turn.left -= exit.retired.min(self.turn.left);
+        self.bus.advance(start + exit.retired);
+        match exit.why {
+            Why::Interrupt => self.take_interrupt(index),
+            Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
+            Why::Budget | Why::Access | Why::Stopped => {}
+        }
+    }
+
+    fn take_interrupt(&mut self, index: usize) {
+        let answer = match self.bus.acknowledge(self.wiring.local, Cpu(index as u8)) {
+            Acknowledge::External => self.bus.acknowledge(self.wiring.external, Cpu(index as u8)),
+            answer => answer,
+        };
+        self.take_signals();
+        match answer {
+            Acknowledge::Vector(vector) => {
+                let cpu = &mut self.cpus[index];
+                cpu.tick = self.bus.clock.now();
+                cpu.interrupt(&mut self.bus, vector);
+                if cpu.activity == Activity::Shutdown {
+                    self.act(MachineRequest::Reset);
+                }
+            }
+            // The request went away before it was acknowledged.
+            Acknowledge::Nothing | Acknowledge::External => self.cpus[index].interrupt_line = false,
+        }
+    }
+
+    /// The vCPU that runs next; a halted one that an interrupt wakes counts.
+    fn whose_turn(&mut self) -> Option<usize> {
+        let count = self.cpus.len();
+        if self.turn.left > 0 && runnable(&self.cpus[self.turn.cpu]) {
+            return Some(self.turn.cpu);
+        }
+        let next = (1..=count).map(|i| (self.turn.cpu + i) % count).find(|i| runnable(&self.cpus[*i]))?;
+        self.turn = Turn { cpu: next, left: TURN };
+        Some(next)
+    }
+
+    fn admit(&mut self) {
+        while let Some(arrival) = self.gate.take(self.now()) {
+            self.bus.input(arrival.device, &arrival.input);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for (cpu, signal) in self.bus.take_signals() {
+            let Some(vcpu) = self.cpus.get_mut(usize::from(cpu.0)) else { continue };
+            match signal {
+                CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
+                CpuSignal::Nmi => vcpu.nmi_pending = true,
+                CpuSignal::Init => {
+                    vcpu.init();
+                    if cpu.0 != 0 {
+                        vcpu.activity = Activity::WaitForStartup;
+                    }
+                }
+                CpuSignal::Startup(page) => vcpu.startup(page),
+            }
+        }
+    }
+
+    fn collect(&mut self) {
+        if !self.bus.has_output() {
+            return;
+        }
+        for (device, output) in self.bus.take_output() {
+            match output {
+                Output::Bytes(bytes) => match self.output.last_mut() {
+                    Some((last, held)) if *last == device => held.extend(bytes),
+                    _ => self.output.push((device, bytes)),
+                },
+                Output::Machine(request) => self.act(request),
+            }
+            if self.ended.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, request: MachineRequest) {
+        match request {
+            MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
+            MachineRequest::Reset => self.reset(),
+            MachineRequest::PowerOff => self.ended = Some(Ending::PowerOff),
+            MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
+            // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
+            MachineRequest::Suspend => {}
+        }
+    }
+
+    /// The state but for RAM, as JSON.
+    pub fn save_state(&self) -> Result<serde_json::Value, StateError> {
+        let malformed = |e: serde_json::Error| StateError::Malformed { what: "vcpu".into(), why: e.to_string() };
+        Ok(serde_json::json!({
+            "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
+            "turn": serde_json::to_value(self.turn).map_err(malformed)?,
+            "bus": self.bus.save()?,
+        }))
+    }
+
+    /// Loads what [`Machine::save_state`] gave, into a machine of the same parts.
+    pub fn load_state(&mut self, from: &serde_json::Value) -> Result<(), StateError> {
+        let part = |name: &str| from.get(name).ok_or_else(|| StateError::Missing { what: name.into() });
+        let malformed =
+            |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
+        let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
+        if cpus.len() != self.cpus.len() {
+            return Err(StateError::Malformed { what: "vcpu".into(), why: "the number of vCPUs differs".into() });
+        }
+        let turn = Turn::deserialize(part("turn")?).map_err(|e| malformed("turn", e))?;
+        if turn.cpu >= cpus.len() {
+            return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
+        }
+        self.bus.load(part("bus")?)?;
+        self.cpus = cpus;
+        self.turn = turn;
+        for cpu in &mut self.cpus {
+            cpu.refresh();
+        }
+        self.engine.drop_blocks(&mut self.bus);
+        Ok(())
+    }
+}
+
+/// Whether a vCPU can execute: it runs, or an interrupt wakes it.
+fn runnable(cpu: &Vcpu) -> bool {
+    match cpu.activity {
+        Activity::Running => true,
+        Activity::Halted => {
+            cpu.interrupt_line && cpu.flags.has(Rflags::IF)
+                || cpu.nmi_pending && !cpu.nmi_blocked
+                || cpu.debug_trap != 0
+        }
+        Activity::WaitForStartup | Activity::Shutdown => false,
+    }
+}

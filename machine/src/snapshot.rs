@@ -1,0 +1,47 @@
+//! The whole machine at a tick: state as JSON, RAM as pages.
+
+use crate::machine::Machine;
+use lockstep_fabric::StateError;
+use lockstep_fabric::memory::PAGE_SIZE;
+use serde_json::Value;
+
+/// A saved machine.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// All state but RAM.
+    pub state: Value,
+    /// Arena pages that are not all zeroes, by page number.
+    pub pages: Vec<(u64, Box<[u8]>)>,
+}
+
+impl Snapshot {
+    /// Saves a machine between two runs.
+    pub fn of(machine: &Machine) -> Result<Self, StateError> {
+        let memory = &machine.bus.memory;
+        let count = memory.allocated() / PAGE_SIZE;
+        let page = |number: u64| {
+            let bytes = memory.arena().bytes(number * PAGE_SIZE, PAGE_SIZE as usize)?;
+            bytes.iter().any(|b| *b != 0).then(|| (number, bytes.into()))
+        };
+        Ok(Self { state: machine.save_state()?, pages: (0..count).filter_map(page).collect() })
+    }
+
+    /// Loads it into a machine of the same parts.
+    pub fn restore(&self, machine: &mut Machine) -> Result<(), StateError> {
+        let count = machine.bus.memory.allocated() / PAGE_SIZE;
+        let zeroes = [0; PAGE_SIZE as usize];
+        let mut saved = self.pages.iter().peekable();
+        for number in 0..count {
+            let bytes: &[u8] = match saved.next_if(|(n, _)| *n == number) {
+                Some((_, bytes)) => bytes,
+                None => &zeroes,
+            };
+            let at = number * PAGE_SIZE;
+            let same = machine.bus.memory.arena().bytes(at, PAGE_SIZE as usize).is_some_and(|held| held == bytes);
+            if !same {
+                machine.bus.memory.fill(at, bytes);
+            }
+        }
+        machine.load_state(&self.state)
+    }
+}
