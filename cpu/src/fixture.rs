@@ -87,7 +87,7 @@ impl Machine {
         });
         let cpu = Vcpu::new(0, CpuModel::max(), 1);
         let mut machine = Self { bus: Bus::new(memory, Clock::new(0)), cpu, engine: Engine::default() };
-        for vector in 0..256 {
+        for vector in 0..=255 {
             machine.write(HANDLERS + 16 * vector, &[0xf4]);
         }
         machine.cpu.gpr[4] = STACK;
@@ -126,7 +126,7 @@ impl Machine {
         self.set_up_tables(9, 0x67);
         self.write32(TSS + 4, INNER_STACK as u32);
         self.write32(TSS + 8, DATA.into());
-        for vector in 0..256 {
+        for vector in 0..=255 {
             self.gate32(vector, CODE32, HANDLERS + 16 * u64::from(vector), 0xee);
         }
         self.cpu.idtr = TableRegister { base: IDT, limit: 8 * 256 - 1 };
@@ -138,7 +138,7 @@ impl Machine {
         self.set_up_tables(9, 0x67);
         self.write64(TSS + 4, INNER_STACK);
         self.write64(TSS + 0x24, INTERRUPT_STACK);
-        for vector in 0..256 {
+        for vector in 0..=255 {
             self.gate64(vector, CODE64, HANDLERS + 16 * u64::from(vector), 0xee, 0);
         }
         self.cpu.idtr = TableRegister { base: IDT, limit: 16 * 256 - 1 };
