@@ -136,6 +136,9 @@ impl Vcpu {
                 event.image |= Rflags::RF.bits();
             }
             let Err(second) = self.deliver(bus, event) else { return };
+            if second.vector() == Some(vector::PF) {
+                self.cr2 = self.fault_address;
+            }
             match combined(vector, second) {
                 Some(next) => fault = next,
                 None => return self.shut_down(),

@@ -213,7 +213,7 @@ fn a_stack_that_is_not_mapped_leaves_everything_for_the_double_fault() {
     m.run();
     assert_eq!(m.vector(), Some(vector::DF));
     assert_eq!(m.stack64(4), 0x80_0000_0000 - 8, "RSP as it was before the page fault");
-    assert_eq!(m.cpu.cr2, 0x80_0000_0000 - 56, "CR2 tells of the latest page fault");
+    assert_eq!(m.cpu.cr2, 0x80_0000_0000 - 24, "CR2 tells of the latest page fault");
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn the_instruction_after_sti_or_mov_ss_is_not_interrupted() {
     m.cpu.gpr[0] = DATA.into();
     m.cpu.nmi_blocked = true;
     m.assemble(64, |a| {
-        a.mov(ss, ax).unwrap();
+        a.mov(ss, eax).unwrap();
         a.nop().unwrap();
         a.nop().unwrap();
     });
