@@ -142,8 +142,8 @@ impl Machine {
             self.gate64(vector, CODE64, HANDLERS + 16 * u64::from(vector), 0xee, 0);
         }
         self.cpu.idtr = TableRegister { base: IDT, limit: 16 * 256 - 1 };
-        self.write64(TABLES, TABLES + 0x1000 | 7);
-        self.write64(TABLES + 0x1000, TABLES + 0x2000 | 7);
+        self.write64(TABLES, (TABLES + 0x1000) | 7);
+        self.write64(TABLES + 0x1000, (TABLES + 0x2000) | 7);
         for i in 0..512 {
             self.write64(TABLES + 0x2000 + 8 * i, i << 21 | 0xe7);
         }

@@ -40,7 +40,7 @@ struct Event {
 
 impl Event {
     /// Whether the gate must be open to the current privilege level.
-    fn from_program(&self) -> bool {
+    fn is_programmed(&self) -> bool {
         matches!(self.origin, Origin::Interrupt | Origin::Trap)
     }
 }
@@ -158,7 +158,7 @@ impl Vcpu {
             self.deliver_protected(bus, &event)
         };
         let delivered = delivered.map_err(|fault| if fault == Fault::NOT_CANONICAL { Fault::GP0 } else { fault });
-        if event.from_program() {
+        if event.is_programmed() {
             return delivered;
         }
         delivered.map_err(Fault::external)?;

@@ -23,7 +23,7 @@ fn machine() -> Machine {
     let mut m = Machine::new(Mode::Long);
     m.write64(TABLES + 0x2000 + 8, TABLE | PRESENT | WRITABLE | USER);
     for i in 0..512 {
-        m.write64(TABLE + 8 * i, PAGE + 0x1000 * i | PRESENT | WRITABLE | USER);
+        m.write64(TABLE + 8 * i, (PAGE + 0x1000 * i) | PRESENT | WRITABLE | USER);
     }
     m
 }

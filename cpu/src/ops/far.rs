@@ -429,3 +429,6 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Sysexitq, sysexit::<true>).ends().system(),
     ]
 }
+
+#[cfg(test)]
+mod tests;
