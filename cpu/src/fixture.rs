@@ -28,14 +28,13 @@ pub(crate) const HANDLERS: u64 = 0x6000;
 /// Bytes of RAM.
 pub(crate) const RAM: u64 = 0x40_0000;
 
-/// 32-bit code, level 0; its level-3 twin; data of both; 64-bit code of both; 16-bit code and data.
+/// 32-bit code, level 0; its level-3 twin; data of both; 64-bit code of both levels.
 pub(crate) const CODE32: u16 = 0x08;
 pub(crate) const DATA: u16 = 0x10;
 pub(crate) const USER_CODE32: u16 = 0x18 | 3;
 pub(crate) const USER_DATA: u16 = 0x20 | 3;
 pub(crate) const CODE64: u16 = 0x28;
 pub(crate) const USER_CODE64: u16 = 0x30 | 3;
-pub(crate) const CODE16: u16 = 0x38;
 pub(crate) const TSS_SELECTOR: u16 = 0x40;
 /// The first of the GDT's entries that tests may fill.
 pub(crate) const FREE: u16 = 0x50;

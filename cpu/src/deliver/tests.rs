@@ -308,3 +308,19 @@ fn an_exception_from_outside_the_engine_is_delivered_at_rip() {
     m.run();
     assert_eq!((m.vector(), m.stack64(0), m.stack64(1)), (Some(vector::GP), 0x120, CODE));
 }
+
+#[test]
+fn bound_compares_signed() {
+    for (index, bounds, vector) in [(-2i32, [-2, 5], 0x30), (5, [-2, 5], 0x30), (-3, [-2, 5], 5), (6, [-2, 5], 5)] {
+        let mut m = Machine::new(Mode::Protected);
+        m.write32(0x1f00, bounds[0] as u32);
+        m.write32(0x1f04, bounds[1] as u32);
+        m.cpu.gpr[RAX] = u64::from(index as u32);
+        m.assemble(32, |a| {
+            a.bound(eax, qword_ptr(0x1f00)).unwrap();
+            a.int(0x30).unwrap();
+        });
+        m.run();
+        assert_eq!(m.vector(), Some(vector), "{index}");
+    }
+}

@@ -1,7 +1,6 @@
 use crate::fault::vector;
 use crate::fixture::*;
 use crate::state::{Rights, seg};
-use iced_x86::code_asm::*;
 
 const GATE: u16 = FREE;
 
