@@ -45,10 +45,8 @@ fn seabios_finds_nothing_to_boot() {
     let bios = guest_file("bios-256k.bin");
     let arguments = ["-bios", &bios, "-seed", "1", "-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults"];
     let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
-    let mut guest = Guest::start(
-        &arguments,
-        &["-chardev", "null,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log"],
-    );
+    let mut guest =
+        Guest::start(&arguments, &["-chardev", "null,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log"]);
     guest.expect("SeaBIOS (version", MINUTE);
     guest.expect("No bootable device", MINUTE);
 }

@@ -17,11 +17,7 @@ fn lockstep() -> PathBuf {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    Command::new(lockstep())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts")
+    Command::new(lockstep()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
 fn refused(arguments: &[&str], said: &[&str]) {

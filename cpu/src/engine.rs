@@ -78,7 +78,7 @@ impl Engine {
             let stale = bus.memory.take_stale();
             self.cache.drop_stale(&stale, &mut bus.memory);
         }
-        if cpu.activity != Activity::Running {
+        if cpu.activity != Activity::Running && !(cpu.activity == Activity::Halted && wakes(cpu)) {
             return Some(Why::Stopped);
         }
         if cpu.tick >= cpu.tick_end {
@@ -127,7 +127,7 @@ impl Engine {
         let before = cpu.tick;
         let limit = cpu.tick_end;
         cpu.tick_end = limit.min(cpu.tick.saturating_add(1));
-        let result = self.one_block(cpu, bus);
+        let result = self.blocks_of_page(cpu, bus);
         cpu.tick_end = limit;
         match result {
             Ok(()) => {}
@@ -146,7 +146,7 @@ impl Engine {
     /// Executes blocks until something is pending or the budget is used up.
     fn blocks(&mut self, cpu: &mut Vcpu, bus: &mut Bus) {
         while cpu.pending.is_empty() && cpu.tick < cpu.tick_end {
-            match self.one_block(cpu, bus) {
+            match self.blocks_of_page(cpu, bus) {
                 Ok(()) | Err(Fault::SUSPEND) => {}
                 Err(fault) => {
                     self.raise(cpu, bus, fault);
@@ -156,34 +156,39 @@ impl Engine {
         }
     }
 
-    /// Executes the block at the instruction pointer, or as much of it as the budget allows.
+    /// Executes blocks from the page of the instruction pointer until they leave it: one look into the fetch TLB for all.
+    /// Whatever could change the translation or the mode in between leaves something pending.
     #[inline(always)]
-    fn one_block(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
-        let code64 = cpu.mode.size() == CodeSize::Bits64;
-        let linear = if code64 {
-            cpu.ip
-        } else {
-            let cs = &cpu.seg[seg::CS];
-            if cpu.ip > cs.limit.into() {
-                return Err(Fault::GP0);
-            }
-            cs.base.wrapping_add(cpu.ip) & 0xffff_ffff
-        };
+    fn blocks_of_page(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
+        let place = Place::of(cpu)?;
+        let linear = place.linear(cpu.ip);
         let Source::Memory(offset) = cpu.fetch(bus, linear)? else {
             return self.uncached(cpu, bus, linear);
         };
-        let key = Key::new(offset, cpu.mode);
-        let block = match self.cache.recent(key) {
-            Some(block) => block,
-            None => match self.find_or_decode(cpu, bus, key, offset) {
+        let page = linear & !(PAGE_SIZE - 1);
+        let to_offset = offset.wrapping_sub(linear);
+        let mut linear = linear;
+        loop {
+            let key = Key::new(linear.wrapping_add(to_offset), cpu.mode);
+            let block = match self.cache.recent(key) {
                 Some(block) => block,
-                None => return self.uncached(cpu, bus, linear),
-            },
-        };
-        if !code64 && cpu.ip + u64::from(block.bytes) - 1 > cpu.seg[seg::CS].limit.into() {
-            return self.uncached(cpu, bus, linear);
+                None => match self.find_or_decode(cpu, bus, key, linear.wrapping_add(to_offset)) {
+                    Some(block) => block,
+                    None => return self.uncached(cpu, bus, linear),
+                },
+            };
+            if cpu.ip.wrapping_add(u64::from(block.bytes) - 1) > place.limit {
+                return self.uncached(cpu, bus, linear);
+            }
+            execute(cpu, bus, self.cache.ops(block), block.bytes)?;
+            if !cpu.pending.is_empty() || cpu.tick >= cpu.tick_end {
+                return Ok(());
+            }
+            linear = place.linear(cpu.ip);
+            if linear & !(PAGE_SIZE - 1) != page {
+                return Ok(());
+            }
         }
-        execute(cpu, bus, self.cache.ops(block), block.bytes)
     }
 
     #[cold]
@@ -269,29 +274,70 @@ impl Engine {
     }
 }
 
-/// Runs instructions of a block up to its end, the budget's end, a fault, or something pending.
+/// How offsets in the code segment become linear addresses, and how far they reach.
+#[derive(Clone, Copy)]
+struct Place {
+    base: u64,
+    mask: u64,
+    /// The last offset.
+    limit: u64,
+}
+
+impl Place {
+    /// The code segment in use; faults if the instruction pointer is outside of it.
+    #[inline(always)]
+    fn of(cpu: &Vcpu) -> Result<Self, Fault> {
+        if cpu.mode.size() == CodeSize::Bits64 {
+            return Ok(Self { base: 0, mask: u64::MAX, limit: u64::MAX });
+        }
+        let cs = &cpu.seg[seg::CS];
+        let place = Self { base: cs.base, mask: 0xffff_ffff, limit: cs.limit.into() };
+        if cpu.ip > place.limit { Err(Fault::GP0) } else { Ok(place) }
+    }
+
+    #[inline(always)]
+    fn linear(self, ip: u64) -> u64 {
+        self.base.wrapping_add(ip) & self.mask
+    }
+}
+
+/// Runs instructions of a block up to its end, a taken branch, the budget's end, a fault, or something pending.
 #[inline(always)]
 fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
-    let base_ip = cpu.ip;
-    let base_tick = cpu.tick;
-    let left = cpu.tick_end - base_tick;
-    cpu.gpr[Slot::Ip.number()] = base_ip;
-    let whole = ops.len() as u64 <= left;
-    let run = if whole { ops } else { &ops[..left as usize] };
-    let end = if whole { bytes } else { run.last().map_or(0, |op| op.next) };
+    let left = cpu.tick_end - cpu.tick;
+    if ops.len() as u64 > left {
+        return execute_part(cpu, bus, ops, left as usize);
+    }
+    execute_whole(cpu, bus, ops, bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn execute_part(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], count: usize) -> Result<(), Fault> {
+    let part = ops.get(..count).unwrap_or(ops);
+    execute_whole(cpu, bus, part, part.last().map_or(0, |op| op.next))
+}
+
+#[inline(always)]
+fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
+    let base = cpu.ip;
+    cpu.gpr[Slot::Ip.number()] = base;
     // Falls through unless the last instruction branches.
-    cpu.ip = base_ip.wrapping_add(end.into());
-    let mut tick = base_tick;
-    for op in run {
+    cpu.ip = base.wrapping_add(bytes.into());
+    let mut tick = cpu.tick;
+    for op in ops {
         cpu.tick = tick;
         if let Err(fault) = (op.run)(cpu, bus, op) {
-            cpu.ip = base_ip.wrapping_add(u64::from(op.next) - u64::from(op.len));
+            if fault == Fault::TAKEN {
+                break;
+            }
+            cpu.ip = base.wrapping_add(u64::from(op.next) - u64::from(op.len));
             return Err(located(fault, op));
         }
         tick += 1;
         if !cpu.pending.is_empty() {
-            if tick != base_tick + run.len() as u64 {
-                cpu.ip = base_ip.wrapping_add(op.next.into());
+            if op.next != bytes {
+                cpu.ip = base.wrapping_add(op.next.into());
             }
             break;
         }
@@ -299,6 +345,11 @@ fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), 
     // A REP loop, always last in its block, has counted its iterations itself but for the last.
     cpu.tick += 1;
     Ok(())
+}
+
+/// Whether something is there that ends HLT.
+fn wakes(cpu: &Vcpu) -> bool {
+    cpu.debug_trap != 0 || cpu.nmi_pending && !cpu.nmi_blocked || cpu.interrupt_line && cpu.flags.has(Rflags::IF)
 }
 
 /// A non-canonical address is a stack fault if the operand is in the stack segment.

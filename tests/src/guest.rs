@@ -9,10 +9,8 @@ use std::path::PathBuf;
 
 /// The file of this name among the fetched guests. A test that needs it fails without it.
 pub fn guest_file(name: &str) -> String {
-    let folder = std::env::var_os("LOCKSTEP_GUESTS").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("LOCKSTEP_GUESTS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests"), PathBuf::from);
     let path = folder.join(name);
     assert!(path.is_file(), "{} is missing: tests/run fetches it", path.display());
     path.display().to_string()

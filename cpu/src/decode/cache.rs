@@ -3,7 +3,7 @@
 //! Keys are arena offsets, so a switch of page tables or a move of the memory map voids nothing. Any block can be dropped
 //! between two instructions without the guest noticing.
 
-use super::Lowered;
+use super::{Lowered, boxed};
 use crate::op::Op;
 use crate::state::CodeMode;
 use lockstep_fabric::Memory;
@@ -53,12 +53,12 @@ const MOST_OPS: usize = 1 << 20;
 pub struct Cache {
     ops: Vec<Op>,
     pages: BTreeMap<u64, Vec<Block>>,
-    jumps: Box<[Block]>,
+    jumps: Box<[Block; JUMP_SLOTS]>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: vec![NOTHING; JUMP_SLOTS].into_boxed_slice() }
+        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: boxed(NOTHING) }
     }
 }
 
@@ -82,7 +82,10 @@ impl Cache {
     #[inline(always)]
     pub(crate) fn ops(&self, block: Block) -> &[Op] {
         let range: Range<usize> = block.start as usize..block.start as usize + usize::from(block.len);
-        self.ops.get(range).unwrap_or(&[])
+        match self.ops.get(range) {
+            Some(ops) => ops,
+            None => nothing(),
+        }
     }
 
     /// Holds a freshly lowered block and marks its bytes in memory.
@@ -151,6 +154,12 @@ impl Cache {
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
+}
+
+/// Blocks name ranges that exist; out of line, so that the check costs a branch and no more.
+#[cold]
+fn nothing() -> &'static [Op] {
+    &[]
 }
 
 const _: () = assert!(PAGE_SIZE / LINE_SIZE == 64, "a page's lines fill one word");

@@ -47,6 +47,21 @@ impl Vcpu {
         self.segmented(usize::from(op.seg), offset, len, access)
     }
 
+    /// Linear address `beyond` bytes from the memory operand's, wrapped to the address size: where bit tests reach to.
+    #[inline(always)]
+    pub(crate) fn linear_beyond(&mut self, op: &Op, beyond: u64, len: u64, access: Access) -> Result<u64, Fault> {
+        let offset = self.offset(op).wrapping_add(beyond);
+        if op.is(Traits::FLAT) {
+            return Ok(offset);
+        }
+        let mask = match op.traits.intersection(Traits::ADDRESS32.union(Traits::ADDRESS16)) {
+            Traits::ADDRESS32 => 0xffff_ffff,
+            Traits::ADDRESS16 => 0xffff,
+            _ => u64::MAX,
+        };
+        self.segmented(usize::from(op.seg), offset & mask, len, access)
+    }
+
     /// Loads the memory operand.
     #[inline(always)]
     pub fn load_operand<T: Int>(&mut self, bus: &mut Bus, op: &Op) -> Result<T, Fault> {
@@ -93,15 +108,7 @@ impl Vcpu {
         if !allowed && self.protected() {
             return Err(fault);
         }
-        let last = offset.wrapping_add(len - 1);
-        let limit = u64::from(s.limit);
-        let outside = if s.rights.is_data() && s.rights.has(Rights::DOWN) {
-            let top = if s.rights.has(Rights::BIG) { 0xffff_ffff } else { 0xffff };
-            offset <= limit || last > top
-        } else {
-            last > limit
-        };
-        if outside || last < offset {
+        if !s.covers(offset, len) {
             return Err(fault);
         }
         Ok(s.base.wrapping_add(offset) & 0xffff_ffff)

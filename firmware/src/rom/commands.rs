@@ -330,6 +330,8 @@ fn off(p: &mut Program) -> Result<(), IcedError> {
     a.mov(dx, u32::from(pm::CONTROL))?;
     a.mov(ax, SLP_EN | SLP_TYP_S5)?;
     a.out(dx, ax)?;
+    // A machine may take its time to fall asleep; one that does not is told so by the next key.
+    a.hlt()?;
     a.set_label(&mut absent)?;
     p.print("This machine does not turn itself off.\n")?;
     p.asm.clc()?;
