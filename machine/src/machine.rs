@@ -4,7 +4,7 @@ use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
-    Output, StateError, Tick,
+    Notice, Output, StateError, Tick,
 };
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,8 @@ pub struct Machine {
     boot: Box<dyn Boot>,
     resets_end: bool,
     output: Vec<(DeviceId, Vec<u8>)>,
+    port_output: Vec<(DeviceId, u32, Vec<u8>)>,
+    notices: Vec<(DeviceId, Notice)>,
     ended: Option<Ending>,
 }
 
@@ -90,6 +92,8 @@ impl Machine {
             boot,
             resets_end,
             output: Vec::new(),
+            port_output: Vec::new(),
+            notices: Vec::new(),
             ended: None,
         };
         machine.reset();
@@ -187,6 +191,16 @@ impl Machine {
         std::mem::take(&mut self.output)
     }
 
+    /// Takes what devices of several ports sent to the character devices behind these, in order.
+    pub fn take_port_output(&mut self) -> Vec<(DeviceId, u32, Vec<u8>)> {
+        std::mem::take(&mut self.port_output)
+    }
+
+    /// Takes the devices' news, in order.
+    pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
+        std::mem::take(&mut self.notices)
+    }
+
     fn execute(&mut self, index: usize, budget: Tick) {
         let start = self.now();
         let Some(cpu) = self.cpus.get_mut(index) else { return };
@@ -266,6 +280,8 @@ impl Machine {
                     _ => self.output.push((device, bytes)),
                 },
                 Output::Machine(request) => self.act(request),
+                Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
+                Output::Notice(notice) => self.notices.push((device, notice)),
                 // No drive is attached yet: the request is refused as by an empty drive.
                 Output::Block(BlockRequest { drive, tag, .. }) => {
                     let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };

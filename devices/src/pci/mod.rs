@@ -3,6 +3,9 @@
 pub mod config;
 mod hex;
 pub mod i440fx;
+pub mod intx;
+pub mod msi;
+pub mod msix;
 pub mod piix3;
 pub mod piix4_pm;
 
@@ -10,6 +13,9 @@ pub mod piix4_pm;
 mod tests;
 
 pub use config::{Bar, BarKind, Command, ConfigSpace, Identity};
+pub use intx::Intx;
+pub use msi::Msi;
+pub use msix::MsiX;
 
 use serde::{Deserialize, Serialize};
 

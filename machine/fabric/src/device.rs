@@ -98,8 +98,42 @@ pub enum Input {
     },
     /// A request made by [`Cx::submit`] is done.
     Block(BlockCompletion),
+    /// Bytes from the host end of one of a device's several ports; at most [`Device::room`] of them at a time.
+    PortBytes {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// What arrived.
+        bytes: Vec<u8>,
+    },
+    /// The host end of a port has somebody listening, or no longer.
+    PortOpen {
+        /// The port.
+        port: u32,
+        /// Whether it is open now.
+        open: bool,
+    },
+    /// The host end of a port is a terminal of this size.
+    PortSize {
+        /// The port.
+        port: u32,
+        /// Characters in a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
+    /// An order to a memory balloon.
+    Balloon(BalloonOrder),
     /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
     EndOfInterrupt(u8),
+}
+
+/// What a memory balloon may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BalloonOrder {
+    /// The guest should be left with this many bytes of RAM.
+    Target(u64),
+    /// Ask the guest for its statistics every so many seconds; zero: no longer.
+    Poll(u32),
 }
 
 /// Something that leaves the machine, or that asks the machine as a whole to act.
@@ -111,6 +145,29 @@ pub enum Output {
     Machine(MachineRequest),
     /// A request to the drive behind this device.
     Block(BlockRequest),
+    /// Bytes for the character device behind one of the device's several ports.
+    PortBytes {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// What was sent.
+        bytes: Vec<u8>,
+    },
+    /// Something that those outside may want to know.
+    Notice(Notice),
+}
+
+/// News of a device that change nothing in the machine: they become events for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The guest opened or closed its end of a port.
+    PortOpen {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// Whether it is open now.
+        open: bool,
+    },
+    /// The guest's balloon changed: this many bytes of RAM are left to it.
+    Balloon(u64),
 }
 
 /// A request to one of the drives behind a device. It completes by [`Input::Block`] after a fixed virtual latency, whatever
@@ -242,6 +299,11 @@ pub trait Device: State {
     fn timer(&mut self, _cx: &mut Cx<'_>, _id: TimerId) {}
     /// A pin changed or something came through the gate.
     fn input(&mut self, _cx: &mut Cx<'_>, _input: &Input) {}
+    /// How many bytes one of the device's ports takes now without losing any. A character device's end waits while there
+    /// is no room.
+    fn room(&self, _port: u32) -> usize {
+        usize::MAX
+    }
     /// The device's PCI function, if it is one.
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {
         None
@@ -331,6 +393,16 @@ impl Cx<'_> {
     /// Sends bytes to the character device behind this device.
     pub fn emit(&mut self, bytes: &[u8]) {
         self.outbox.push((self.device, Output::Bytes(bytes.to_vec())));
+    }
+
+    /// Sends bytes to the character device behind one of this device's ports.
+    pub fn emit_port(&mut self, port: u32, bytes: Vec<u8>) {
+        self.outbox.push((self.device, Output::PortBytes { port, bytes }));
+    }
+
+    /// Tells those outside.
+    pub fn tell(&mut self, notice: Notice) {
+        self.outbox.push((self.device, Output::Notice(notice)));
     }
 
     /// Sends a request to one of the drives behind this device.
