@@ -1,1 +1,4 @@
-
+mod blk;
+mod drive;
+mod guest;
+mod ring;
