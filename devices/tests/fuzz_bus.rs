@@ -5,6 +5,7 @@ use lockstep_devices::{
     debug_exit, debugcon, dma8237, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92, uart16550,
+    virtio::{self, Class, VirtioPci, blk},
 };
 use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
 
@@ -36,6 +37,10 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "mc146818rtc", make: rtc },
     Subject { name: "port80", make: || boxed(port80::Port80::new(), &port80::Port80::regions()) },
     Subject { name: "port92", make: || boxed(port92::Port92::new(), &port92::Port92::regions()) },
+    Subject { name: "virtio-balloon-pci", make: || virtio(virtio::Balloon::function(&balloon_config(), 1 << 30)) },
+    Subject { name: "virtio-blk-pci", make: || virtio(virtio::Blk::function(&blk_config(), &blk_drive())) },
+    Subject { name: "virtio-rng-pci", make: || virtio(virtio::Rng::function(&virtio::RngConfig::default(), 1)) },
+    Subject { name: "virtio-serial-pci", make: console },
 ];
 
 fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -72,6 +77,31 @@ fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
     boxed(mc146818::Rtc::new(&config), &mc146818::Rtc::regions())
 }
 
+fn virtio<C: Class>(function: Result<VirtioPci<C>, virtio::VirtioError>) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let function = function.expect("a device of these properties");
+    let regions = function.regions();
+    boxed(function, &regions)
+}
+
+fn blk_config() -> virtio::BlkConfig {
+    virtio::BlkConfig { packed: true, num_queues: Some(2), ..virtio::BlkConfig::default() }
+}
+
+fn blk_drive() -> blk::BlkDrive {
+    blk::BlkDrive { bytes: 1 << 20, ..blk::BlkDrive::default() }
+}
+
+fn balloon_config() -> virtio::BalloonConfig {
+    virtio::BalloonConfig { free_page_reporting: true, ..virtio::BalloonConfig::default() }
+}
+
+fn console() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let mut function = virtio::Console::function(&virtio::ConsoleConfig::default()).expect("a console device");
+    let port = virtio::PortConfig { chardev: Some("a".into()), ..virtio::PortConfig::default() };
+    function.class_mut().add_port(virtio::PortKind::Console, &port).expect("a port that is free");
+    virtio(Ok(function))
+}
+
 /// The same numbers for the same seed (xorshift64*).
 #[derive(Clone)]
 struct Numbers(u64);
@@ -102,6 +132,7 @@ impl Numbers {
 enum Action {
     Read(RegionSpec, u64, Width),
     Write(RegionSpec, u64, Width, u64),
+    Configure(u16, u32),
     Input(Input),
     Advance(u64),
     Acknowledge,
@@ -123,7 +154,12 @@ fn choose(numbers: &mut Numbers, regions: &[RegionSpec]) -> Action {
             let order = numbers.below(30);
             Action::Advance(numbers.below(1 << order))
         }
-        96..99 => Action::Acknowledge,
+        // Beyond the base addresses, so that registers can still be reached.
+        96 => Action::Configure(
+            [4, 0x40 + (numbers.below(0xc0) as u16 & !3)][numbers.below(2) as usize],
+            value(numbers) as u32,
+        ),
+        97..99 => Action::Acknowledge,
         _ => Action::Reset,
     }
 }
@@ -164,7 +200,36 @@ fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
         bus.map(id, *spec);
     }
     bus.reset();
+    place_bars(&mut bus, id);
     (bus, id, regions)
+}
+
+/// Gives each base address register of a PCI function a place of its own, as firmware does, and lets it decode.
+fn place_bars(bus: &mut Bus, id: DeviceId) {
+    bus.with(id, |device, cx| {
+        let Some(function) = device.pci() else { return };
+        let mut bar = 0;
+        while bar < 6 {
+            let register = 0x10 + 4 * bar;
+            let kind = function.config_read(cx, register, Width::Dword) & 7;
+            let place =
+                if kind & 1 == 1 { 0xc000 + 0x100 * u32::from(bar) } else { 0xf000_0000 + (u32::from(bar) << 20) };
+            function.config_write(cx, register, Width::Dword, place);
+            // The upper half of a 64-bit address.
+            if kind == 4 {
+                function.config_write(cx, register + 4, Width::Dword, 0);
+            }
+            bar += if kind == 4 { 2 } else { 1 };
+        }
+        function.config_write(cx, 4, Width::Word, 7);
+    });
+}
+
+/// Where a region lies now.
+fn base(bus: &Bus, id: DeviceId, spec: RegionSpec) -> u64 {
+    let regions = bus.space(spec.space).regions();
+    let region = regions.iter().find(|region| region.owner == id && region.index == spec.index);
+    region.and_then(|region| region.base).or(spec.base).unwrap_or(0)
 }
 
 /// Does one action, and tells what could be seen of it.
@@ -172,17 +237,28 @@ fn act(bus: &mut Bus, id: DeviceId, action: &Action) -> String {
     let mut seen = String::new();
     match *action {
         Action::Read(spec, offset, width) => {
-            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            let at = base(bus, id, spec).wrapping_add(offset);
             seen = format!("{:?}", bus.read(spec.space, at, width, Cpu(0)));
         }
         Action::Write(spec, offset, width, value) => {
-            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            let at = base(bus, id, spec).wrapping_add(offset);
             seen = format!("{:?}", bus.write(spec.space, at, width, value & width.mask(), Cpu(0)));
+        }
+        Action::Configure(offset, value) => {
+            let read = bus.with(id, |device, cx| {
+                let function = device.pci()?;
+                function.config_write(cx, offset, Width::Dword, value);
+                Some(function.config_read(cx, offset, Width::Dword))
+            });
+            seen = format!("{read:?}");
         }
         Action::Input(ref input) => bus.input(id, input),
         Action::Advance(ticks) => advance(bus, ticks),
         Action::Acknowledge => seen = format!("{:?}", bus.acknowledge(id, Cpu(0))),
-        Action::Reset => bus.reset(),
+        Action::Reset => {
+            bus.reset();
+            place_bars(bus, id);
+        }
     }
     format!("{seen} {:?} {:?}", bus.take_output(), bus.take_signals())
 }

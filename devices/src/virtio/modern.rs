@@ -83,21 +83,19 @@ impl Window {
     }
 }
 
-/// Offsets in the common configuration.
+/// Offsets in the common configuration of what is written, or begins a dword that is read. The number of queues follows the
+/// configuration's vector, the generation the status, and a queue's notification offset its enable.
 mod common {
     pub(super) const DEVICE_FEATURE_SELECT: u64 = 0x00;
     pub(super) const DEVICE_FEATURE: u64 = 0x04;
     pub(super) const DRIVER_FEATURE_SELECT: u64 = 0x08;
     pub(super) const DRIVER_FEATURE: u64 = 0x0c;
     pub(super) const CONFIG_MSIX_VECTOR: u64 = 0x10;
-    pub(super) const NUM_QUEUES: u64 = 0x12;
     pub(super) const DEVICE_STATUS: u64 = 0x14;
-    pub(super) const CONFIG_GENERATION: u64 = 0x15;
     pub(super) const QUEUE_SELECT: u64 = 0x16;
     pub(super) const QUEUE_SIZE: u64 = 0x18;
     pub(super) const QUEUE_MSIX_VECTOR: u64 = 0x1a;
     pub(super) const QUEUE_ENABLE: u64 = 0x1c;
-    pub(super) const QUEUE_NOTIFY_OFF: u64 = 0x1e;
     pub(super) const QUEUE_DESC: u64 = 0x20;
     pub(super) const QUEUE_DRIVER: u64 = 0x28;
     pub(super) const QUEUE_DEVICE: u64 = 0x30;
@@ -127,14 +125,8 @@ fn set_half(register: &mut u64, upper: bool, value: u64) {
 impl<C: Class> VirtioPci<C> {
     pub(super) fn read_modern(&mut self, cx: &mut Cx<'_>, offset: u64, width: Width) -> u64 {
         match offset {
-            ISR.. if offset < DEVICE => {
-                if offset == ISR {
-                    self.core.take_isr(cx).into()
-                } else {
-                    0
-                }
-            }
-            DEVICE.. if offset < NOTIFY => self.read_config(offset - DEVICE, width),
+            ISR => self.core.take_isr(cx).into(),
+            DEVICE..NOTIFY => self.read_config(offset - DEVICE, width),
             0..COMMON_LEN => {
                 // A part of a register reads as that part.
                 let first = self.read_common(offset & !3);

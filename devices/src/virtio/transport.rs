@@ -356,7 +356,7 @@ impl<C: Class> VirtioPci<C> {
         }
         self.core.status = status;
         if (status - before).contains(Status::DRIVER_OK) {
-            self.call(cx, |class, io| class.ready(io));
+            self.call(cx, C::ready);
         }
     }
 
@@ -459,7 +459,7 @@ impl<C: Class> Device for VirtioPci<C> {
     }
 
     fn timer(&mut self, cx: &mut Cx<'_>, _id: TimerId) {
-        self.call(cx, |class, io| class.timer(io));
+        self.call(cx, C::timer);
     }
 
     fn input(&mut self, cx: &mut Cx<'_>, input: &Input) {

@@ -257,7 +257,7 @@ impl Blk {
     fn within(&self, sector: u64, len: u64) -> Option<u64> {
         let offset = sector.checked_mul(SECTOR)?;
         let block = u64::from(self.limits.block);
-        let whole = offset % block == 0 && len % block == 0;
+        let whole = offset.is_multiple_of(block) && len.is_multiple_of(block);
         (whole && offset.checked_add(len)? <= self.bytes).then_some(offset)
     }
 

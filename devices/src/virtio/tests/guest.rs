@@ -91,12 +91,17 @@ impl Guest {
             port_bytes: Vec::new(),
             notices: Vec::new(),
         };
+        guest.place_function();
+        guest
+    }
+
+    /// As firmware does after a reset.
+    pub(super) fn place_function(&mut self) {
         for (bar, base) in [(0, LEGACY), (1, MSIX), (4, MODERN)] {
-            guest.configure(offset::BAR0 + 4 * bar, Width::Dword, base as u32);
+            self.configure(offset::BAR0 + 4 * bar, Width::Dword, base as u32);
         }
         let command = Command::IO | Command::MEMORY | Command::MASTER;
-        guest.configure(offset::COMMAND, Width::Word, command.bits().into());
-        guest
+        self.configure(offset::COMMAND, Width::Word, command.bits().into());
     }
 
     /// Another machine in the same state.
@@ -146,6 +151,16 @@ impl Guest {
 
     pub(super) fn fill(&mut self, at: u64, bytes: &[u8]) {
         self.bus.memory.write_bytes(at, bytes);
+    }
+
+    pub(super) fn heap_left(&self) -> u64 {
+        RAM_LEN - self.heap
+    }
+
+    /// What was allocated may be allocated again, and is zero.
+    pub(super) fn forget_allocations(&mut self) {
+        self.fill(HEAP, &vec![0; (self.heap - HEAP) as usize]);
+        self.heap = HEAP;
     }
 
     /// A piece of RAM, aligned to a page if it is long.

@@ -13,6 +13,7 @@ const USED: u16 = 1 << 15;
 /// A part of a buffer: where, how long.
 pub(super) type Part = (u64, u32);
 
+#[derive(Clone)]
 pub(super) struct GuestRing {
     pub(super) descriptors: u64,
     pub(super) driver: u64,
