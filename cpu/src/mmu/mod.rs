@@ -5,6 +5,8 @@ mod fetch;
 mod peek;
 mod quick;
 mod segmented;
+#[cfg(test)]
+mod tests;
 mod tlb;
 mod walk;
 
