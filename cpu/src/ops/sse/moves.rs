@@ -178,17 +178,13 @@ pub(crate) fn store_masked<const N: usize>(
     let signs = byte_signs(mask);
     let start = cpu.gpr[Slot::RDI.number()];
     let mut at = [0; 16];
-    for i in 0..count::<u8, N>() {
-        if signs >> i & 1 != 0 {
-            let offset = start.wrapping_add(i as u64) & width;
-            at[i] = cpu.segmented(usize::from(op.seg), offset, 1, Access::Write)?;
-            cpu.probe_write(bus, at[i], 1)?;
-        }
+    for (i, at) in at.iter_mut().enumerate().take(count::<u8, N>()).filter(|(i, _)| signs >> i & 1 != 0) {
+        let offset = start.wrapping_add(i as u64) & width;
+        *at = cpu.segmented(usize::from(op.seg), offset, 1, Access::Write)?;
+        cpu.probe_write(bus, *at, 1)?;
     }
-    for i in 0..count::<u8, N>() {
-        if signs >> i & 1 != 0 {
-            cpu.store(bus, at[i], get::<u8, N>(value, i))?;
-        }
+    for (i, at) in at.iter().enumerate().take(count::<u8, N>()).filter(|(i, _)| signs >> i & 1 != 0) {
+        cpu.store(bus, *at, get::<u8, N>(value, i))?;
     }
     Ok(())
 }
