@@ -2,15 +2,18 @@
 //! random moment goes on exactly as the original does.
 
 use lockstep_devices::{
-    debug_exit, debugcon, dma8237, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    debug_exit, debugcon, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92, uart16550,
 };
+use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
 
 /// Rounds of random actions for each device and seed.
 const ROUNDS: u32 = 4000;
 const SEEDS: u64 = 8;
+/// RAM from address zero on, for devices that are bus masters.
+const RAM: u64 = 1 << 20;
 
 /// A device to be fuzzed. Called once for each copy: all copies must be alike.
 struct Subject {
@@ -22,6 +25,7 @@ struct Subject {
 const SUBJECTS: &[Subject] = &[
     Subject { name: "i8042", make: || boxed(i8042::I8042::new(), &i8042::I8042::regions()) },
     Subject { name: "i8257", make: || boxed(dma8237::Dma::new(), &dma8237::Dma::regions()) },
+    Subject { name: "fw_cfg", make: firmware_items },
     Subject { name: "hpet", make: || boxed(hpet::Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]) },
     Subject { name: "ioapic", make: || boxed(ioapic::IoApic::new(), &[ioapic::REGION]) },
     Subject { name: "isa-debug-exit", make: debug_exit },
@@ -50,6 +54,11 @@ fn debug_exit() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn debugcon() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = debugcon::DebugconConfig::default();
     boxed(debugcon::Debugcon::new(&config), &debugcon::Debugcon::regions(&config))
+}
+
+fn firmware_items() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let writable = fw_cfg::FwCfgItem { writable: true, ..fw_cfg::FwCfgItem::file("etc/writable", vec![0; 64]) };
+    boxed(fw_cfg::FwCfg::new(vec![fw_cfg::FwCfgItem::file("etc/e820", vec![1; 100]), writable]), &fw_cfg::REGIONS)
 }
 
 fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -156,7 +165,19 @@ fn input(numbers: &mut Numbers) -> Input {
 }
 
 fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
-    let memory = Memory::new(1 << 20).expect("memory for a test");
+    let mut memory = Memory::new(RAM).expect("memory for a test");
+    let ram = memory.allocate(RAM).expect("room for it");
+    let all = Region {
+        owner: DeviceId(u16::MAX),
+        index: 0,
+        base: Some(0),
+        len: RAM,
+        priority: -1,
+        reads: true,
+        writes: true,
+        backing: Backing::Ram(ram),
+    };
+    memory.add_region(all);
     let mut bus = Bus::new(memory, Clock::new(shift));
     let (device, regions) = (subject.make)();
     let id = bus.add(subject.name, device);

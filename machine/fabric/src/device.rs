@@ -269,6 +269,11 @@ impl Cx<'_> {
         self.memory.write_bytes(address, from);
     }
 
+    /// Zeroes guest memory by physical address, as a bus master, however long the span. What no RAM backs is left out.
+    pub fn dma_zero(&mut self, address: u64, len: u64) {
+        self.memory.zero_bytes(address, len);
+    }
+
     /// Calls another device with a context of its own: how a bridge reaches the functions behind it.
     /// `None` if there is no such device or it is being called already.
     pub fn with_peer<R>(&mut self, peer: DeviceId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {
