@@ -1,5 +1,7 @@
 //! One file or folder per device, the catalog of them, and the PCI model.
 
+/// x87 errors as IRQ 13.
+pub mod coprocessor;
 /// The port by which a guest ends the emulator.
 pub mod debug_exit;
 /// The debug console.

@@ -2,7 +2,7 @@
 //! random moment goes on exactly as the original does.
 
 use lockstep_devices::{
-    debug_exit, debugcon, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    coprocessor, debug_exit, debugcon, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92, uart16550,
 };
@@ -25,6 +25,7 @@ struct Subject {
 const SUBJECTS: &[Subject] = &[
     Subject { name: "i8042", make: || boxed(i8042::I8042::new(), &i8042::I8042::regions()) },
     Subject { name: "i8257", make: || boxed(dma8237::Dma::new(), &dma8237::Dma::regions()) },
+    Subject { name: "coprocessor-error", make: coprocessor_error },
     Subject { name: "fw_cfg", make: firmware_items },
     Subject { name: "hpet", make: || boxed(hpet::Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]) },
     Subject { name: "ioapic", make: || boxed(ioapic::IoApic::new(), &[ioapic::REGION]) },
@@ -44,6 +45,10 @@ const SUBJECTS: &[Subject] = &[
 
 fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Device>, Vec<RegionSpec>) {
     (Box::new(device), regions.to_vec())
+}
+
+fn coprocessor_error() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    boxed(coprocessor::CoprocessorError::new(), &coprocessor::CoprocessorError::regions())
 }
 
 fn debug_exit() -> (Box<dyn Device>, Vec<RegionSpec>) {

@@ -131,6 +131,8 @@ pub enum CpuSignal {
     Nmi,
     /// INIT: the vCPU resets and waits for [`CpuSignal::Startup`] unless it is the first.
     Init,
+    /// IGNNE#: go on in spite of the x87 error that is signalled now.
+    IgnoreNumericErrors,
     /// Start-up with this page number.
     Startup(u8),
 }

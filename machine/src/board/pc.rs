@@ -5,6 +5,7 @@ use super::{Board, BoardError, direct, processors};
 use crate::commandline::{Config, DeviceConfig, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
+use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::debug_exit::{DebugExit, DebugExitConfig};
 use lockstep_devices::debugcon::{Debugcon, DebugconConfig};
 use lockstep_devices::dma8237::Dma;
@@ -39,6 +40,7 @@ const IRQ_KEYBOARD: u8 = 1;
 const IRQ_RTC: u8 = 8;
 const IRQ_SCI: u8 = 9;
 const IRQ_MOUSE: u8 = 12;
+const IRQ_COPROCESSOR: u8 = 13;
 const ISA_IRQS: u8 = 16;
 
 /// Builds the board.
@@ -64,7 +66,11 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         }
         None => Box::new(FromResetVector),
     };
-    let interrupts = Interrupts { local: wiring.lapics, external: wiring.pics };
+    let interrupts = Interrupts {
+        local: wiring.lapics,
+        external: wiring.pics,
+        numeric_errors: (wiring.coprocessor, coprocessor::FERR),
+    };
     let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), files })
 }
@@ -93,6 +99,7 @@ struct Wiring {
     ioapic: DeviceId,
     lapics: DeviceId,
     power: DeviceId,
+    coprocessor: DeviceId,
 }
 
 /// The board while it is put together.
@@ -131,7 +138,9 @@ impl Parts {
         self.connect(pics, i8259::INTR, lapics, lapic::PIN_LINT0);
         let isa = self.bus.find("piix3").unwrap_or(host);
         let power = self.bus.find("piix4-pm").unwrap_or(host);
-        let wiring = Wiring { host, isa, pics, ioapic, lapics, power };
+        let coprocessor = self.add("coprocessor", CoprocessorError::new(), &CoprocessorError::regions());
+        self.connect(coprocessor, coprocessor::IRQ, isa, piix3::pin_isa(IRQ_COPROCESSOR));
+        let wiring = Wiring { host, isa, pics, ioapic, lapics, power, coprocessor };
         for irq in 1..ISA_IRQS {
             self.connect(isa, piix3::pin_irq(irq), pics, PinId(irq.into()));
             if irq != TIMER_GSI {
