@@ -5,6 +5,7 @@ use super::{Board, BoardError, direct, processors};
 use crate::commandline::{Config, DeviceConfig, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
+use lockstep_cpu::cpuid::Leaf1Ecx;
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::debug_exit::{DebugExit, DebugExitConfig};
 use lockstep_devices::debugcon::{Debugcon, DebugconConfig};
@@ -86,7 +87,9 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
         platform.identity.uuid = uuid;
     }
     if let Some(cpu) = cpus.first() {
-        platform.cpu_id = (cpu.model.signature, 0);
+        platform.cpu_id = (cpu.model.signature, cpu.model.features.leaf1_edx.bits());
+        platform.cpu_brand.clone_from(&cpu.model.brand);
+        processors::vendor_name(cpu.model.vendor).clone_into(&mut platform.cpu_vendor);
     }
     platform
 }
@@ -126,12 +129,13 @@ impl Parts {
         let host = self.bridges(config, ram)?;
         let pics = self.add("i8259", Pics::new(), &Pics::regions());
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
+        let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
         let apics = LocalApicsConfig {
             cpus: cpus.len() as u8,
             ioapic: Some(ioapic),
             physical_bits: cpus.first().map_or(36, |cpu| cpu.model.physical_bits as u8),
-            x2apic: true,
-            tsc_deadline: true,
+            x2apic: announced(Leaf1Ecx::X2APIC),
+            tsc_deadline: announced(Leaf1Ecx::TSC_DEADLINE),
         };
         let lapics = self.add("apic", LocalApics::new(apics), &lapic::REGIONS);
         self.bus.set_msi_target(lapics);

@@ -26,6 +26,7 @@ pub use config::*;
 pub use error::{OptionError, Reason};
 pub use startup::Image;
 pub use suboptions::Suboptions;
+pub use values::number;
 pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
 
 use draft::{Draft, Flow};

@@ -16,7 +16,7 @@ pub(super) fn switch(text: &str) -> Option<bool> {
 }
 
 /// Reads a number as C's `strtoull` with base 0 does: `0x` is hexadecimal, a leading 0 is octal.
-pub(super) fn number(text: &str) -> Option<u64> {
+pub fn number(text: &str) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) => (hex, 16),
         None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),

@@ -4,13 +4,14 @@
 
 use super::error::Reason;
 use super::values;
+use lockstep_cpu::cpuid::{CpuModel, Features};
 
 /// The names known to the program.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     /// Processor models: name and one line about it.
     pub cpu_models: Vec<(String, String)>,
-    /// Feature names that `-cpu` may add and remove; empty leaves the check to the processor.
+    /// Features that `-cpu` may add and remove.
     pub cpu_features: Vec<String>,
     /// Drivers for `-device`.
     pub drivers: Vec<Driver>,
@@ -72,16 +73,10 @@ const ISA_DEBUGCON: Driver = Driver {
 
 impl Default for Vocabulary {
     fn default() -> Self {
-        let models = [
-            ("max", "everything that Lockstep implements"),
-            ("qemu64", "QEMU's plain 64-bit processor"),
-            ("Conroe", "Intel Core 2 of 2006"),
-            ("Penryn", "Intel Core 2 of 2007: SSE4.1"),
-            ("Nehalem", "Intel Core i7 of 2008: SSE4.2, POPCNT"),
-        ];
+        let model = |name: &str| CpuModel::named(name).map(|model| (model.name, model.brand));
         Vocabulary {
-            cpu_models: models.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect(),
-            cpu_features: Vec::new(),
+            cpu_models: CpuModel::names().filter_map(model).collect(),
+            cpu_features: Features::names().iter().map(|name| (*name).to_owned()).collect(),
             drivers: vec![ISA_DEBUG_EXIT, ISA_DEBUGCON],
         }
     }
