@@ -2,9 +2,10 @@
 //! random moment goes on exactly as the original does.
 
 use lockstep_devices::{
-    coprocessor, debug_exit, debugcon, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    catalog::{CATALOG, Entry},
+    coprocessor, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92, uart16550,
+    port80, port92,
 };
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
@@ -29,11 +30,11 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "fw_cfg", make: firmware_items },
     Subject { name: "hpet", make: || boxed(hpet::Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]) },
     Subject { name: "ioapic", make: || boxed(ioapic::IoApic::new(), &[ioapic::REGION]) },
-    Subject { name: "isa-debug-exit", make: debug_exit },
-    Subject { name: "isa-debugcon", make: debugcon },
+    Subject { name: "isa-debug-exit", make: || made("isa-debug-exit", &[("iosize", "4")]) },
+    Subject { name: "isa-debugcon", make: || made("isa-debugcon", &[]) },
     Subject { name: "isa-i8259", make: || boxed(i8259::Pics::new(), &i8259::Pics::regions()) },
     Subject { name: "isa-pit", make: || boxed(i8254::Pit::new(), &i8254::Pit::regions()) },
-    Subject { name: "isa-serial", make: serial },
+    Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
     Subject { name: "piix4-pm", make: piix4_pm },
@@ -51,14 +52,11 @@ fn coprocessor_error() -> (Box<dyn Device>, Vec<RegionSpec>) {
     boxed(coprocessor::CoprocessorError::new(), &coprocessor::CoprocessorError::regions())
 }
 
-fn debug_exit() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = debug_exit::DebugExitConfig { iosize: 4, ..debug_exit::DebugExitConfig::default() };
-    boxed(debug_exit::DebugExit::new(), &debug_exit::DebugExit::regions(&config))
-}
-
-fn debugcon() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = debugcon::DebugconConfig::default();
-    boxed(debugcon::Debugcon::new(&config), &debugcon::Debugcon::regions(&config))
+/// What the catalog makes with these properties.
+fn made(name: &str, properties: &[(&str, &str)]) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let typed: Vec<_> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let made = Entry::find(name).expect("in the catalog").make(&typed).expect("good properties");
+    (made.device, made.regions)
 }
 
 fn firmware_items() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -74,11 +72,6 @@ fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
     boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
-}
-
-fn serial() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = uart16550::Uart16550Config::default();
-    boxed(uart16550::Uart16550::new(), &uart16550::Uart16550::regions(&config))
 }
 
 fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -261,6 +254,13 @@ fn random_accesses_never_panic_and_a_loaded_copy_goes_on_alike() {
         for seed in 0..SEEDS {
             fuzz(subject, seed);
         }
+    }
+}
+
+#[test]
+fn the_whole_catalog_is_tried() {
+    for entry in CATALOG {
+        assert!(SUBJECTS.iter().any(|subject| subject.name == entry.name), "{}", entry.name);
     }
 }
 

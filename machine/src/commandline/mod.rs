@@ -27,7 +27,7 @@ pub use error::{OptionError, Reason};
 pub use startup::Image;
 pub use suboptions::Suboptions;
 pub use values::number;
-pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
+pub use vocabulary::Vocabulary;
 
 use draft::{Draft, Flow};
 
