@@ -91,10 +91,10 @@ fn x87_errors_interrupt_as_irq_13_when_cr0_ne_is_clear() {
     assert_eq!(guest.console, "IDID");
 }
 
-/// Ports that a guest may read and write at random without ending the run.
+/// Ports that a guest may read and write at random without ending the run or drowning in interrupts.
 fn ports() -> Vec<u16> {
-    let mut ports: Vec<u16> = (0..0x10).chain(0x20..0x22).chain(0x40..0x44).chain([0x60, 0x61, 0x70, 0x71]).collect();
-    ports.extend((0x80..0x90).chain([0xa0, 0xa1]).chain((0xc0..0xe0).step_by(2)).chain([0xe9, 0xf0]));
+    let mut ports: Vec<u16> = (0..0x10).chain([0x21]).chain(0x40..0x44).chain([0x60, 0x61, 0x70, 0x71]).collect();
+    ports.extend((0x80..0x90).chain([0xa1]).chain((0xc0..0xe0).step_by(2)).chain([0xe9, 0xf0]));
     ports.extend((0x3e8..0x3f0).chain(0x3f8..0x400).chain(0x510..0x512).chain([0xcf8]).chain(0xcfa..0xd00));
     ports
 }
@@ -116,7 +116,7 @@ fn restore_timer(a: &mut CodeAssembler) -> Result<(), IcedError> {
         a.mov(dword_ptr(edi).fs(), value)?;
     }
     set_up_pics(a, [0, 0])?;
-    for (at, value) in [(0x43, 0x34), (0x40, 0x40), (0x40, 0)] {
+    for (at, value) in [(0x43, 0x34), (0x40, 0x08), (0x40, 0)] {
         out(a, at, value)?;
     }
     Ok(())
@@ -223,12 +223,11 @@ fn random_guest() -> Vec<String> {
 
 #[test]
 fn a_board_saved_and_loaded_at_any_tick_goes_on_alike() {
-    const END: u64 = 3_000_000;
+    const END: u64 = 2_000_000;
     let arguments = random_guest();
     let mut whole = Guest::start(&arguments, &[]);
     let ended = whole.run_to(END);
     let state = whole.board.machine.save_state().expect("a state");
-    if std::env::var_os("SEE").is_some() { let mut w = Guest::start(&arguments, &[]); for i in 1..=10 { w.run_to(END*i/10); let c=&w.board.machine.cpus[0]; eprintln!("{} cs {:x?} ip {:x} esi {:x} act {:?} {:?}", w.board.machine.now(), c.seg[1], c.ip, c.gpr[6], c.activity, w.board.machine.cpus[1].activity); } let s=w.board.machine.save_state().unwrap(); eprintln!("{}", serde_json::to_string(&s["bus"]["devices"]).unwrap()); }
     let mut random = 0x5eed_u64;
     for _ in 0..12 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

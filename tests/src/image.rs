@@ -1,5 +1,6 @@
 //! Firmware images for `-bios`, assembled by the test: the smallest guests there are.
 
+use crate::program::scratch;
 use iced_x86::IcedError;
 use iced_x86::code_asm::CodeAssembler;
 
@@ -31,7 +32,5 @@ pub fn write(name: &str, pieces: &[Piece]) -> String {
         image[usize::from(*at)..][..bytes.len()].copy_from_slice(bytes);
     }
     image[RESET_VECTOR..][..TO_START.len()].copy_from_slice(&TO_START);
-    let path = std::env::temp_dir().join(format!("lockstep-{}-{name}.bin", std::process::id()));
-    std::fs::write(&path, image).expect("room for an image");
-    path.display().to_string()
+    scratch(&format!("{name}.bin"), &image).display().to_string()
 }

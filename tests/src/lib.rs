@@ -2,3 +2,4 @@
 
 pub mod guest;
 pub mod image;
+pub mod program;

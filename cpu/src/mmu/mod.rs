@@ -3,7 +3,10 @@
 mod access;
 mod fetch;
 mod peek;
+mod quick;
 mod segmented;
+#[cfg(test)]
+mod tests;
 mod tlb;
 mod walk;
 

@@ -1,10 +1,11 @@
 //! CMPccPS and its kin, COMISS, UCOMISS.
 
-use super::real::{Real, any};
+use super::real::{Real, any, irregulars};
 use crate::fault::Fault;
 use crate::float::compare::{Relation, Signal, compare, predicate};
 use crate::op::{Op, Slot};
 use crate::ops::sse::lanes::{Xmm, build, get, zip};
+use crate::ops::sse::operand::with_scalar;
 use crate::state::{Rflags, Vcpu};
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -31,15 +32,10 @@ fn host<R: Real>(a: Xmm, b: Xmm, imm: u64) -> Xmm {
 }
 
 #[inline(always)]
-fn doubt<R: Real>(a: R, b: R) -> R {
-    a.nan() | b.nan() | a.denormal() | b.denormal()
-}
-
-#[inline(always)]
 fn packed<R: Real>(cpu: &mut Vcpu, slot: Slot, b: Xmm, imm: u64) -> Done {
     let a = cpu.xmm(slot);
     let r = host::<R>(a, b, imm);
-    if !any::<R>(zip::<R, 2>(a, b, doubt)) {
+    if !any::<R>(|x, y, _| irregulars::<R>(x) | irregulars::<R>(y), a, b, r) {
         cpu.set_xmm(slot, r);
         return Ok(());
     }
@@ -69,7 +65,7 @@ fn packed_mem<R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
 #[inline(always)]
 fn scalar<R: Real>(cpu: &mut Vcpu, slot: Slot, b: R, imm: u64) -> Done {
     let a = R::low(cpu.xmm(slot));
-    if doubt(a, b).top() {
+    if !(a.is_regular() && b.is_regular()) {
         return soft_scalar(cpu, slot, b, imm);
     }
     let holds = match imm & 3 {
@@ -106,7 +102,7 @@ fn scalar_mem<R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
 #[inline(always)]
 fn to_flags<R: Real, const ANY: bool>(cpu: &mut Vcpu, slot: Slot, b: R) -> Done {
     let a = R::low(cpu.xmm(slot));
-    if doubt(a, b).top() {
+    if !(a.is_regular() && b.is_regular()) {
         return soft_flags::<R, ANY>(cpu, a, b);
     }
     set_flags(cpu, a.equal(b), false, a.less(b));
@@ -139,8 +135,7 @@ fn flags_reg<R: Real, const ANY: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> 
 }
 
 fn flags_mem<R: Real, const ANY: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let b: R = cpu.load_operand(bus, op)?;
-    to_flags::<R, ANY>(cpu, op.dst, b)
+    with_scalar(cpu, bus, op, |cpu, op, b| to_flags::<R, ANY>(cpu, op.dst, b))
 }
 
 /// The family's rows.
