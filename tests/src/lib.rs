@@ -1,4 +1,5 @@
 //! What crosses crates: differential, determinism, real guests.
 
 pub mod guest;
+pub mod image;
 pub mod program;

@@ -26,7 +26,8 @@ pub use config::*;
 pub use error::{OptionError, Reason};
 pub use startup::Image;
 pub use suboptions::Suboptions;
-pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
+pub use values::number;
+pub use vocabulary::Vocabulary;
 
 use draft::{Draft, Flow};
 
