@@ -5,6 +5,7 @@ pub mod chardev;
 pub mod commandline;
 pub mod digest;
 pub mod machine;
+pub mod monitor;
 pub mod record;
 pub mod run;
 pub mod snapshot;

@@ -23,6 +23,7 @@ mod vocabulary;
 mod tests;
 
 pub use config::*;
+pub(crate) use host::is_log_item;
 pub use error::{OptionError, Reason};
 pub use startup::Image;
 pub use suboptions::Suboptions;
