@@ -76,6 +76,8 @@ impl Fault {
     pub const NOT_CANONICAL: Self = Self::internal(1);
     /// The budget ran out between two iterations of a REP instruction; it goes on at the same RIP.
     pub const SUSPEND: Self = Self::internal(2);
+    /// No fault at all: a conditional branch was taken out of the middle of its block, and RIP is its target.
+    pub const TAKEN: Self = Self::internal(3);
 
     const fn plain(vector: u8) -> Self {
         Self::make((vector as u32) << 16)
@@ -115,6 +117,24 @@ impl Fault {
     /// #TS with a selector as error code (RPL bits dropped).
     pub const fn ts(selector: u16) -> Self {
         Self::with_error(vector::TS, selector & !3)
+    }
+
+    /// #GP with an IDT entry as error code.
+    pub(crate) const fn gate(vector: u8) -> Self {
+        Self::with_error(vector::GP, Self::gate_error(vector))
+    }
+
+    /// The error code that names an IDT entry.
+    pub(crate) const fn gate_error(vector: u8) -> u16 {
+        (vector as u16) << 3 | 2
+    }
+
+    /// The same fault met while something from outside of the program was delivered: EXT set in the error code.
+    pub(crate) const fn external(self) -> Self {
+        match self.vector() {
+            Some(vector::TS | vector::NP | vector::SS | vector::GP) => Self::make(self.0.get() | 1),
+            _ => self,
+        }
     }
 
     /// #PF; the address goes into `Vcpu::fault_address`.

@@ -12,4 +12,7 @@ pub mod snapshot;
 pub mod terminal;
 mod trace;
 
+#[cfg(test)]
+mod bare_guest;
+
 pub use run::run;

@@ -3,13 +3,16 @@
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Outside, Output, Space, StateError, Tick,
-    Width,
+    Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
+    Output, Outside, Space, StateError, Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
 /// How many ticks a vCPU runs before the next one's turn.
 const TURN: Tick = 20_000;
+
+/// How long RESET# is held. A guest that resets at its first instruction takes time too, so that runs come to their end.
+const RESET_TICKS: Tick = 1_000;
 
 /// Why the machine is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,6 +305,11 @@ impl Machine {
                         return;
                     }
                 }
+                // No drive is attached yet: the request is refused as by an empty drive.
+                Output::Block(BlockRequest { drive, tag, .. }) => {
+                    let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };
+                    self.bus.input(device, &Input::Block(done));
+                }
             }
         }
     }
@@ -311,6 +319,8 @@ impl Machine {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
                 self.ended = None;
+                let now = self.now();
+                self.bus.advance(now + RESET_TICKS);
                 self.reset();
             }
             MachineRequest::PowerOff => self.ended = Some(Ending::PowerOff),

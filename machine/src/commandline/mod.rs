@@ -23,8 +23,8 @@ mod vocabulary;
 mod tests;
 
 pub use config::*;
-pub(crate) use host::is_log_item;
 pub use error::{OptionError, Reason};
+pub(crate) use host::is_log_item;
 pub use startup::Image;
 pub use suboptions::Suboptions;
 pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};

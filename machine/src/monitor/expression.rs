@@ -57,13 +57,13 @@ impl<'a> Arguments<'a> {
     }
 }
 
-struct Parser<'a> {
+struct Parser<'a, 'n> {
     rest: &'a str,
-    names: Names<'a>,
+    names: Names<'n>,
     depth: usize,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a, '_> {
     fn peek(&mut self) -> Option<char> {
         self.rest = self.rest.trim_start();
         self.rest.chars().next()
@@ -174,7 +174,7 @@ impl Parser<'_> {
     }
 
     /// Takes `first` characters of one byte, and those after them that `belongs` says so of.
-    fn take_while(&mut self, first: usize, belongs: impl Fn(char) -> bool) -> &str {
+    fn take_while(&mut self, first: usize, belongs: impl Fn(char) -> bool) -> &'a str {
         let len = self.rest[first..].find(|c| !belongs(c)).map_or(self.rest.len(), |at| at + first);
         let (taken, rest) = self.rest.split_at(len);
         self.rest = rest;

@@ -26,12 +26,12 @@ mod tests;
 use crate::run::Control;
 use editor::{LineEditor, Typed};
 use error::CommandError;
-use expression::Arguments;
 use format::Format;
 use lockstep_cpu::Vcpu;
 
 const PROMPT: &str = "(lockstep) ";
-const GREETING: &str = concat!("Lockstep ", env!("CARGO_PKG_VERSION"), " monitor - type 'help' for more information\r\n");
+const GREETING: &str =
+    concat!("Lockstep ", env!("CARGO_PKG_VERSION"), " monitor - type 'help' for more information\r\n");
 
 /// What a command says: lines without the last one's end; nothing if there is nothing to say.
 type Answer = Result<String, CommandError>;

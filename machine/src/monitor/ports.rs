@@ -25,11 +25,7 @@ pub(super) fn write(control: &mut Control, desk: &mut Desk, arguments: &mut Argu
     Ok(String::new())
 }
 
-fn target(
-    control: &Control,
-    desk: &mut Desk,
-    arguments: &mut Arguments<'_>,
-) -> Result<(Format, u16), CommandError> {
+fn target(control: &Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Result<(Format, u16), CommandError> {
     let text = arguments.format();
     let format = Format::read(text, desk.format)?;
     if format.width == Width::Qword {

@@ -121,7 +121,8 @@ fn show_general(text: &mut String, cpu: &Vcpu, long: bool, a20: bool) -> std::fm
         (Rflags::CF, 'C'),
     ];
     let held = cpu.flags.get();
-    let letters: String = letters.iter().map(|(flag, letter)| if held.contains(*flag) { *letter } else { '-' }).collect();
+    let letters: String =
+        letters.iter().map(|(flag, letter)| if held.contains(*flag) { *letter } else { '-' }).collect();
     let halted = u8::from(cpu.activity == Activity::Halted);
     let (shadow, a20) = (u8::from(cpu.shadow), u8::from(a20));
     writeln!(text, "[{letters}] CPL={} II={shadow} A20={a20} SMM=0 HLT={halted}", cpu.cpl)

@@ -5,6 +5,9 @@ mod live;
 mod replay;
 mod session;
 
+#[cfg(test)]
+mod tests;
+
 pub use control::{Control, Denied, RunState};
 
 use crate::board::{self, BoardError};
