@@ -211,8 +211,9 @@ impl LineEditor {
         go_left(self.cursor - from, screen);
         self.line.drain(from..to);
         self.cursor = from;
-        self.draw_from(from, screen);
+        self.draw_rest(from, screen);
         screen.extend(b"\x1b[K");
+        go_left(self.line.len() - self.cursor, screen);
     }
 
     fn move_to(&mut self, place: usize, screen: &mut Vec<u8>) {
@@ -243,9 +244,13 @@ impl LineEditor {
 
     /// Draws the line from a place at which the terminal's cursor stands, and puts that back to the line's cursor.
     fn draw_from(&self, place: usize, screen: &mut Vec<u8>) {
+        self.draw_rest(place, screen);
+        go_left(self.line.len() - self.cursor, screen);
+    }
+
+    fn draw_rest(&self, place: usize, screen: &mut Vec<u8>) {
         let rest: String = self.line[place..].iter().collect();
         screen.extend(rest.as_bytes());
-        go_left(self.line.len() - self.cursor.max(place), screen);
     }
 }
 

@@ -7,6 +7,7 @@ use super::format::{Format, Style, UNIT};
 use crate::run::Control;
 use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use lockstep_cpu::Vcpu;
+use lockstep_cpu::state::seg;
 use lockstep_fabric::Bus;
 use lockstep_fabric::memory::Target;
 use std::fmt::Write;
@@ -40,6 +41,10 @@ pub(super) fn physical(control: &mut Control, desk: &mut Desk, arguments: &mut A
     })
 }
 
+/// Reads bytes at an address, or says why not.
+type ReadAt<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), CommandError>;
+
+/// The same of any machine, as a vCPU of it sees addresses.
 type Read = dyn Fn(&Vcpu, &Bus, u64, &mut [u8]) -> Result<(), CommandError>;
 
 fn examine(control: &Control, desk: &mut Desk, arguments: &mut Arguments<'_>, read: &Read) -> super::Answer {
@@ -73,7 +78,7 @@ fn read_physical(bus: &Bus, address: u64) -> Result<u8, CommandError> {
     }
 }
 
-fn numbers(address: u64, format: Format, read: &dyn Fn(u64, &mut [u8]) -> Result<(), CommandError>) -> super::Answer {
+fn numbers(address: u64, format: Format, read: ReadAt<'_>) -> super::Answer {
     let bytes = format.width.bytes();
     let in_line = if bytes == 1 { 8 } else { 16 / bytes };
     let mut text = String::new();
@@ -93,14 +98,11 @@ fn numbers(address: u64, format: Format, read: &dyn Fn(u64, &mut [u8]) -> Result
     Ok(text)
 }
 
-fn disassemble(
-    cpu: &Vcpu,
-    address: u64,
-    count: u32,
-    read: &dyn Fn(u64, &mut [u8]) -> Result<(), CommandError>,
-) -> super::Answer {
+fn disassemble(cpu: &Vcpu, address: u64, count: u32, read: ReadAt<'_>) -> super::Answer {
     let mut text = String::new();
     let mut formatter = IntelFormatter::new();
+    // Near jumps are shown as they are encoded: to offsets in the code segment.
+    let base = if cpu.code64() { 0 } else { cpu.seg[seg::CS].base };
     let mut at = address;
     for index in 0..count {
         let separator = if index == 0 { "" } else { "\n" };
@@ -116,7 +118,7 @@ fn disassemble(
                 }
             }
         }
-        let mut decoder = Decoder::with_ip(cpu.mode.size().bits(), &code, at, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(cpu.mode.size().bits(), &code, at.wrapping_sub(base), DecoderOptions::NONE);
         let instruction = decoder.decode();
         let decoded = !instruction.is_invalid();
         if !decoded && let Some(error) = refused {

@@ -124,12 +124,12 @@ fn memory_is_shown_in_every_format() {
 #[test]
 fn code_is_disassembled_as_the_cpu_would_decode_it() {
     let mut fixture = Fixture::new("code", "");
-    assert_eq!(fixture.says("x/i $pc"), "0xfffffff0:  ea 00 00 00 f0           jmp F000h:0");
+    assert_eq!(fixture.says("x/i $pc"), "0xfffffff0:  ea 00 00 00 f0           jmp far 0,0F000h");
     fixture.run(1);
     assert_eq!(
         fixture.says("x/4i $pc"),
         "0x000f0000:  66 31 c0                 xor eax,eax\n0x000f0003:  66 40                    inc eax\n\
-         0x000f0005:  e6 80                    out 80h,al\n0x000f0007:  eb fa                    jmp short 0F0003h"
+         0x000f0005:  e6 80                    out 80h,al\n0x000f0007:  eb fa                    jmp short 3"
     );
 }
 
