@@ -58,6 +58,10 @@ pub struct Row {
     pub undefined: Rflags,
     /// Nothing after it belongs to its block: it changes RIP, the mode, or what interrupts depend on, or is a REP loop.
     pub ends: bool,
+    /// It ends its block only with a REP prefix, which makes it a loop.
+    pub repeats: bool,
+    /// Where its feature is not announced it is a NOP instead of undefined.
+    pub hint: bool,
 }
 
 impl Row {
@@ -72,6 +76,8 @@ impl Row {
             trial: Trial::User,
             undefined: Rflags::empty(),
             ends: false,
+            repeats: false,
+            hint: false,
         }
     }
 
@@ -85,6 +91,20 @@ impl Row {
     pub const fn ends(mut self) -> Self {
         self.ends = true;
         self.jit = Jit::End;
+        self
+    }
+
+    /// Is a loop with a REP prefix.
+    #[must_use]
+    pub const fn repeats(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
+    /// Is a NOP where its feature is not announced.
+    #[must_use]
+    pub const fn hint(mut self) -> Self {
+        self.hint = true;
         self
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Lowered {
 
 /// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
 pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
-    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, options(model));
     let mut instruction = Instruction::default();
     let mut ops = Vec::with_capacity(8);
     let mut end = 0;
@@ -51,10 +51,17 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
     Lowered { ops, bytes: end }
 }
 
+/// Where TZCNT and LZCNT are not announced, their encodings are those of BSF and BSR.
+fn options(model: &CpuModel) -> u32 {
+    let without = |code, option| if model.announces(code) { DecoderOptions::NONE } else { option };
+    without(Code::Tzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBC)
+        | without(Code::Lzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBD)
+}
+
 fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel) -> (Op, bool) {
     let len = instruction.len() as u8;
     let code = instruction.code();
-    let row = TABLE.row(code).filter(|_| model.announces(code));
+    let row = TABLE.row(code).filter(|row| row.hint || model.announces(code));
     let Some(row) = row else {
         return (faulting(undefined, next, len, mode), true);
     };
@@ -129,7 +136,8 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
     op.traits |= prefix(instruction.has_lock_prefix(), Traits::LOCK)
         | prefix(instruction.has_rep_prefix(), Traits::REP)
         | prefix(instruction.has_repne_prefix(), Traits::REPNE);
-    (op, row.ends || len_of_page_left(next))
+    let repeats = row.repeats && op.is(Traits::REP | Traits::REPNE);
+    (op, row.ends || repeats || len_of_page_left(next))
 }
 
 /// The eleven bits that the x87 remembers of an instruction: the low three of the escape byte, then the ModRM byte.
@@ -284,11 +292,8 @@ fn segment_index(register: Register) -> u8 {
 /// A register operand's slot, and whether it is a high byte register.
 fn slot_of(register: Register) -> (Slot, bool) {
     let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
-    // Numbers run within each class of registers: AH..BH follow BL, SPL.. stand for 4..7.
-    let number = match register {
-        Register::AH | Register::CH | Register::DH | Register::BH => register as usize - Register::AH as usize,
-        r => r.number(),
-    };
+    // Byte registers are numbered in an order of their own.
+    let number = if register.is_gpr8() { register.full_register().number() } else { register.number() };
     (Slot::of(number), high)
 }
 

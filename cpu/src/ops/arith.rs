@@ -119,6 +119,59 @@ macro_rules! rows_of {
 }
 pub(crate) use rows_of;
 
+/// A one-operand operation: computes the result and sets the flags.
+pub(crate) trait Unary {
+    fn apply<T: Int>(cpu: &mut Vcpu, a: T) -> T;
+}
+
+pub(crate) struct Inc;
+impl Unary for Inc {
+    #[inline(always)]
+    fn apply<T: Int>(cpu: &mut Vcpu, a: T) -> T {
+        let result = T::truncate(a.zero_extend().wrapping_add(1));
+        flags!(cpu, T, after_inc(a.zero_extend(), result.zero_extend()));
+        result
+    }
+}
+
+pub(crate) struct Dec;
+impl Unary for Dec {
+    #[inline(always)]
+    fn apply<T: Int>(cpu: &mut Vcpu, a: T) -> T {
+        let result = T::truncate(a.zero_extend().wrapping_sub(1));
+        flags!(cpu, T, after_dec(a.zero_extend(), result.zero_extend()));
+        result
+    }
+}
+
+pub(crate) struct Neg;
+impl Unary for Neg {
+    #[inline(always)]
+    fn apply<T: Int>(cpu: &mut Vcpu, a: T) -> T {
+        let result = T::truncate(a.zero_extend().wrapping_neg());
+        flags!(cpu, T, after_sub(0, a.zero_extend(), result.zero_extend()));
+        result
+    }
+}
+
+/// `op r`
+pub(crate) fn reg<U: Unary, T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
+    let result = U::apply::<T>(cpu, cpu.read_dst(op));
+    cpu.write_dst(op, result);
+    Ok(())
+}
+
+/// `op m`
+pub(crate) fn mem<U: Unary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    cpu.update_operand::<T>(bus, op, U::apply)
+}
+
+macro_rules! unary_rows {
+    ($rows:ident, $op:ty; $($code:ident: $t:ty),*) => {
+        $rows.extend([$(Row::new(Code::$code, reg::<$op, $t>, mem::<$op, $t>)),*]);
+    };
+}
+
 /// The family's rows.
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -127,5 +180,28 @@ pub(crate) fn rows() -> Vec<Row> {
         Add_AL_imm8: u8, Add_AX_imm16: u16, Add_EAX_imm32: u32, Add_RAX_imm32: u64, Add_rm8_imm8: u8,
         Add_rm8_imm8_82: u8, Add_rm16_imm16: u16, Add_rm32_imm32: u32, Add_rm64_imm32: u64, Add_rm16_imm8: u16,
         Add_rm32_imm8: u32, Add_rm64_imm8: u64);
+    rows_of!(rows, Adc; Adc_rm8_r8 Adc_rm16_r16 Adc_rm32_r32 Adc_rm64_r64;
+        Adc_r8_rm8 Adc_r16_rm16 Adc_r32_rm32 Adc_r64_rm64;
+        Adc_AL_imm8: u8, Adc_AX_imm16: u16, Adc_EAX_imm32: u32, Adc_RAX_imm32: u64, Adc_rm8_imm8: u8,
+        Adc_rm8_imm8_82: u8, Adc_rm16_imm16: u16, Adc_rm32_imm32: u32, Adc_rm64_imm32: u64, Adc_rm16_imm8: u16,
+        Adc_rm32_imm8: u32, Adc_rm64_imm8: u64);
+    rows_of!(rows, Sub; Sub_rm8_r8 Sub_rm16_r16 Sub_rm32_r32 Sub_rm64_r64;
+        Sub_r8_rm8 Sub_r16_rm16 Sub_r32_rm32 Sub_r64_rm64;
+        Sub_AL_imm8: u8, Sub_AX_imm16: u16, Sub_EAX_imm32: u32, Sub_RAX_imm32: u64, Sub_rm8_imm8: u8,
+        Sub_rm8_imm8_82: u8, Sub_rm16_imm16: u16, Sub_rm32_imm32: u32, Sub_rm64_imm32: u64, Sub_rm16_imm8: u16,
+        Sub_rm32_imm8: u32, Sub_rm64_imm8: u64);
+    rows_of!(rows, Sbb; Sbb_rm8_r8 Sbb_rm16_r16 Sbb_rm32_r32 Sbb_rm64_r64;
+        Sbb_r8_rm8 Sbb_r16_rm16 Sbb_r32_rm32 Sbb_r64_rm64;
+        Sbb_AL_imm8: u8, Sbb_AX_imm16: u16, Sbb_EAX_imm32: u32, Sbb_RAX_imm32: u64, Sbb_rm8_imm8: u8,
+        Sbb_rm8_imm8_82: u8, Sbb_rm16_imm16: u16, Sbb_rm32_imm32: u32, Sbb_rm64_imm32: u64, Sbb_rm16_imm8: u16,
+        Sbb_rm32_imm8: u32, Sbb_rm64_imm8: u64);
+    rows_of!(rows, Cmp; Cmp_rm8_r8 Cmp_rm16_r16 Cmp_rm32_r32 Cmp_rm64_r64;
+        Cmp_r8_rm8 Cmp_r16_rm16 Cmp_r32_rm32 Cmp_r64_rm64;
+        Cmp_AL_imm8: u8, Cmp_AX_imm16: u16, Cmp_EAX_imm32: u32, Cmp_RAX_imm32: u64, Cmp_rm8_imm8: u8,
+        Cmp_rm8_imm8_82: u8, Cmp_rm16_imm16: u16, Cmp_rm32_imm32: u32, Cmp_rm64_imm32: u64, Cmp_rm16_imm8: u16,
+        Cmp_rm32_imm8: u32, Cmp_rm64_imm8: u64);
+    unary_rows!(rows, Inc; Inc_r16: u16, Inc_r32: u32, Inc_rm8: u8, Inc_rm16: u16, Inc_rm32: u32, Inc_rm64: u64);
+    unary_rows!(rows, Dec; Dec_r16: u16, Dec_r32: u32, Dec_rm8: u8, Dec_rm16: u16, Dec_rm32: u32, Dec_rm64: u64);
+    unary_rows!(rows, Neg; Neg_rm8: u8, Neg_rm16: u16, Neg_rm32: u32, Neg_rm64: u64);
     rows
 }
