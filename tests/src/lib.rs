@@ -1,1 +1,3 @@
 //! What crosses crates: differential, determinism, real guests.
+
+pub mod differential;

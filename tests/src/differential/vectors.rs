@@ -1,0 +1,1 @@
+//! Recorded cases: what a host's CPU made of them, for hosts that have none.
