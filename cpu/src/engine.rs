@@ -30,10 +30,25 @@ pub struct Exit {
     pub why: Why,
 }
 
+/// What a tracer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// The instruction at RIP is about to run.
+    Instruction,
+    /// The instruction at RIP raised this exception.
+    Exception(Fault),
+}
+
+/// Looks at a vCPU between instructions and cannot change it.
+pub type Tracer = Box<dyn FnMut(&Vcpu, &Bus, Traced) + Send>;
+
 /// The interpreter, with the decoded blocks that all vCPUs of a machine share.
 #[derive(Default)]
 pub struct Engine {
     cache: Cache,
+    tracer: Option<Tracer>,
+    /// The tracer wants every instruction, not only exceptions.
+    each_instruction: bool,
 }
 
 /// DR6.BS: single step.
@@ -75,7 +90,7 @@ impl Engine {
         if cpu.debug_trap != 0 && !cpu.shadow {
             let why = std::mem::take(&mut cpu.debug_trap);
             cpu.dr[6] |= why;
-            cpu.exception(bus, Fault::DB);
+            self.raise(cpu, bus, Fault::DB);
             return None;
         }
         if cpu.nmi_pending && !cpu.nmi_blocked && !cpu.shadow {
@@ -89,7 +104,7 @@ impl Engine {
         }
         let step = cpu.flags.has(Rflags::TF);
         let breakpoints = cpu.dr[7] & 0xff != 0 && has_code_breakpoint(cpu.dr[7]);
-        if step || breakpoints || cpu.shadow || cpu.flags.has(Rflags::RF) {
+        if step || breakpoints || cpu.shadow || cpu.flags.has(Rflags::RF) || self.each_instruction {
             self.one_instruction(cpu, bus, step, breakpoints);
         } else {
             self.blocks(cpu, bus);
@@ -101,22 +116,25 @@ impl Engine {
     fn one_instruction(&mut self, cpu: &mut Vcpu, bus: &mut Bus, step: bool, breakpoints: bool) {
         let resume = cpu.flags.has(Rflags::RF);
         if breakpoints && !resume && meets_code_breakpoint(cpu) {
-            cpu.exception(bus, Fault::DB);
+            self.raise(cpu, bus, Fault::DB);
             return;
+        }
+        if self.each_instruction {
+            self.trace(cpu, bus, Traced::Instruction);
         }
         cpu.shadow = false;
         cpu.flags.set(Rflags::RF, false);
         let before = cpu.tick;
         let limit = cpu.tick_end;
         cpu.tick_end = limit.min(cpu.tick.saturating_add(1));
-        let result = self.one_block(cpu, bus);
+        let result = self.blocks_of_page(cpu, bus);
         cpu.tick_end = limit;
         match result {
             Ok(()) => {}
             Err(Fault::SUSPEND) => cpu.flags.set(Rflags::RF, resume),
             Err(fault) => {
                 cpu.flags.set(Rflags::RF, resume);
-                cpu.exception(bus, fault);
+                self.raise(cpu, bus, fault);
             }
         }
         if step && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
@@ -128,44 +146,49 @@ impl Engine {
     /// Executes blocks until something is pending or the budget is used up.
     fn blocks(&mut self, cpu: &mut Vcpu, bus: &mut Bus) {
         while cpu.pending.is_empty() && cpu.tick < cpu.tick_end {
-            match self.one_block(cpu, bus) {
+            match self.blocks_of_page(cpu, bus) {
                 Ok(()) | Err(Fault::SUSPEND) => {}
                 Err(fault) => {
-                    cpu.exception(bus, fault);
+                    self.raise(cpu, bus, fault);
                     return;
                 }
             }
         }
     }
 
-    /// Executes the block at the instruction pointer, or as much of it as the budget allows.
+    /// Executes blocks from the page of the instruction pointer until they leave it: one look into the fetch TLB for all.
+    /// Whatever could change the translation or the mode in between leaves something pending.
     #[inline(always)]
-    fn one_block(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
-        let code64 = cpu.mode.size() == CodeSize::Bits64;
-        let linear = if code64 {
-            cpu.ip
-        } else {
-            let cs = &cpu.seg[seg::CS];
-            if cpu.ip > cs.limit.into() {
-                return Err(Fault::GP0);
-            }
-            cs.base.wrapping_add(cpu.ip) & 0xffff_ffff
-        };
+    fn blocks_of_page(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
+        let place = Place::of(cpu)?;
+        let linear = place.linear(cpu.ip);
         let Source::Memory(offset) = cpu.fetch(bus, linear)? else {
             return self.uncached(cpu, bus, linear);
         };
-        let key = Key::new(offset, cpu.mode);
-        let block = match self.cache.recent(key) {
-            Some(block) => block,
-            None => match self.find_or_decode(cpu, bus, key, offset) {
+        let page = linear & !(PAGE_SIZE - 1);
+        let to_offset = offset.wrapping_sub(linear);
+        let mut linear = linear;
+        loop {
+            let key = Key::new(linear.wrapping_add(to_offset), cpu.mode);
+            let block = match self.cache.recent(key) {
                 Some(block) => block,
-                None => return self.uncached(cpu, bus, linear),
-            },
-        };
-        if !code64 && cpu.ip + u64::from(block.bytes) - 1 > cpu.seg[seg::CS].limit.into() {
-            return self.uncached(cpu, bus, linear);
+                None => match self.find_or_decode(cpu, bus, key, linear.wrapping_add(to_offset)) {
+                    Some(block) => block,
+                    None => return self.uncached(cpu, bus, linear),
+                },
+            };
+            if u64::from(block.bytes) > place.room(cpu.ip) {
+                return self.uncached(cpu, bus, linear);
+            }
+            execute(cpu, bus, self.cache.ops(block), block.bytes)?;
+            if !cpu.pending.is_empty() || cpu.tick >= cpu.tick_end {
+                return Ok(());
+            }
+            linear = place.linear(cpu.ip);
+            if linear & !(PAGE_SIZE - 1) != page {
+                return Ok(());
+            }
         }
-        execute(cpu, bus, self.cache.ops(block), block.bytes)
     }
 
     #[cold]
@@ -227,9 +250,60 @@ impl Engine {
         })
     }
 
+    fn raise(&mut self, cpu: &mut Vcpu, bus: &mut Bus, fault: Fault) {
+        self.trace(cpu, bus, Traced::Exception(fault));
+        cpu.exception(bus, fault);
+    }
+
+    fn trace(&mut self, cpu: &Vcpu, bus: &Bus, what: Traced) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer(cpu, bus, what);
+        }
+    }
+
+    /// Shows `tracer` every exception, and if `each_instruction` every instruction too. Nothing that the guest can see
+    /// changes.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>, each_instruction: bool) {
+        self.each_instruction = each_instruction && tracer.is_some();
+        self.tracer = tracer;
+    }
+
     /// Forgets all decoded blocks.
     pub fn drop_blocks(&mut self, bus: &mut Bus) {
         self.cache.drop_all(&mut bus.memory);
+    }
+}
+
+/// How offsets in the code segment become linear addresses, and how far they reach.
+#[derive(Clone, Copy)]
+struct Place {
+    base: u64,
+    mask: u64,
+    /// The last offset.
+    limit: u64,
+}
+
+impl Place {
+    /// The code segment in use; faults if the instruction pointer is outside of it.
+    #[inline(always)]
+    fn of(cpu: &Vcpu) -> Result<Self, Fault> {
+        if cpu.mode.size() == CodeSize::Bits64 {
+            return Ok(Self { base: 0, mask: u64::MAX, limit: u64::MAX });
+        }
+        let cs = &cpu.seg[seg::CS];
+        let place = Self { base: cs.base, mask: 0xffff_ffff, limit: cs.limit.into() };
+        if cpu.ip > place.limit { Err(Fault::GP0) } else { Ok(place) }
+    }
+
+    #[inline(always)]
+    fn linear(self, ip: u64) -> u64 {
+        self.base.wrapping_add(ip) & self.mask
+    }
+
+    /// How many bytes of instructions fit from `ip` on; none beyond the limit.
+    #[inline(always)]
+    fn room(self, ip: u64) -> u64 {
+        if ip > self.limit { 0 } else { (self.limit - ip).saturating_add(1) }
     }
 }
 

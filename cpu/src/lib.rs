@@ -22,6 +22,6 @@ pub mod ops;
 pub mod state;
 pub mod table;
 
-pub use engine::{Engine, Exit, Why};
+pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
 pub use state::Vcpu;

@@ -164,7 +164,7 @@ impl Dma {
     pub fn channel(&self, number: usize) -> Option<(Channel, u8, bool)> {
         const DISABLED: u8 = 1 << 2;
         let page = self.pages[*PAGE_OF_CHANNEL.get(number)? & 0xf];
-        let controller = &self.controllers[number / 4 & 1];
+        let controller = &self.controllers[(number / 4) & 1];
         let open = controller.mask >> (number % 4) & 1 == 0 && controller.command & DISABLED == 0;
         Some((controller.channels[number % 4], page, open))
     }

@@ -112,7 +112,7 @@ impl Bench {
         let saved = self.bus.save().expect("the bus");
         let levels: Vec<(DeviceId, PinId, bool)> =
             serde_json::from_value(saved["wiring"]["levels"].clone()).expect("pin levels");
-        levels.iter().any(|l| *l == (self.device, PinId(pin), true))
+        levels.contains(&(self.device, PinId(pin), true))
     }
 
     /// Takes the bytes sent to the character device behind the device.

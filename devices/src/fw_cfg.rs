@@ -95,6 +95,8 @@ const ID_DMA: u32 = 1 << 1;
 const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 const DESCRIPTOR_LEN: usize = 16;
 const CHUNK: usize = 4096;
+/// The widest physical address of any x86.
+const PHYSICAL_END: u64 = 1 << 52;
 
 bitflags! {
     /// The low half of a DMA descriptor's control word; the high half is a key.
@@ -256,12 +258,11 @@ impl FwCfg {
         let rest = self.rest();
         let held = rest.len().min(length as usize);
         cx.dma_write(address, &rest[..held]);
-        let (mut to, end) = (address.wrapping_add(held as u64), u64::from(length) - held as u64);
-        for done in (0..end).step_by(CHUNK) {
-            let zeroes = [0; CHUNK];
-            let len = (end - done).min(CHUNK as u64);
-            cx.dma_write(to, &zeroes[..len as usize]);
-            to = to.wrapping_add(len);
+        // No memory lies beyond: descriptors there read as ones and would have nothing zeroed at great length.
+        let end = address.saturating_add(length.into()).min(PHYSICAL_END);
+        for to in (address.saturating_add(held as u64)..end).step_by(CHUNK) {
+            let len = (end - to).min(CHUNK as u64);
+            cx.dma_write(to, &[0; CHUNK][..len as usize]);
         }
         self.advance(length);
     }

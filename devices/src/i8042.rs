@@ -310,7 +310,7 @@ impl I8042 {
         self.awaiting = None;
         match value {
             command::READ_MEMORY => self.answer(self.mode.bits()),
-            0x21..=0x3f => self.answer(self.memory[usize::from(value & 0x1f) % MEMORY_LEN]),
+            0x21..=0x3f => self.answer(self.memory.get(usize::from(value & 0x1f)).copied().unwrap_or(0)),
             command::WRITE_MEMORY..=0x7f => self.awaiting = Some(Awaiting::Memory(value & 0x1f)),
             command::PASSWORD_TEST => self.answer(NO_PASSWORD),
             command::DISABLE_MOUSE => self.mode |= Mode::MOUSE_DISABLED,

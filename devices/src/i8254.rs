@@ -3,20 +3,18 @@
 //! Source: Intel 8254 data sheet (231164). Counts are functions of guest time, worked out when somebody looks; only
 //! counter 0, whose output interrupts, keeps a timer, armed for its next edge.
 //!
-//! Output pin 0 is counter 0's OUT (IRQ0). Input pin 0, while high, holds it low: the HPET's legacy replacement.
+//! Output pin 0 is counter 0's OUT (IRQ0).
 
 mod counter;
 
 use crate::ports::ports;
 use bitflags::bitflags;
 use counter::{Access, Counter};
-use lockstep_fabric::{Cx, Device, Input, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
+use lockstep_fabric::{Cx, Device, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
 use serde::{Deserialize, Serialize};
 
 /// Counter 0's output.
 pub const OUT0: PinId = PinId(0);
-/// Holds counter 0's output low while high.
-pub const OUT0_DISABLE: PinId = PinId(0);
 
 /// Input clock of the counters in Hz.
 pub const FREQUENCY: u64 = 1_193_182;
@@ -66,7 +64,6 @@ pub struct Pit {
     port_b: PortB,
     /// The clock up to which counter 0's edges have been told.
     told: i64,
-    disabled: bool,
 }
 
 impl Default for Pit {
@@ -75,7 +72,6 @@ impl Default for Pit {
             counters: [Counter::new(true), Counter::new(true), Counter::new(false)],
             port_b: PortB::empty(),
             told: 0,
-            disabled: false,
         }
     }
 }
@@ -99,7 +95,7 @@ impl Pit {
                 Some(edge) if edge <= now => {
                     self.told = edge;
                     let level = self.counters[0].out(edge);
-                    self.drive(cx, level);
+                    cx.set_pin(OUT0, level);
                 }
                 _ => break,
             }
@@ -110,15 +106,11 @@ impl Pit {
     /// After something changed: drives counter 0's output as it is now and arms for its next edge.
     fn follow(&mut self, cx: &mut Cx<'_>) {
         let level = self.counters[0].out(self.told);
-        self.drive(cx, level);
+        cx.set_pin(OUT0, level);
         match self.counters[0].next_edge(self.told) {
-            Some(edge) if !self.disabled => cx.arm(EDGE, nanos(edge)),
-            _ => cx.disarm(EDGE),
+            Some(edge) => cx.arm(EDGE, nanos(edge)),
+            None => cx.disarm(EDGE),
         }
-    }
-
-    fn drive(&self, cx: &mut Cx<'_>, level: bool) {
-        cx.set_pin(OUT0, level && !self.disabled);
     }
 
     fn write_control(&mut self, now: i64, value: u8) {
@@ -183,7 +175,7 @@ impl Device for Pit {
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
         let now = clocks(cx.now());
-        *self = Self { told: now, disabled: self.disabled, ..Self::default() };
+        *self = Self { told: now, ..Self::default() };
         for counter in &mut self.counters {
             counter.start_longest(now);
         }
@@ -193,14 +185,6 @@ impl Device for Pit {
     fn timer(&mut self, cx: &mut Cx<'_>, _id: TimerId) {
         self.tell(cx);
         self.follow(cx);
-    }
-
-    fn input(&mut self, cx: &mut Cx<'_>, input: &Input) {
-        if let Input::Pin { pin: OUT0_DISABLE, level } = *input {
-            self.tell(cx);
-            self.disabled = level;
-            self.follow(cx);
-        }
     }
 }
 

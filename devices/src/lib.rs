@@ -35,3 +35,5 @@ pub mod uart16550;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod random_access;

@@ -172,8 +172,7 @@ impl Rtc {
         if self.b.contains(B::HOURS_24) {
             return self.encode(hour);
         }
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
-        self.encode(twelve) | if hour >= 12 { PM } else { 0 }
+        self.encode((hour + 11) % 12 + 1) | if hour >= 12 { PM } else { 0 }
     }
 
     fn decode_hour(&self, raw: u8) -> u8 {
@@ -387,7 +386,7 @@ impl Device for Rtc {
 }
 
 fn to_bcd(value: u8) -> u8 {
-    (value / 10 % 10) << 4 | value % 10
+    ((value / 10 % 10) << 4) | (value % 10)
 }
 
 fn from_bcd(raw: u8) -> u8 {

@@ -156,6 +156,26 @@ pub struct PlacedPlatform {
     pub memory: MemoryMap,
 }
 
+/// A write to PCI configuration space on bus 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigWrite {
+    /// Slot.
+    pub device: u8,
+    /// Function of the slot.
+    pub function: u8,
+    /// Register, on a 4-byte boundary.
+    pub register: u8,
+    /// What all four bytes become.
+    pub value: u32,
+}
+
+/// What firmware would have set up before a kernel starts, and what the tables rely on: the PIIX4's power management registers
+/// (function 1.3) at [`acpi::pm::BASE`] (PMBASE), decoded (PMREGMISC).
+pub const BOARD_SETUP: [ConfigWrite; 2] = [
+    ConfigWrite { device: 1, function: 3, register: 0x40, value: acpi::pm::BASE as u32 | 1 },
+    ConfigWrite { device: 1, function: 3, register: 0x80, value: 1 },
+];
+
 /// Where the SMBIOS anchor lies: behind the RSDP, on one of the 16-byte boundaries that are searched.
 const SMBIOS_ANCHOR: u64 = F_SEGMENT + 0x40;
 

@@ -107,6 +107,9 @@ impl SmbiosTables {
     }
 }
 
+/// Where the firmware runs, as a real-mode segment.
+const ROM_SEGMENT: u16 = 0xf000;
+
 /// Type 0: the firmware.
 fn firmware() -> Structure {
     /// Characteristics: none are stated, but for two of the extension bytes.
@@ -115,7 +118,7 @@ fn firmware() -> Structure {
     const VIRTUAL_MACHINE: u8 = 1 << 4;
     let mut table = Structure::new(0, 0);
     table.string("Lockstep").string(env!("CARGO_PKG_VERSION"));
-    table.body.u16(0xe800);
+    table.body.u16(ROM_SEGMENT);
     table.string("01/01/2026");
     table.body.u8(0).u64(NOT_SUPPORTED).u8(ACPI).u8(VIRTUAL_MACHINE);
     table.body.u8(0).u8(0).u8(0xff).u8(0xff);

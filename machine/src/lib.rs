@@ -9,5 +9,6 @@ pub mod record;
 pub mod run;
 pub mod snapshot;
 pub mod terminal;
+mod trace;
 
 pub use run::run;

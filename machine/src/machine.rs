@@ -1,7 +1,7 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
 use lockstep_cpu::state::{Activity, Rflags};
-use lockstep_cpu::{Engine, Vcpu, Why};
+use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, StateError, Tick,
 };
@@ -90,6 +90,11 @@ impl Machine {
         };
         machine.reset();
         machine
+    }
+
+    /// Shows `tracer` exceptions, and every instruction if asked; nothing that the guest can see changes.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>, each_instruction: bool) {
+        self.engine.set_tracer(tracer, each_instruction);
     }
 
     /// The present.
@@ -288,7 +293,8 @@ impl Machine {
     /// Loads what [`Machine::save_state`] gave, into a machine of the same parts.
     pub fn load_state(&mut self, from: &serde_json::Value) -> Result<(), StateError> {
         let part = |name: &str| from.get(name).ok_or_else(|| StateError::Missing { what: name.into() });
-        let malformed = |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
+        let malformed =
+            |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
         let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
         if cpus.len() != self.cpus.len() {
             return Err(StateError::Malformed { what: "vcpu".into(), why: "the number of vCPUs differs".into() });
@@ -313,7 +319,9 @@ fn runnable(cpu: &Vcpu) -> bool {
     match cpu.activity {
         Activity::Running => true,
         Activity::Halted => {
-            cpu.interrupt_line && cpu.flags.has(Rflags::IF) || cpu.nmi_pending && !cpu.nmi_blocked || cpu.debug_trap != 0
+            cpu.interrupt_line && cpu.flags.has(Rflags::IF)
+                || cpu.nmi_pending && !cpu.nmi_blocked
+                || cpu.debug_trap != 0
         }
         Activity::WaitForStartup | Activity::Shutdown => false,
     }

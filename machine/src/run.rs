@@ -7,6 +7,7 @@ use crate::digest::{Digest, Digester};
 use crate::machine::{Ending, Stop};
 use crate::record::{BootedFile, DIGEST_EVERY, Entry, FORMAT, Header, Log, LogError, Recorder};
 use crate::terminal::signals;
+use crate::trace;
 use lockstep_fabric::{Arrival, DeviceId, Input, StateError, Tick};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -68,7 +69,8 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         Some(log) => as_recorded(config, &log.header.config)?,
         None => settle(config)?,
     };
-    let board = board::build(&settled)?;
+    let mut board = board::build(&settled)?;
+    trace::start(&config.log, &mut board.machine)?;
     let files = board.files.clone();
     if let Some(log) = &replayed
         && let Some(changed) = log.header.files.iter().find(|f| !files.contains(f))
@@ -101,7 +103,9 @@ fn settle(config: &Config) -> Result<Config, RunError> {
     }
     settled.rtc.base = match settled.rtc.base {
         RtcBase::Utc => RtcBase::At(since_epoch.as_secs() as i64),
-        RtcBase::LocalTime => RtcBase::At(since_epoch.as_secs() as i64 + crate::terminal::local_offset_seconds()),
+        RtcBase::LocalTime => {
+            RtcBase::At(since_epoch.as_secs() as i64 + i64::from(chrono::Local::now().offset().local_minus_utc()))
+        }
         at @ RtcBase::At(_) => at,
     };
     Ok(settled)
@@ -127,12 +131,7 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
 }
 
 fn header(config: &Config, files: Vec<BootedFile>) -> Header {
-    Header {
-        lockstep_log: FORMAT,
-        version: env!("CARGO_PKG_VERSION").into(),
-        config: config.clone(),
-        files,
-    }
+    Header { lockstep_log: FORMAT, version: env!("CARGO_PKG_VERSION").into(), config: config.clone(), files }
 }
 
 /// Who ended the run.
@@ -163,8 +162,7 @@ impl<'a> Session<'a> {
         chardevs: Chardevs,
         events: Receiver<HostEvent>,
     ) -> Self {
-        let attached =
-            board.ports.iter().filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
+        let attached = board.ports.iter().filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let next_digest = if recorder.is_some() { DIGEST_EVERY } else { Tick::MAX };
         Self {
             config,
@@ -230,7 +228,8 @@ impl<'a> Session<'a> {
                     return Err(RunError::Diverged {
                         tick: self.board.machine.now(),
                         recorded: format!("{entry:?}"),
-                        replayed: ended.map_or("the guest runs on".into(), |ending| format!("the guest ended: {ending:?}")),
+                        replayed: ended
+                            .map_or("the guest runs on".into(), |ending| format!("the guest ended: {ending:?}")),
                     });
                 }
             }
@@ -384,7 +383,9 @@ impl<'a> Session<'a> {
         }
         Ok(match ended {
             Ended::Guest(Ending::Exit(status)) => ExitStatus(status as u8),
-            Ended::Guest(Ending::PowerOff | Ending::Reset) | Ended::LogEnds | Ended::Host(QuitCause::Key) => ExitStatus(0),
+            Ended::Guest(Ending::PowerOff | Ending::Reset) | Ended::LogEnds | Ended::Host(QuitCause::Key) => {
+                ExitStatus(0)
+            }
             Ended::Host(QuitCause::Signal(signal)) => {
                 eprintln!("lockstep: ended by {}", signals::name(signal));
                 ExitStatus(0)

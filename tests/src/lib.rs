@@ -1,3 +1,4 @@
 //! What crosses crates: differential, determinism, real guests.
 
 pub mod differential;
+pub mod guest;

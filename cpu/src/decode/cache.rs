@@ -3,7 +3,7 @@
 //! Keys are arena offsets, so a switch of page tables or a move of the memory map voids nothing. Any block can be dropped
 //! between two instructions without the guest noticing.
 
-use super::Lowered;
+use super::{Lowered, boxed};
 use crate::op::Op;
 use crate::state::CodeMode;
 use lockstep_fabric::Memory;
@@ -53,12 +53,12 @@ const MOST_OPS: usize = 1 << 20;
 pub struct Cache {
     ops: Vec<Op>,
     pages: BTreeMap<u64, Vec<Block>>,
-    jumps: Box<[Block]>,
+    jumps: Box<[Block; JUMP_SLOTS]>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: vec![NOTHING; JUMP_SLOTS].into_boxed_slice() }
+        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: boxed(NOTHING) }
     }
 }
 

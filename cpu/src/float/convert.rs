@@ -15,7 +15,8 @@ pub fn convert<A: Format, B: Format>(a: A, env: &mut Env) -> B {
     match x.class {
         Class::Zero => return B::zero(x.sign),
         Class::Inf => return B::infinity(x.sign),
-        Class::Denormal if A::PRECISION != 64 && env.denormals(true) => return B::zero(x.sign),
+        // An x87 load goes on even when DE is unmasked.
+        Class::Denormal if A::PRECISION != 64 && env.denormals(true) && !env.is_x87() => return B::zero(x.sign),
         _ => {}
     }
     round_pack_to(B::PRECISION, x.sign, x.exp, x.sig, 0, env)

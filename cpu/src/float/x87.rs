@@ -67,7 +67,7 @@ pub fn add(a: F80, b: F80, env: &mut Env) -> F80 {
     {
         return r;
     }
-    arith::add(a, b, env)
+    add_or_sub(a, b, false, env)
 }
 
 /// `a - b`.
@@ -78,7 +78,7 @@ pub fn sub(a: F80, b: F80, env: &mut Env) -> F80 {
     {
         return r;
     }
-    arith::sub(a, b, env)
+    add_or_sub(a, b, true, env)
 }
 
 /// `a * b`.
@@ -93,6 +93,31 @@ pub fn mul(a: F80, b: F80, env: &mut Env) -> F80 {
         if let Some(r) = finish(sign, biased, (product >> 64) as u64, product as u64, env) {
             return r;
         }
+    }
+    mul_slow(a, b, env)
+}
+
+/// A sum with a zero is exact; what is left goes to the general code.
+#[inline(never)]
+fn add_or_sub(a: F80, b: F80, negate: bool, env: &mut Env) -> F80 {
+    // At full precision only: a narrower one would round the other operand.
+    if env.is_plain_x87() {
+        if a.is_normal() && b.abs() == F80::ZERO {
+            return a;
+        }
+        if b.is_normal() && a.abs() == F80::ZERO {
+            return if negate { b.negated() } else { b };
+        }
+    }
+    if negate { arith::sub(a, b, env) } else { arith::add(a, b, env) }
+}
+
+/// A product with a zero is exact; what is left goes to the general code.
+#[inline(never)]
+fn mul_slow(a: F80, b: F80, env: &mut Env) -> F80 {
+    let zero = |x: F80| x.abs() == F80::ZERO;
+    if zero(a) && (zero(b) || b.is_normal()) || zero(b) && a.is_normal() {
+        return F80::new((a.sign_exp ^ b.sign_exp) & 0x8000, 0);
     }
     arith::mul(a, b, env)
 }

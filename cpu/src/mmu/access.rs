@@ -105,6 +105,34 @@ impl Vcpu {
         self.store_slow(bus, linear.wrapping_add(8), 8, (value >> 64) as u64, self.bank)
     }
 
+    /// Loads ten bytes, an x87 extended value: the low eight and the high two.
+    #[inline(always)]
+    pub fn load80(&mut self, bus: &mut Bus, linear: u64) -> Result<(u64, u16), Fault> {
+        let entry = self.tlb.entry(self.bank, linear);
+        if entry.read == self.tlb.tag(linear.wrapping_add(9)) {
+            let at = entry.addend.wrapping_add(linear);
+            return Ok((bus.memory.load(at), bus.memory.load(at.wrapping_add(8))));
+        }
+        let low = self.load_slow(bus, linear, 8, self.bank)?;
+        let high = self.load_slow(bus, self.wrapped(linear.wrapping_add(8)), 2, self.bank)?;
+        Ok((low, high as u16))
+    }
+
+    /// Stores ten bytes, an x87 extended value: all or none.
+    #[inline(always)]
+    pub fn store80(&mut self, bus: &mut Bus, linear: u64, low: u64, high: u16) -> Result<(), Fault> {
+        let entry = self.tlb.entry(self.bank, linear);
+        if entry.write == self.tlb.tag(linear.wrapping_add(9)) {
+            let at = entry.addend.wrapping_add(linear);
+            bus.memory.store_free(at, low);
+            bus.memory.store_free(at.wrapping_add(8), high);
+            return Ok(());
+        }
+        self.probe_write(bus, linear, 10)?;
+        self.store_slow(bus, linear, 8, low, self.bank)?;
+        self.store_slow(bus, self.wrapped(linear.wrapping_add(8)), 2, high.into(), self.bank)
+    }
+
     /// Loads as an implicit supervisor access: descriptor tables, task-state segments.
     pub fn load_system<T: Int>(&mut self, bus: &mut Bus, linear: u64) -> Result<T, Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };

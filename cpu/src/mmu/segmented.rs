@@ -47,6 +47,21 @@ impl Vcpu {
         self.segmented(usize::from(op.seg), offset, len, access)
     }
 
+    /// Linear address `beyond` bytes from the memory operand's, wrapped to the address size: where bit tests reach to.
+    #[inline(always)]
+    pub(crate) fn linear_beyond(&mut self, op: &Op, beyond: u64, len: u64, access: Access) -> Result<u64, Fault> {
+        let offset = self.offset(op).wrapping_add(beyond);
+        if op.is(Traits::FLAT) {
+            return Ok(offset);
+        }
+        let mask = match op.traits.intersection(Traits::ADDRESS32.union(Traits::ADDRESS16)) {
+            Traits::ADDRESS32 => 0xffff_ffff,
+            Traits::ADDRESS16 => 0xffff,
+            _ => u64::MAX,
+        };
+        self.segmented(usize::from(op.seg), offset & mask, len, access)
+    }
+
     /// Loads the memory operand.
     #[inline(always)]
     pub fn load_operand<T: Int>(&mut self, bus: &mut Bus, op: &Op) -> Result<T, Fault> {

@@ -3,6 +3,7 @@
 //! It is part of the guest-visible state, since a guest can tell what is cached (accessed and dirty bits, changed page
 //! tables before an invalidation): what it holds depends on the guest's own accesses alone, and it is saved and loaded.
 
+use crate::decode::boxed;
 use lockstep_fabric::memory::PAGE_SIZE;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -76,14 +77,6 @@ impl Default for Tlb {
             map_epoch: 0,
             write_epoch: 0,
         }
-    }
-}
-
-fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
-    match vec![value; N].into_boxed_slice().try_into() {
-        Ok(array) => array,
-        // The slice was made with N elements one line above.
-        Err(_) => unreachable!("a slice of N elements is an array of N"),
     }
 }
 

@@ -262,19 +262,19 @@ fn stmxcsr(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     cpu.store_operand(bus, op, cpu.mxcsr)
 }
 
-/// The family's rows.
+/// The family's rows. The images differ between hosts (pointers, components), so that only MXCSR is tried there.
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        Row::single(Code::Fxsave_m512byte, fxsave::<false>).unit(Unit::X87),
-        Row::single(Code::Fxsave64_m512byte, fxsave::<true>).unit(Unit::X87),
-        Row::single(Code::Fxrstor_m512byte, fxrstor::<false>).unit(Unit::X87),
-        Row::single(Code::Fxrstor64_m512byte, fxrstor::<true>).unit(Unit::X87),
-        Row::single(Code::Xsave_mem, xsave::<false, false>),
-        Row::single(Code::Xsave64_mem, xsave::<true, false>),
-        Row::single(Code::Xsaveopt_mem, xsave::<false, true>),
-        Row::single(Code::Xsaveopt64_mem, xsave::<true, true>),
-        Row::single(Code::Xrstor_mem, xrstor::<false>),
-        Row::single(Code::Xrstor64_mem, xrstor::<true>),
+        Row::single(Code::Fxsave_m512byte, fxsave::<false>).unit(Unit::X87).system(),
+        Row::single(Code::Fxsave64_m512byte, fxsave::<true>).unit(Unit::X87).system(),
+        Row::single(Code::Fxrstor_m512byte, fxrstor::<false>).unit(Unit::X87).system(),
+        Row::single(Code::Fxrstor64_m512byte, fxrstor::<true>).unit(Unit::X87).system(),
+        Row::single(Code::Xsave_mem, xsave::<false, false>).system(),
+        Row::single(Code::Xsave64_mem, xsave::<true, false>).system(),
+        Row::single(Code::Xsaveopt_mem, xsave::<false, true>).system(),
+        Row::single(Code::Xsaveopt64_mem, xsave::<true, true>).system(),
+        Row::single(Code::Xrstor_mem, xrstor::<false>).system(),
+        Row::single(Code::Xrstor64_mem, xrstor::<true>).system(),
         Row::single(Code::Ldmxcsr_m32, ldmxcsr).unit(Unit::Sse),
         Row::single(Code::Stmxcsr_m32, stmxcsr).unit(Unit::Sse),
     ]

@@ -294,6 +294,12 @@ impl Vcpu {
         self.bank = self.tlb_bank();
     }
 
+    /// Makes anew what is derived from RFLAGS.AC alone; nothing decoded depends on it.
+    #[inline]
+    pub(crate) fn refresh_bank(&mut self) {
+        self.bank = self.tlb_bank();
+    }
+
     fn tlb_bank(&self) -> usize {
         let ac = self.flags.has(Rflags::AC);
         if self.cpl == 3 {

@@ -43,6 +43,13 @@ pub const PM_TMR: u16 = 0x08;
 
 /// Output pin: the system control interrupt, level, ISA IRQ 9 on this board.
 pub const PIN_SCI: PinId = PinId(0);
+/// Input pin: general-purpose event 0 to 15; a rising edge sets its status.
+pub const fn pin_gpe(event: u8) -> PinId {
+    PinId(event as u16 & (GPE_EVENTS - 1))
+}
+
+const GPE_EVENTS: u16 = 16;
+
 /// Where the board puts it.
 pub const PLACE: DevFn = DevFn::new(1, 3);
 
@@ -385,10 +392,12 @@ impl Device for Piix4Pm {
     }
 
     fn input(&mut self, cx: &mut Cx<'_>, input: &Input) {
-        if matches!(input, Input::PowerButton) {
-            self.status |= Pm1::PWRBTN;
-            self.settle(cx);
+        match input {
+            Input::PowerButton => self.status |= Pm1::PWRBTN,
+            Input::Pin { pin, level: true } if pin.0 < GPE_EVENTS => self.gpe_status |= 1 << pin.0,
+            _ => return,
         }
+        self.settle(cx);
     }
 
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {

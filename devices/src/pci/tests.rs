@@ -296,6 +296,18 @@ fn the_power_button_interrupts_until_its_status_is_cleared() {
 }
 
 #[test]
+fn general_purpose_events_interrupt_when_enabled() {
+    let mut board = acpi();
+    board.bus.drive(board.pm, piix4_pm::pin_gpe(9), true);
+    board.bus.drive(board.pm, piix4_pm::pin_gpe(9), false);
+    assert_eq!((board.irqs(), board.inp(0xafe0, Width::Word)), (0, 1 << 9));
+    board.out(0xafe2, Width::Word, 1 << 9);
+    assert_eq!(board.irqs(), 1 << 9);
+    board.out(0xafe0, Width::Word, 1 << 9);
+    assert_eq!((board.irqs(), board.inp(0xafe0, Width::Dword)), (0, 1 << 25));
+}
+
+#[test]
 fn the_pm_timer_counts_24_bits_at_3579545_hz_and_interrupts_on_its_highest() {
     let mut board = acpi();
     board.bus.advance(1_000_000_000);

@@ -219,6 +219,82 @@ mod tests {
         assert!(!contains(&routing, &route(1, 0, "LNKA")));
     }
 
+    /// Reads a PkgLength: the package's whole length, and how many bytes the length itself takes.
+    fn package_length(bytes: &[u8]) -> (usize, usize) {
+        let lead = usize::from(bytes[0]);
+        match lead >> 6 {
+            0 => (lead & 0x3f, 1),
+            more => {
+                let low = lead & 0xf;
+                let high = bytes[1..=more].iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+                (high << 4 | low, 1 + more)
+            }
+        }
+    }
+
+    /// How long a name string is.
+    fn name_length(bytes: &[u8]) -> usize {
+        let prefix = bytes.iter().take_while(|byte| matches!(byte, b'\\' | b'^')).count();
+        prefix
+            + match bytes[prefix] {
+                0 => 1,
+                0x2e => 9,
+                0x2f => 2 + 4 * usize::from(bytes[prefix + 1]),
+                _ => 4,
+            }
+    }
+
+    /// Walks scopes and devices, and checks that every package ends inside the one around it.
+    fn walk(bytes: &[u8], devices: &mut Vec<String>) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let (header, is_list) = match bytes[at..] {
+                [0x10, ..] => (1, true),
+                [0x5b, 0x82, ..] => (2, true),
+                [0x14, ..] => (1, false),
+                [0x5b, 0x81, ..] => (2, false),
+                [0x5b, 0x80, ..] => {
+                    // A region's offset and length are one byte and a prefix each here.
+                    at += 2 + name_length(&bytes[at + 2..]) + 1 + 2 + 2;
+                    continue;
+                }
+                [0x08, ..] => {
+                    at += 1 + name_length(&bytes[at + 1..]);
+                    at += match bytes[at] {
+                        0 | 1 => 1,
+                        0x0a => 2,
+                        0x0c => 5,
+                        0x0d => 1 + bytes[at + 1..].iter().position(|byte| *byte == 0).unwrap() + 1,
+                        0x11 | 0x12 => 1 + package_length(&bytes[at + 1..]).0,
+                        other => panic!("value {other:#x}"),
+                    };
+                    continue;
+                }
+                _ => panic!("term {:#x} at {at:#x}", bytes[at]),
+            };
+            let (length, taken) = package_length(&bytes[at + header..]);
+            let end = at + header + length;
+            assert!(end <= bytes.len(), "a package of {length:#x} bytes at {at:#x} overruns its scope");
+            if is_list {
+                let name = at + header + taken;
+                let body = name + name_length(&bytes[name..]);
+                devices.push(String::from_utf8_lossy(&bytes[body - 4..body]).into_owned());
+                walk(&bytes[body..end], devices);
+            }
+            at = end;
+        }
+    }
+
+    #[test]
+    fn packages_nest_exactly_and_every_device_is_found_by_walking() {
+        let config = PlatformConfig { s3: true, s4: true, serial_ports: [true; 4], ..PlatformConfig::pc(4, 8 << 30) };
+        let mut found = Vec::new();
+        walk(&build(&config), &mut found);
+        for device in ["PCI0", "ISA_", "RTC_", "KBD_", "MOU_", "COM4", "PMIO", "LNKA", "LNKS", "C003", "HPET", "PWRB"] {
+            assert!(found.iter().any(|name| name == device), "{device}");
+        }
+    }
+
     #[test]
     fn only_what_is_there_is_described() {
         let full = build(&PlatformConfig::pc(2, 128 << 20));

@@ -36,6 +36,8 @@ pub(super) struct LoadSegment<'a> {
     pub bytes: &'a [u8],
     /// Its length in memory; at least that of `bytes`.
     pub memory_size: u64,
+    /// Whether it is nothing but the file's own headers, which some linkers put a page below the text.
+    pub headers_only: bool,
 }
 
 /// What a loader needs of an ELF file.
@@ -123,6 +125,7 @@ impl<'a> ElfFile<'a> {
         }
         let headers = slice(file, table, u64::from(size) * u64::from(count), "the ELF program header table")?;
 
+        let headers_end = table.saturating_add(headers.len() as u64);
         let mut elf = Self { entry, segments: Vec::new(), notes: Vec::new() };
         for header in headers.chunks_exact(usize::from(size)) {
             let header = ProgramHeader::parse(header, wide);
@@ -133,7 +136,7 @@ impl<'a> ElfFile<'a> {
             if header.kind == PT_NOTE {
                 elf.notes.push((bytes, header.align));
             } else if header.memory_size > 0 {
-                elf.segments.push(LoadSegment::new(&header, bytes)?);
+                elf.segments.push(LoadSegment::new(&header, bytes, headers_end)?);
             }
         }
         if elf.segments.is_empty() {
@@ -158,7 +161,7 @@ impl<'a> ElfFile<'a> {
 }
 
 impl<'a> LoadSegment<'a> {
-    fn new(header: &ProgramHeader, bytes: &'a [u8]) -> Result<Self, LoadError> {
+    fn new(header: &ProgramHeader, bytes: &'a [u8], headers_end: u64) -> Result<Self, LoadError> {
         if header.file_size > header.memory_size {
             return Err(LoadError::BadElf { reason: "a segment is longer in the file than in memory" });
         }
@@ -167,6 +170,7 @@ impl<'a> LoadSegment<'a> {
             address: header.address,
             bytes,
             memory_size: header.memory_size,
+            headers_only: header.offset == 0 && header.memory_size <= headers_end,
         })
     }
 }

@@ -253,6 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn file_headers_in_the_way_of_the_firmware_are_left_out() {
+        let (mut kernel, memory) = (elf(false, 3, &multiboot_header(3)), memory(64));
+        // The note's program header becomes a PT_LOAD of the file's headers at FF000h.
+        let headers = 52 + 2 * 32;
+        for (at, value) in [(0, 1_u32), (4, 0), (12, 0xf_f000), (16, headers), (20, headers)] {
+            put(&mut kernel, 52 + 32 + at, &value.to_le_bytes());
+        }
+        let plan = plan_any(&request(&kernel, &memory)).unwrap();
+        assert_eq!(plan.segments[0].address, 0x20_0000);
+        assert!(plan.segments.iter().all(|segment| segment.address != 0xf_f000));
+    }
+
+    #[test]
     fn a_raw_image_lies_where_its_header_says() {
         let (kernel, memory) = (raw_multiboot(), memory(64));
         let plan = plan_any(&request(&kernel, &memory)).unwrap();

@@ -7,6 +7,7 @@ use iced_x86::code_asm::{
 };
 
 use crate::acpi::pm;
+use crate::platform::BOARD_SETUP;
 
 use super::pci;
 use super::program::{Program, Routines};
@@ -310,10 +311,6 @@ fn off(p: &mut Program) -> Result<(), IcedError> {
     /// Function 3 of slot 1.
     const FUNCTION: u32 = pci::ENABLE | 1 << 11 | 3 << 8;
     const PIIX4_PM: u32 = 0x7113_8086;
-    const PMBASE: u32 = 0x40;
-    const PMREGMISC: u32 = 0x80;
-    const IO_SPACE: u32 = 1;
-    const PMIOSE: u32 = 1;
     /// PM1_CNT: sleep now, in the state that S5 has in PIIX4.
     const SLP_EN: u32 = 1 << 13;
     const SLP_TYP_S5: u32 = 0;
@@ -324,18 +321,17 @@ fn off(p: &mut Program) -> Result<(), IcedError> {
     a.call(p.at.pci_read)?;
     a.cmp(eax, PIIX4_PM)?;
     a.jne(absent)?;
-    a.mov(eax, FUNCTION | PMBASE)?;
-    a.mov(edx, u32::from(pm::BASE) | IO_SPACE)?;
-    a.call(p.at.pci_write)?;
-    a.mov(eax, FUNCTION | PMREGMISC)?;
-    a.call(p.at.pci_read)?;
-    a.mov(edx, eax)?;
-    a.or(edx, PMIOSE)?;
-    a.mov(eax, FUNCTION | PMREGMISC)?;
-    a.call(p.at.pci_write)?;
+    for write in BOARD_SETUP {
+        let address = u32::from(write.device) << 11 | u32::from(write.function) << 8 | u32::from(write.register);
+        a.mov(eax, pci::ENABLE | address)?;
+        a.mov(edx, write.value)?;
+        a.call(p.at.pci_write)?;
+    }
     a.mov(dx, u32::from(pm::CONTROL))?;
     a.mov(ax, SLP_EN | SLP_TYP_S5)?;
     a.out(dx, ax)?;
+    // A machine may take its time to fall asleep; one that does not is told so by the next key.
+    a.hlt()?;
     a.set_label(&mut absent)?;
     p.print("This machine does not turn itself off.\n")?;
     p.asm.clc()?;

@@ -1,6 +1,6 @@
 //! Starting a kernel directly: what firmware would have done before it, and the kernel in its place.
 
-use super::{BoardError, load};
+use super::{BoardError, record};
 use crate::commandline::Config;
 use crate::machine::Boot;
 use crate::record::BootedFile;
@@ -31,15 +31,17 @@ pub(super) struct DirectBoot {
 }
 
 /// Plans the boot of `-kernel`, with what `-initrd` and `-append` say.
-pub(super) fn plan(config: &Config, platform: &PlatformConfig) -> Result<Option<(DirectBoot, Vec<BootedFile>)>, BoardError> {
-    let Some(path) = &config.boot.kernel else { return Ok(None) };
-    let kernel = load("-kernel", path)?;
-    let mut files = vec![kernel.record.clone()];
-    let initrd = config.boot.initrd.as_deref().map(|path| load("-initrd", path)).transpose()?;
-    files.extend(initrd.iter().map(|file| file.record.clone()));
+pub(super) fn plan(
+    config: &Config,
+    platform: &PlatformConfig,
+) -> Result<Option<(DirectBoot, Vec<BootedFile>)>, BoardError> {
+    let Some(kernel) = config.boot.read_kernel()? else { return Ok(None) };
+    let initrd = config.boot.read_initrd()?;
+    let mut files = vec![record("-kernel", &kernel)];
+    files.extend(initrd.iter().map(|image| record("-initrd", image)));
     let placed = platform::place(platform);
     let modules: Vec<_> = initrd.iter().map(|file| Module { bytes: &file.bytes, command_line: "" }).collect();
-    let name = path.display().to_string();
+    let name = kernel.path.display().to_string();
     let request = BootRequest {
         kernel: &kernel.bytes,
         kernel_name: &name,
@@ -48,8 +50,7 @@ pub(super) fn plan(config: &Config, platform: &PlatformConfig) -> Result<Option<
         memory: &placed.memory,
         rsdp: placed.rsdp,
     };
-    let plan = loader::plan(&request)
-        .map_err(|why| BoardError::Unfit { option: "-kernel", path: name.clone(), why: why.to_string() })?;
+    let plan = loader::plan(&request).map_err(|why| kernel.refused(why.to_string()))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
     Ok(Some((DirectBoot { segments, entry: plan.entry }, files)))

@@ -1,13 +1,12 @@
 //! The firmware image: a file of `-bios`, or the built-in one.
 
-use super::{BoardError, load};
+use super::{BoardError, record};
 use crate::commandline::Config;
 use crate::machine::Boot;
 use crate::record::BootedFile;
 use lockstep_cpu::Vcpu;
 use lockstep_fabric::memory::{Backing, PAGE_SIZE, Region};
 use lockstep_fabric::{Bus, DeviceId};
-use std::borrow::Cow;
 
 /// The largest image that fits below 4 GiB without touching the local APICs.
 const LARGEST_IMAGE: usize = 16 << 20;
@@ -22,22 +21,22 @@ const REGION_LOW: u8 = 0xf1;
 
 /// An image, and the file it came from if it did.
 pub(super) struct Image {
-    pub(super) bytes: Cow<'static, [u8]>,
+    pub(super) bytes: Vec<u8>,
     pub(super) file: Option<BootedFile>,
 }
 
 /// The image that `config` asks for.
 pub(super) fn image(config: &Config) -> Result<Image, BoardError> {
-    let Some(path) = config.boot.bios_file()? else {
-        return Ok(Image { bytes: Cow::Owned(lockstep_firmware::rom::image()), file: None });
+    let Some(image) = config.boot.read_bios()? else {
+        return Ok(Image { bytes: lockstep_firmware::rom::image()?, file: None });
     };
-    let loaded = load("-bios", &path)?;
-    let len = loaded.bytes.len();
+    let len = image.bytes.len();
     if len == 0 || len > LARGEST_IMAGE || len % (64 << 10) != 0 {
         let why = format!("an image is a multiple of 64 KiB up to 16 MiB; this file has {len} bytes");
-        return Err(BoardError::Unfit { option: "-bios", path: path.display().to_string(), why });
+        return Err(image.refused(why).into());
     }
-    Ok(Image { bytes: Cow::Owned(loaded.bytes), file: Some(loaded.record) })
+    let file = Some(record("-bios", &image));
+    Ok(Image { bytes: image.bytes, file })
 }
 
 /// Room that an image takes in the arena.

@@ -5,12 +5,12 @@ mod firmware;
 mod pc;
 mod processors;
 
-use crate::commandline::{Config, MachineKind, OptionError};
+use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
 use crate::record::BootedFile;
 use lockstep_fabric::DeviceId;
+use lockstep_firmware::rom::RomError;
 use std::io;
-use std::path::Path;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// A machine and what the host's side must know of it.
@@ -31,26 +31,9 @@ pub enum BoardError {
     /// An option's value turns out to be impossible.
     #[error(transparent)]
     Option(#[from] OptionError),
-    /// A file cannot be read.
-    #[error("{option} {path}: {why}")]
-    File {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: String,
-        /// The host's word.
-        why: String,
-    },
-    /// A file is not what the option asks for.
-    #[error("{option} {path}: {why}")]
-    Unfit {
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// The built-in firmware cannot be assembled.
+    #[error(transparent)]
+    Firmware(#[from] RomError),
     /// Guest memory cannot be mapped.
     #[error("-m: the host cannot map {bytes} bytes of guest memory: {why}")]
     Memory {
@@ -76,22 +59,11 @@ pub fn build(config: &Config) -> Result<Board, BoardError> {
     }
 }
 
-/// A file that an option names, whole.
-struct Loaded {
-    bytes: Vec<u8>,
-    record: BootedFile,
-}
-
-fn load(option: &'static str, path: &Path) -> Result<Loaded, BoardError> {
-    let bytes = std::fs::read(path).map_err(|why| {
-        let text = why.to_string();
-        let why = text.split(" (os error").next().unwrap_or_default().to_owned();
-        BoardError::File { option, path: path.display().to_string(), why }
-    })?;
-    let record = BootedFile {
+/// What the log says of a file that was booted.
+fn record(option: &str, image: &Image) -> BootedFile {
+    BootedFile {
         option: option.into(),
-        path: path.display().to_string(),
-        hash: format!("{:032x}", xxh3_128(&bytes)),
-    };
-    Ok(Loaded { bytes, record })
+        path: image.path.display().to_string(),
+        hash: format!("{:032x}", xxh3_128(&image.bytes)),
+    }
 }

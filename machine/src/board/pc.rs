@@ -7,6 +7,8 @@ use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
 use lockstep_devices::debug_exit::{DebugExit, DebugExitConfig};
 use lockstep_devices::debugcon::{Debugcon, DebugconConfig};
+use lockstep_devices::dma8237::Dma;
+use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -23,7 +25,7 @@ use lockstep_devices::uart16550::{self, Uart16550, Uart16550Config};
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
 use lockstep_firmware::memory_map::RamLayout;
-use lockstep_firmware::platform::PlatformConfig;
+use lockstep_firmware::platform::{self, PlatformConfig};
 
 const CONVENTIONAL: u64 = 0xa_0000;
 const ONE_MIB: u64 = 1 << 20;
@@ -51,6 +53,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
 
     let mut parts = Parts { bus, ports: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus)?;
+    parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
@@ -165,10 +168,11 @@ impl Parts {
     /// RAM below the hole and above 4 GiB, and the windows that the host bridge opens onto what video and ROM cover.
     fn ram(&mut self, host: DeviceId, ram: &RamLayout) -> Result<(), BoardError> {
         let total = ram.below_4g + ram.above_4g;
-        let at = self.bus.memory.allocate(total).ok_or_else(|| BoardError::Memory {
-            bytes: total,
-            why: std::io::ErrorKind::OutOfMemory.into(),
-        })?;
+        let at = self
+            .bus
+            .memory
+            .allocate(total)
+            .ok_or_else(|| BoardError::Memory { bytes: total, why: std::io::ErrorKind::OutOfMemory.into() })?;
         let piece = |index, base: u64, end: u64, offset: u64| Region {
             owner: host,
             index,
@@ -222,6 +226,7 @@ impl Parts {
     fn controls(&mut self, config: &Config, to: &Wiring) {
         let port92 = self.add("port92", Port92::new(), &Port92::regions());
         self.add("port80", Port80::new(), &Port80::regions());
+        self.add("dma", Dma::new(), &Dma::regions());
         if config.machine.i8042 {
             let keyboard = self.add("i8042", I8042::new(), &I8042::regions());
             self.connect(keyboard, i8042::IRQ_KEYBOARD, to.isa, piix3::pin_isa(IRQ_KEYBOARD));
@@ -268,6 +273,23 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// What firmware asks fw_cfg for.
+fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
+    let files = platform::fw_cfg_files(platform).into_iter().map(|file| FwCfgItem::file(&file.name, file.bytes));
+    let cpus = config.smp.cpus as u16;
+    let mut items: Vec<_> = files.collect();
+    items.extend([
+        FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
+        FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
+        FwCfgItem::key(key::NOGRAPHIC, 1u16.to_le_bytes().to_vec()),
+        FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
+        FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
+        FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
+        FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
+    ]);
+    items
 }
 
 /// What a PC's CMOS memory says of its RAM and processors.

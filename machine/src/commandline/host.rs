@@ -11,8 +11,9 @@ use super::{table, values};
 /// The release of QEMU whose command line this is.
 const QEMU_RELEASE: &str = "7.2.0";
 
-/// What `-d` takes: QEMU's names.
-const LOG_ITEMS: [(&str, &str); 17] = [
+/// What `-d` takes: QEMU's names, and from where on.
+const LOG_ITEMS: [(&str, &str); 18] = [
+    ("from:TICK", "start logging at this tick only"),
     ("out_asm", "host code made from the guest's"),
     ("in_asm", "guest code as it is decoded"),
     ("op", "decoded operations"),
@@ -123,7 +124,8 @@ pub(super) fn log_items(draft: &mut Draft<'_>, argument: &str) -> Handled {
         if item.starts_with("trace:") || item == "tid" || item == "strace" {
             return Err(Reason::not_built(format!("'{item}'")));
         }
-        if !LOG_ITEMS.iter().any(|(name, _)| *name == item) {
+        let ticks = item.strip_prefix("from:").is_some_and(|tick| tick.parse::<u64>().is_ok());
+        if !ticks && !LOG_ITEMS.iter().any(|(name, _)| *name == item) {
             return Err(Reason::UnknownName { kind: "log item", name: item.to_owned(), option: "-d" });
         }
         draft.config.log.items.push(item.to_owned());

@@ -36,28 +36,52 @@ binary! {
 }
 
 fn st0_sti<B: Binary>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
-    on_stack(cpu, op, |cpu| cpu.fpu.binary(0, 0, index(op.src), false, B::apply))
+    on_stack(cpu, op, |cpu| cpu.fpu.binary(0, 0, index(op.src), false, |a, b, env| B::apply(a, b, env)))
 }
 
 fn sti_st0<B: Binary, const POP: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
     let i = index(op.dst);
-    on_stack(cpu, op, |cpu| cpu.fpu.binary(i, i, 0, POP, B::apply))
+    on_stack(cpu, op, |cpu| cpu.fpu.binary(i, i, 0, POP, |a, b, env| B::apply(a, b, env)))
 }
 
 fn m32<B: Binary>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u32>, |cpu, v| cpu.fpu.with_memory(v, B::apply))
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u32>(bus, op),
+        |cpu, v| cpu.fpu.with_memory(v, |a, b, env| B::apply(a, b, env)),
+    )
 }
 
 fn m64<B: Binary>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u64>, |cpu, v| cpu.fpu.with_memory(v, B::apply))
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u64>(bus, op),
+        |cpu, v| cpu.fpu.with_memory(v, |a, b, env| B::apply(a, b, env)),
+    )
 }
 
 fn i16<B: Binary>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u16>, |cpu, v| cpu.fpu.with_integer((v as i16).into(), B::apply))
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u16>(bus, op),
+        |cpu, v| cpu.fpu.with_integer((v as i16).into(), |a, b, env| B::apply(a, b, env)),
+    )
 }
 
 fn i32<B: Binary>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u32>, |cpu, v| cpu.fpu.with_integer((v as i32).into(), B::apply))
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u32>(bus, op),
+        |cpu, v| cpu.fpu.with_integer((v as i32).into(), |a, b, env| B::apply(a, b, env)),
+    )
 }
 
 macro_rules! rows_of {

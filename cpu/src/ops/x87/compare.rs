@@ -39,31 +39,55 @@ fn st0_st1<const ANY: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), 
 }
 
 fn m32<const POPS: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u32>, |cpu, v| {
-        let goes_on = cpu.fpu.compare_memory(v);
-        pops(cpu, POPS, goes_on);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u32>(bus, op),
+        |cpu, v| {
+            let goes_on = cpu.fpu.compare_memory(v);
+            pops(cpu, POPS, goes_on);
+        },
+    )
 }
 
 fn m64<const POPS: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u64>, |cpu, v| {
-        let goes_on = cpu.fpu.compare_memory(v);
-        pops(cpu, POPS, goes_on);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u64>(bus, op),
+        |cpu, v| {
+            let goes_on = cpu.fpu.compare_memory(v);
+            pops(cpu, POPS, goes_on);
+        },
+    )
 }
 
 fn i16<const POPS: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u16>, |cpu, v| {
-        let goes_on = cpu.fpu.compare_integer((v as i16).into());
-        pops(cpu, POPS, goes_on);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u16>(bus, op),
+        |cpu, v| {
+            let goes_on = cpu.fpu.compare_integer((v as i16).into());
+            pops(cpu, POPS, goes_on);
+        },
+    )
 }
 
 fn i32<const POPS: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u32>, |cpu, v| {
-        let goes_on = cpu.fpu.compare_integer((v as i32).into());
-        pops(cpu, POPS, goes_on);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u32>(bus, op),
+        |cpu, v| {
+            let goes_on = cpu.fpu.compare_integer((v as i32).into());
+            pops(cpu, POPS, goes_on);
+        },
+    )
 }
 
 fn eflags<const ANY: bool, const POPS: u8>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {

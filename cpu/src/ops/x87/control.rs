@@ -1,7 +1,7 @@
 //! Control instructions: the control and status words, the environment, and how errors reach the guest.
 
 use super::image::Layout;
-use super::unit::{BUSY, CONDITIONS, ES, SF};
+use super::unit::{BUSY, ES, SF};
 use super::{begin, index, note};
 use crate::fault::Fault;
 use crate::mmu::{Access, Int};
@@ -145,18 +145,6 @@ impl Fpu {
     pub(super) fn initialize(&mut self) {
         *self = Self { significand: self.significand, sign_exponent: self.sign_exponent, ..Self::default() };
     }
-
-    /// MMX: an MMX instruction other than EMMS makes TOP zero and all registers valid.
-    pub(crate) fn enter_mmx(&mut self) {
-        self.top = 0;
-        self.valid = 0xff;
-    }
-
-    /// The condition codes.
-    #[cfg(test)]
-    pub(super) fn conditions(&self) -> u16 {
-        self.status & CONDITIONS
-    }
 }
 
 /// The rows.
@@ -174,12 +162,12 @@ pub(super) fn rows() -> Vec<Row> {
         Row::single(Code::Fnstcw_m2byte, fnstcw),
         Row::single(Code::Fnstsw_m2byte, fnstsw),
         Row::single(Code::Fnstsw_AX, fnstsw_ax),
-        Row::single(Code::Fnstenv_m14byte, fnstenv::<u16>),
-        Row::single(Code::Fnstenv_m28byte, fnstenv::<u32>),
+        Row::single(Code::Fnstenv_m14byte, fnstenv::<u16>).system(),
+        Row::single(Code::Fnstenv_m28byte, fnstenv::<u32>).system(),
         Row::single(Code::Fldenv_m14byte, fldenv::<u16>),
         Row::single(Code::Fldenv_m28byte, fldenv::<u32>),
-        Row::single(Code::Fnsave_m94byte, fnsave::<u16>),
-        Row::single(Code::Fnsave_m108byte, fnsave::<u32>),
+        Row::single(Code::Fnsave_m94byte, fnsave::<u16>).system(),
+        Row::single(Code::Fnsave_m108byte, fnsave::<u32>).system(),
         Row::single(Code::Frstor_m94byte, frstor::<u16>),
         Row::single(Code::Frstor_m108byte, frstor::<u32>),
     ]

@@ -12,8 +12,7 @@ impl Vcpu {
     #[inline(always)]
     pub(super) fn load_f80(&mut self, bus: &mut Bus, op: &Op) -> Result<F80, Fault> {
         let linear = self.linear(op, 10, Access::Read)?;
-        let sig = self.load(bus, linear)?;
-        let sign_exp = self.load(bus, self.wrapped(linear.wrapping_add(8)))?;
+        let (sig, sign_exp) = self.load80(bus, linear)?;
         Ok(F80::new(sign_exp, sig))
     }
 
@@ -21,11 +20,7 @@ impl Vcpu {
     #[inline(always)]
     pub(super) fn store_f80(&mut self, bus: &mut Bus, op: &Op, value: F80) -> Result<(), Fault> {
         let linear = self.linear(op, 10, Access::Write)?;
-        if linear & 0xfff > 0xff6 {
-            self.probe_write(bus, linear, 10)?;
-        }
-        self.store(bus, linear, value.sig)?;
-        self.store(bus, self.wrapped(linear.wrapping_add(8)), value.sign_exp)
+        self.store80(bus, linear, value.sig, value.sign_exp)
     }
 
     /// Loads a block of at most a page, whose length is a multiple of `T`, in pieces of `T`.

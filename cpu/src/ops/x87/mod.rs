@@ -6,6 +6,12 @@
 //!
 //! FIP, FDP and FOP are kept by every instruction but the control instructions. `Op::imm` carries the opcode's eleven bits.
 
+#![allow(
+    clippy::redundant_closure_for_method_calls,
+    clippy::redundant_closure,
+    reason = "a closure of its own is inlined into its handler, a method shared by several becomes a call"
+)]
+
 mod arith;
 mod compare;
 mod control;

@@ -12,33 +12,57 @@ use iced_x86::Code;
 use lockstep_fabric::Bus;
 
 fn fld_m32(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u32>, |cpu, v| {
-        let mut env = cpu.fpu.env();
-        let value = x87::from_f32(v, &mut env);
-        cpu.fpu.push(value, &env);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u32>(bus, op),
+        |cpu, v| {
+            let mut env = cpu.fpu.env();
+            let value = x87::from_f32(v, &mut env);
+            cpu.fpu.push(value, &env);
+        },
+    )
 }
 
 fn fld_m64(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<u64>, |cpu, v| {
-        let mut env = cpu.fpu.env();
-        let value = x87::from_f64(v, &mut env);
-        cpu.fpu.push(value, &env);
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<u64>(bus, op),
+        |cpu, v| {
+            let mut env = cpu.fpu.env();
+            let value = x87::from_f64(v, &mut env);
+            cpu.fpu.push(value, &env);
+        },
+    )
 }
 
 fn fld_m80(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_f80, |cpu, v| cpu.fpu.push(v, &cpu.fpu.env()))
+    with_load(cpu, bus, op, |cpu, bus, op| cpu.load_f80(bus, op), |cpu, v| cpu.fpu.push(v, &cpu.fpu.env()))
 }
 
 fn fild<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_operand::<T>, |cpu, v| {
-        cpu.fpu.push(x87::from_i64(v.sign_extend() as i64), &cpu.fpu.env());
-    })
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_operand::<T>(bus, op),
+        |cpu, v| {
+            cpu.fpu.push(x87::from_i64(v.sign_extend() as i64), &cpu.fpu.env());
+        },
+    )
 }
 
 fn fbld(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    with_load(cpu, bus, op, Vcpu::load_f80, |cpu, v| cpu.fpu.push(bcd::load(v.to_le_bytes()), &cpu.fpu.env()))
+    with_load(
+        cpu,
+        bus,
+        op,
+        |cpu, bus, op| cpu.load_f80(bus, op),
+        |cpu, v| cpu.fpu.push(bcd::load(v.to_le_bytes()), &cpu.fpu.env()),
+    )
 }
 
 fn fld_sti(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -66,15 +90,29 @@ fn storing<T: Copy>(
 }
 
 fn fst_m32<const POP: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    storing(cpu, bus, op, POP, |fpu| fpu.store(u32::indefinite(), x87::to_f32), Vcpu::store_operand)
+    storing(
+        cpu,
+        bus,
+        op,
+        POP,
+        |fpu| fpu.store(u32::indefinite(), |a, env| x87::to_f32(a, env)),
+        |cpu, bus, op, v| cpu.store_operand(bus, op, v),
+    )
 }
 
 fn fst_m64<const POP: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    storing(cpu, bus, op, POP, |fpu| fpu.store(u64::indefinite(), x87::to_f64), Vcpu::store_operand)
+    storing(
+        cpu,
+        bus,
+        op,
+        POP,
+        |fpu| fpu.store(u64::indefinite(), |a, env| x87::to_f64(a, env)),
+        |cpu, bus, op, v| cpu.store_operand(bus, op, v),
+    )
 }
 
 fn fstp_m80(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    storing(cpu, bus, op, true, |fpu| fpu.store(F80::INDEFINITE, |a, _| a), Vcpu::store_f80)
+    storing(cpu, bus, op, true, |fpu| fpu.store(F80::INDEFINITE, |a, _| a), |cpu, bus, op, v| cpu.store_f80(bus, op, v))
 }
 
 fn fist<T: Int, const POP: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -83,7 +121,7 @@ fn fist<T: Int, const POP: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Resu
             T::truncate(convert::to_int(a, T::BITS, env.rounding(), env) as u64)
         })
     };
-    storing(cpu, bus, op, POP, convert, Vcpu::store_operand)
+    storing(cpu, bus, op, POP, convert, |cpu, bus, op, v| cpu.store_operand(bus, op, v))
 }
 
 fn fisttp<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -92,13 +130,13 @@ fn fisttp<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
             T::truncate(convert::to_int(a, T::BITS, Rounding::Zero, env) as u64)
         })
     };
-    storing(cpu, bus, op, true, convert, Vcpu::store_operand)
+    storing(cpu, bus, op, true, convert, |cpu, bus, op, v| cpu.store_operand(bus, op, v))
 }
 
 fn fbstp(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let convert =
         |fpu: &Fpu| fpu.store(F80::from_le_bytes(bcd::INDEFINITE), |a, env| F80::from_le_bytes(bcd::store(a, env)));
-    storing(cpu, bus, op, true, convert, Vcpu::store_f80)
+    storing(cpu, bus, op, true, convert, |cpu, bus, op, v| cpu.store_f80(bus, op, v))
 }
 
 fn fst_sti<const POP: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {

@@ -93,6 +93,19 @@ impl Arena {
         Some(unsafe { std::slice::from_raw_parts(self.base.add(offset as usize), len) })
     }
 
+    /// Moves bytes from one range to another, which may overlap; false if either leaves the arena.
+    pub fn move_bytes(&mut self, to: u64, from: u64, len: usize) -> bool {
+        if self.bytes(to, len).is_none() || self.bytes(from, len).is_none() {
+            return false;
+        }
+        let whole = self.len;
+        if let Some(all) = self.bytes_mut(0, whole) {
+            let from = from as usize;
+            all.copy_within(from..from + len, to as usize);
+        }
+        true
+    }
+
     /// The bytes in a range, writable, or `None` if it leaves the arena.
     pub fn bytes_mut(&mut self, offset: u64, len: usize) -> Option<&mut [u8]> {
         let end = usize::try_from(offset).ok()?.checked_add(len)?;

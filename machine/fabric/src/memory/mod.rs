@@ -195,6 +195,37 @@ impl Memory {
         self.arena.store(offset, value);
     }
 
+    /// Copies `len` bytes as one by one upwards, so that what overlaps repeats. The destination is on one page that may be
+    /// stored to without asking, as for [`Memory::store_free`].
+    pub fn copy_free(&mut self, to: u64, from: u64, len: u64) {
+        let distance = to.wrapping_sub(from);
+        if distance == 0 || distance >= len {
+            self.arena.move_bytes(to, from, len as usize);
+            return;
+        }
+        // The first `distance` bytes repeat: each move takes along all that are there already.
+        let mut done = 0;
+        while done < len {
+            let step = (distance + done).min(len - done);
+            self.arena.move_bytes(to + done, from, step as usize);
+            done += step;
+        }
+    }
+
+    /// Fills `len` bytes with `pattern`'s bytes over and over. The destination is as for [`Memory::copy_free`].
+    pub fn fill_free(&mut self, to: u64, len: u64, pattern: u64) {
+        let Some(bytes) = self.arena.bytes_mut(to, len as usize) else { return };
+        let pattern = pattern.to_le_bytes();
+        if pattern == [pattern[0]; 8] {
+            bytes.fill(pattern[0]);
+            return;
+        }
+        let mut chunks = bytes.chunks_exact_mut(8);
+        chunks.by_ref().for_each(|chunk| chunk.copy_from_slice(&pattern));
+        let rest = chunks.into_remainder();
+        rest.copy_from_slice(&pattern[..rest.len()]);
+    }
+
     /// Whether stores to the page of this arena offset need no marks any more: it is dirty and holds no code.
     pub fn free_to_write(&self, offset: u64) -> bool {
         self.marks.is_dirty(offset) && self.marks.code_lines(offset) == 0
@@ -365,6 +396,27 @@ mod tests {
         assert_eq!(back, [0; 4], "ROM drops writes");
         memory.read_bytes(u64::MAX - 1, &mut back);
         assert_eq!(back, [0xff, 0xff, 1 - 1, 0], "addresses wrap round to RAM at zero");
+    }
+
+    #[test]
+    fn copies_go_upwards_byte_by_byte() {
+        for (to, from) in [(0x100u64, 0x200u64), (0x203, 0x200), (0x201, 0x200), (0x1f9, 0x200), (0x200, 0x200)] {
+            let mut memory = two_pages_of_ram_and_a_rom();
+            let mut expected: Vec<u8> = (0..0x1000u32).map(|i| (i * 7 ^ i >> 8) as u8).collect();
+            memory.fill(0, &expected);
+            memory.copy_free(to, from, 0x77);
+            for i in 0..0x77 {
+                expected[to as usize + i] = expected[from as usize + i];
+            }
+            assert_eq!(memory.arena().bytes(0, 0x1000).unwrap(), expected, "{from:#x} to {to:#x}");
+        }
+    }
+
+    #[test]
+    fn fills_repeat_their_pattern() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        memory.fill_free(1, 11, 0x0807_0605_0403_0201);
+        assert_eq!(memory.arena().bytes(0, 13).unwrap(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 0]);
     }
 
     #[test]

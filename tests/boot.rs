@@ -1,0 +1,68 @@
+//! Real guests: Debian's kernel to a shell, SeaBIOS, and the built-in firmware.
+
+use lockstep::machine::Ending;
+use lockstep_tests::guest::{Guest, debian, guest_file};
+
+/// Ticks that a boot may take: a minute of guest time.
+const MINUTE: u64 = 60_000_000_000;
+
+fn boots_to_a_shell(more: &[&str], check: &str, answer: &str) {
+    let mut guest = Guest::start(&debian(""), &[&["-serial", "null"], more].concat());
+    guest.expect("INIT-REACHED", MINUTE);
+    guest.expect("# ", MINUTE);
+    guest.type_in(&format!("{check}\n"));
+    guest.expect(answer, MINUTE);
+    guest.type_in("poweroff -f\n");
+    assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
+}
+
+#[test]
+fn debian_boots_to_a_shell_and_powers_off() {
+    boots_to_a_shell(&["-cpu", "max"], "uname -s -m; expr 20 + 22", "Linux x86_64\r\n42");
+}
+
+#[test]
+fn debian_sees_four_processors() {
+    boots_to_a_shell(&["-cpu", "max", "-smp", "4"], "grep -c ^processor /proc/cpuinfo", "\r\n4\r\n");
+}
+
+#[test]
+fn debian_uses_memory_above_the_hole() {
+    boots_to_a_shell(
+        &["-cpu", "max", "-m", "4096"],
+        "expr $(sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) / 1000000",
+        "\r\n4\r\n",
+    );
+}
+
+#[test]
+fn debian_runs_on_the_oldest_64_bit_model() {
+    boots_to_a_shell(&["-cpu", "qemu64"], "grep -m1 -o sse4_2 /proc/cpuinfo || echo without", "\r\nwithout");
+}
+
+#[test]
+fn seabios_finds_nothing_to_boot() {
+    let bios = guest_file("bios-256k.bin");
+    let arguments = ["-bios", &bios, "-seed", "1", "-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults"];
+    let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+    let mut guest =
+        Guest::start(&arguments, &["-chardev", "null,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log"]);
+    guest.expect("SeaBIOS (version", MINUTE);
+    guest.expect("No bootable device", MINUTE);
+}
+
+#[test]
+fn the_built_in_firmware_offers_its_monitor() {
+    let arguments = ["-nographic", "-nodefaults", "-serial", "null", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00"];
+    let arguments: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+    let mut guest = Guest::start(&arguments, &[]);
+    guest.expect("Lockstep firmware", MINUTE);
+    guest.expect("> ", MINUTE);
+    guest.type_in("poke 100000 deadbeef\r");
+    guest.expect("> ", MINUTE);
+    guest.type_in("peek 100000\r");
+    guest.expect("deadbeef", MINUTE);
+    guest.expect("> ", MINUTE);
+    guest.type_in("off\r");
+    assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
+}
