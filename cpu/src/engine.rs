@@ -78,7 +78,7 @@ impl Engine {
             let stale = bus.memory.take_stale();
             self.cache.drop_stale(&stale, &mut bus.memory);
         }
-        if cpu.activity != Activity::Running {
+        if cpu.activity != Activity::Running && !(cpu.activity == Activity::Halted && wakes(cpu)) {
             return Some(Why::Stopped);
         }
         if cpu.tick >= cpu.tick_end {
@@ -337,6 +337,11 @@ fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), 
     // A REP loop, always last in its block, has counted its iterations itself but for the last.
     cpu.tick += 1;
     Ok(())
+}
+
+/// Whether something is there that ends HLT.
+fn wakes(cpu: &Vcpu) -> bool {
+    cpu.debug_trap != 0 || cpu.nmi_pending && !cpu.nmi_blocked || cpu.interrupt_line && cpu.flags.has(Rflags::IF)
 }
 
 /// A non-canonical address is a stack fault if the operand is in the stack segment.

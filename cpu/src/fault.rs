@@ -117,6 +117,24 @@ impl Fault {
         Self::with_error(vector::TS, selector & !3)
     }
 
+    /// #GP with an IDT entry as error code.
+    pub(crate) const fn gate(vector: u8) -> Self {
+        Self::with_error(vector::GP, Self::gate_error(vector))
+    }
+
+    /// The error code that names an IDT entry.
+    pub(crate) const fn gate_error(vector: u8) -> u16 {
+        (vector as u16) << 3 | 2
+    }
+
+    /// The same fault met while something from outside of the program was delivered: EXT set in the error code.
+    pub(crate) const fn external(self) -> Self {
+        match self.vector() {
+            Some(vector::TS | vector::NP | vector::SS | vector::GP) => Self::make(self.0.get() | 1),
+            _ => self,
+        }
+    }
+
     /// #PF; the address goes into `Vcpu::fault_address`.
     pub const fn pf(error: u16) -> Self {
         Self::with_error(vector::PF, error)

@@ -11,6 +11,10 @@
 
 mod decode;
 mod deliver;
+mod descriptor;
+mod frame;
+mod msr;
+mod task;
 
 pub mod cpuid;
 pub mod engine;
@@ -22,6 +26,7 @@ pub mod ops;
 pub mod state;
 pub mod table;
 
+pub use cpuid::{CpuModel, Topology};
 pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
 pub use state::Vcpu;

@@ -56,6 +56,7 @@ fn options(model: &CpuModel) -> u32 {
     let without = |code, option| if model.announces(code) { DecoderOptions::NONE } else { option };
     without(Code::Tzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBC)
         | without(Code::Lzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBD)
+        | DecoderOptions::NO_WBNOINVD
 }
 
 fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel) -> (Op, bool) {

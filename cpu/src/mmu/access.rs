@@ -136,6 +136,10 @@ impl Vcpu {
     /// Loads as an implicit supervisor access: descriptor tables, task-state segments.
     pub fn load_system<T: Int>(&mut self, bus: &mut Bus, linear: u64) -> Result<T, Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
+        let entry = self.tlb.entry(Tlb::SUPERVISOR, linear);
+        if entry.read == self.tlb.tag(linear.wrapping_add(T::BYTES - 1)) {
+            return Ok(bus.memory.load(entry.addend.wrapping_add(linear)));
+        }
         self.load_slow(bus, linear, T::BYTES, Tlb::SUPERVISOR).map(T::truncate)
     }
 
@@ -143,6 +147,32 @@ impl Vcpu {
     pub fn store_system<T: Int>(&mut self, bus: &mut Bus, linear: u64, value: T) -> Result<(), Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
         self.store_slow(bus, linear, T::BYTES, value.zero_extend(), Tlb::SUPERVISOR)
+    }
+
+    /// Stores with the rights of `bank`, whatever the current privilege level.
+    #[inline]
+    pub(crate) fn store_in<T: Int>(&mut self, bus: &mut Bus, linear: u64, value: T, bank: usize) -> Result<(), Fault> {
+        let entry = self.tlb.entry(bank, linear);
+        if entry.write == self.tlb.tag(linear.wrapping_add(T::BYTES - 1)) {
+            bus.memory.store_free(entry.addend.wrapping_add(linear), value);
+            return Ok(());
+        }
+        self.store_slow(bus, linear, T::BYTES, value.zero_extend(), bank)
+    }
+
+    /// Faults if `len` bytes (at most a page) at `linear` cannot be written with the rights of `bank`.
+    #[inline]
+    pub(crate) fn probe_write_in(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: usize) -> Result<(), Fault> {
+        if self.tlb.entry(bank, linear).write == self.tlb.tag(linear.wrapping_add(len - 1)) {
+            return Ok(());
+        }
+        self.probe(bus, linear, len, Want::Write, bank)
+    }
+
+    /// Faults if `len` bytes (at most a page) at `linear` cannot be accessed by the processor itself.
+    pub(crate) fn probe_system(&mut self, bus: &mut Bus, linear: u64, len: u64, write: bool) -> Result<(), Fault> {
+        let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
+        self.probe(bus, linear, len, if write { Want::Write } else { Want::Read }, Tlb::SUPERVISOR)
     }
 
     /// Faults if `len` bytes (at most a page) at `linear` cannot be written; changes nothing but accessed and dirty bits.

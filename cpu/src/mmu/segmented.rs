@@ -108,15 +108,7 @@ impl Vcpu {
         if !allowed && self.protected() {
             return Err(fault);
         }
-        let last = offset.wrapping_add(len - 1);
-        let limit = u64::from(s.limit);
-        let outside = if s.rights.is_data() && s.rights.has(Rights::DOWN) {
-            let top = if s.rights.has(Rights::BIG) { 0xffff_ffff } else { 0xffff };
-            offset <= limit || last > top
-        } else {
-            last > limit
-        };
-        if outside || last < offset {
+        if !s.covers(offset, len) {
             return Err(fault);
         }
         Ok(s.base.wrapping_add(offset) & 0xffff_ffff)

@@ -84,6 +84,14 @@ pub struct Msrs {
     pub mtrr_variable: [u64; 16],
     /// IA32_MCG_STATUS.
     pub mcg_status: u64,
+    /// IA32_MCG_CTL.
+    pub mcg_ctl: u64,
+    /// AMD's event selectors and counters of the K7, which count nothing.
+    pub amd_perf: [u64; 8],
+    /// AMD's SYSCFG.
+    pub amd_syscfg: u64,
+    /// AMD's HWCR.
+    pub amd_hwcr: u64,
     /// Machine-check banks: control, status, address, misc of each.
     pub mc_banks: Vec<u64>,
 }
@@ -289,7 +297,8 @@ impl Vcpu {
             Usable::Yes
         };
         let x87_blocked = self.cr0.intersects(Cr0::EM | Cr0::TS);
-        let stack32 = self.seg[seg::SS].rights.has(Rights::BIG);
+        // 64-bit code has one stack size; blocks would be decoded twice if SS.B counted.
+        let stack32 = size != CodeSize::Bits64 && self.seg[seg::SS].rights.has(Rights::BIG);
         self.mode = CodeMode::new(size, stack32, sse, x87_blocked, self.protected());
         self.bank = self.tlb_bank();
     }
@@ -305,6 +314,17 @@ impl Vcpu {
         if self.cpl == 3 {
             if ac && self.cr0.contains(Cr0::AM) { Tlb::CHECKED } else { Tlb::USER }
         } else if ac && self.cr4.contains(Cr4::SMAP) {
+            Tlb::SMAP_LIFTED
+        } else {
+            Tlb::SUPERVISOR
+        }
+    }
+
+    /// Bank of the TLB for accesses that the processor itself makes at a privilege level: never alignment-checked.
+    pub(crate) fn bank_at(&self, cpl: u8) -> usize {
+        if cpl == 3 {
+            Tlb::USER
+        } else if self.flags.has(Rflags::AC) && self.cr4.contains(Cr4::SMAP) {
             Tlb::SMAP_LIFTED
         } else {
             Tlb::SUPERVISOR

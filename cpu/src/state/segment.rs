@@ -94,6 +94,20 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Whether `len` bytes at `offset` lie within the limit.
+    #[inline]
+    pub fn covers(&self, offset: u64, len: u64) -> bool {
+        let last = offset.wrapping_add(len - 1);
+        let limit = u64::from(self.limit);
+        let outside = if self.rights.is_data() && self.rights.has(Rights::DOWN) {
+            let top = if self.rights.has(Rights::BIG) { 0xffff_ffff } else { 0xffff };
+            offset <= limit || last > top
+        } else {
+            last > limit
+        };
+        !outside && last >= offset
+    }
+
     /// What loading `selector` in real-address or virtual-8086 mode leaves: base and selector change, the rest stays.
     #[must_use]
     pub fn real(self, selector: u16) -> Self {
