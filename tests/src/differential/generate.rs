@@ -573,19 +573,19 @@ impl Draft<'_> {
         let width = if width == 0 { if self.mode == Mode::Bits64 { 8 } else { 4 } } else { width };
         let sp = self.registers.gpr[RSP] & if self.mode == Mode::Bits64 { u64::MAX } else { 0xffff_ffff };
         let target = if self.random.once_in(16) { self.random.integer() } else { self.landing() };
-        let selector = u64::from(self.random.one_of(&[0x33, 0x23, 0x2b, 0, 0x10, 0x33, 0x23, 0x1234]));
+        let selector = u64::from(self.random.one_of(&[0x33u16, 0x23, 0x2b, 0, 0x10, 0x33, 0x23, 0x1234]));
         // Never the trap flag: the step after the instruction would be told from it by nothing.
         let flags = self.random.word() & 0xffff_ffff & !0x100;
         let stack = self.pointer();
-        let words: &[u64] = match self.instruction.mnemonic() {
-            Mnemonic::Ret => &[target],
-            Mnemonic::Retf => &[target, selector],
+        let words: Vec<u64> = match self.instruction.mnemonic() {
+            Mnemonic::Ret => vec![target],
+            Mnemonic::Retf => vec![target, selector],
             Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq => {
-                &[target, selector, flags & 0xffff, stack, DATA_SELECTOR as u64]
+                vec![target, selector, flags & 0xffff, stack, DATA_SELECTOR.into()]
             }
-            Mnemonic::Popf | Mnemonic::Popfd | Mnemonic::Popfq => &[flags],
+            Mnemonic::Popf | Mnemonic::Popfd | Mnemonic::Popfq => vec![flags],
             Mnemonic::Pop if self.instruction.op0_register().is_segment_register() => {
-                &[u64::from(self.random.one_of(&SELECTORS))]
+                vec![u64::from(self.random.one_of(&SELECTORS))]
             }
             _ => return,
         };
