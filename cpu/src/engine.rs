@@ -177,7 +177,7 @@ impl Engine {
                     None => return self.uncached(cpu, bus, linear),
                 },
             };
-            if u64::from(block.bytes) > place.room(cpu.ip) {
+            if cpu.ip.wrapping_add(u64::from(block.bytes) - 1) > place.limit {
                 return self.uncached(cpu, bus, linear);
             }
             execute(cpu, bus, self.cache.ops(block), block.bytes)?;
@@ -299,37 +299,45 @@ impl Place {
     fn linear(self, ip: u64) -> u64 {
         self.base.wrapping_add(ip) & self.mask
     }
-
-    /// How many bytes of instructions fit from `ip` on; none beyond the limit.
-    #[inline(always)]
-    fn room(self, ip: u64) -> u64 {
-        if ip > self.limit { 0 } else { (self.limit - ip).saturating_add(1) }
-    }
 }
 
-/// Runs instructions of a block up to its end, the budget's end, a fault, or something pending.
+/// Runs instructions of a block up to its end, a taken branch, the budget's end, a fault, or something pending.
 #[inline(always)]
 fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
-    let base_ip = cpu.ip;
-    let base_tick = cpu.tick;
-    let left = cpu.tick_end - base_tick;
-    cpu.gpr[Slot::Ip.number()] = base_ip;
-    let whole = ops.len() as u64 <= left;
-    let run = if whole { ops } else { &ops[..left as usize] };
-    let end = if whole { bytes } else { run.last().map_or(0, |op| op.next) };
+    let left = cpu.tick_end - cpu.tick;
+    if ops.len() as u64 > left {
+        return execute_part(cpu, bus, ops, left as usize);
+    }
+    execute_whole(cpu, bus, ops, bytes)
+}
+
+#[cold]
+#[inline(never)]
+fn execute_part(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], count: usize) -> Result<(), Fault> {
+    let part = ops.get(..count).unwrap_or(ops);
+    execute_whole(cpu, bus, part, part.last().map_or(0, |op| op.next))
+}
+
+#[inline(always)]
+fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
+    let base = cpu.ip;
+    cpu.gpr[Slot::Ip.number()] = base;
     // Falls through unless the last instruction branches.
-    cpu.ip = base_ip.wrapping_add(end.into());
-    let mut tick = base_tick;
-    for op in run {
+    cpu.ip = base.wrapping_add(bytes.into());
+    let mut tick = cpu.tick;
+    for op in ops {
         cpu.tick = tick;
         if let Err(fault) = (op.run)(cpu, bus, op) {
-            cpu.ip = base_ip.wrapping_add(u64::from(op.next) - u64::from(op.len));
+            if fault == Fault::TAKEN {
+                break;
+            }
+            cpu.ip = base.wrapping_add(u64::from(op.next) - u64::from(op.len));
             return Err(located(fault, op));
         }
         tick += 1;
         if !cpu.pending.is_empty() {
-            if tick != base_tick + run.len() as u64 {
-                cpu.ip = base_ip.wrapping_add(op.next.into());
+            if op.next != bytes {
+                cpu.ip = base.wrapping_add(op.next.into());
             }
             break;
         }

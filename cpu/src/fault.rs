@@ -76,6 +76,8 @@ impl Fault {
     pub const NOT_CANONICAL: Self = Self::internal(1);
     /// The budget ran out between two iterations of a REP instruction; it goes on at the same RIP.
     pub const SUSPEND: Self = Self::internal(2);
+    /// No fault at all: a conditional branch was taken out of the middle of its block, and RIP is its target.
+    pub const TAKEN: Self = Self::internal(3);
 
     const fn plain(vector: u8) -> Self {
         Self::make((vector as u32) << 16)

@@ -108,6 +108,13 @@ impl Row {
         self
     }
 
+    /// May be treated by a JIT in this way.
+    #[must_use]
+    pub const fn jit(mut self, jit: Jit) -> Self {
+        self.jit = jit;
+        self
+    }
+
     /// Leaves these status flags undefined.
     #[must_use]
     pub const fn undefined(mut self, flags: Rflags) -> Self {

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// How many ticks a vCPU runs before the next one's turn.
 const TURN: Tick = 20_000;
 
+/// How long RESET# is held. A guest that resets at its first instruction takes time too, so that runs come to their end.
+const RESET_TICKS: Tick = 1_000;
+
 /// Why the machine is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
@@ -272,7 +275,11 @@ impl Machine {
     fn act(&mut self, request: MachineRequest) {
         match request {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
-            MachineRequest::Reset => self.reset(),
+            MachineRequest::Reset => {
+                let now = self.now();
+                self.bus.advance(now + RESET_TICKS);
+                self.reset();
+            }
             MachineRequest::PowerOff => self.ended = Some(Ending::PowerOff),
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.

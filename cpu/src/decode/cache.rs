@@ -82,7 +82,10 @@ impl Cache {
     #[inline(always)]
     pub(crate) fn ops(&self, block: Block) -> &[Op] {
         let range: Range<usize> = block.start as usize..block.start as usize + usize::from(block.len);
-        self.ops.get(range).unwrap_or(&[])
+        match self.ops.get(range) {
+            Some(ops) => ops,
+            None => nothing(),
+        }
     }
 
     /// Holds a freshly lowered block and marks its bytes in memory.
@@ -151,6 +154,12 @@ impl Cache {
     pub fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
+}
+
+/// Blocks name ranges that exist; out of line, so that the check costs a branch and no more.
+#[cold]
+fn nothing() -> &'static [Op] {
+    &[]
 }
 
 const _: () = assert!(PAGE_SIZE / LINE_SIZE == 64, "a page's lines fill one word");

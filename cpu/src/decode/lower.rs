@@ -51,12 +51,12 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
     Lowered { ops, bytes: end }
 }
 
-/// Where TZCNT and LZCNT are not announced, their encodings are those of BSF and BSR.
+/// Where TZCNT, LZCNT and WBNOINVD are not announced, their prefix means nothing: BSF, BSR and WBINVD.
 fn options(model: &CpuModel) -> u32 {
     let without = |code, option| if model.announces(code) { DecoderOptions::NONE } else { option };
     without(Code::Tzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBC)
         | without(Code::Lzcnt_r32_rm32, DecoderOptions::NO_MPFX_0FBD)
-        | DecoderOptions::NO_WBNOINVD
+        | without(Code::Wbnoinvd, DecoderOptions::NO_WBNOINVD)
 }
 
 fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel) -> (Op, bool) {
