@@ -1,14 +1,13 @@
 //! What must be equal after an instruction, and how a difference is told.
 
-use super::latitude::{Closeness, closeness, undefined_status};
+use super::latitude::{Closeness, Open, closeness, open, undefined_status};
 use super::state::{Case, Mode, Outcome, Registers, Stop};
-use iced_x86::{Code, Decoder, DecoderOptions};
+use iced_x86::{Code, Decoder, DecoderOptions, Mnemonic};
 use lockstep_cpu::state::Rflags;
 use std::fmt::Write;
 
-const NAMES: [&str; 16] = [
-    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-];
+const NAMES: [&str; 16] =
+    ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 /// What user mode may see of RFLAGS. RF is the kernel's affair, IF and IOPL do not change.
 const SEEN: Rflags =
     Rflags::STATUS.union(Rflags::DF).union(Rflags::AC).union(Rflags::ID).union(Rflags::NT).union(Rflags::TF);
@@ -27,28 +26,32 @@ pub struct Rule {
 /// The differences, one line each; none if the outcomes agree.
 pub fn differences(rule: Rule, case: &Case, host: &Outcome, guest: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
-    if stop(host.stop) != stop(guest.stop) {
+    let open = open(rule.code, case, host, guest);
+    if !open.exception && stop(host.stop, open) != stop(guest.stop, open) {
         found.push(format!("end: host {:x?}, lockstep {:x?}", host.stop, guest.stop));
     }
-    registers(rule, case, &host.after, &guest.after, &mut found);
-    let data = (0..host.data.len()).filter(|i| host.data[*i] != guest.data[*i]);
-    for at in data.take(16) {
-        found.push(format!("data+{at:#x}: host {:#04x}, lockstep {:#04x}", host.data[at], guest.data[at]));
+    registers(rule, case, open, &host.after, &guest.after, &mut found);
+    if !open.data && host.data != guest.data {
+        let data = (0..host.data.len()).filter(|i| host.data[*i] != guest.data[*i]);
+        for at in data.take(16) {
+            found.push(format!("data+{at:#x}: host {:#04x}, lockstep {:#04x}", host.data[at], guest.data[at]));
+        }
     }
     found
 }
 
-/// Linux says of every address in the kernel's half that it is present, so as not to tell its map.
-fn stop(stop: Stop) -> Stop {
-    match stop {
-        Stop::Exception { vector: PAGE_FAULT, error, address } if address >> 63 != 0 => {
-            Stop::Exception { vector: PAGE_FAULT, error: error | PF_PRESENT, address }
-        }
-        stop => stop,
-    }
+fn stop(stop: Stop, open: Open) -> Stop {
+    let Stop::Exception { vector: PAGE_FAULT, error, address } = stop else { return stop };
+    // Linux says of every address in the kernel's half that it is present, so as not to tell its map.
+    let error = if address >> 63 != 0 { error | PF_PRESENT } else { error };
+    let address = if open.fault_offset { address & !0xfff } else { address };
+    Stop::Exception { vector: PAGE_FAULT, error, address }
 }
 
-fn registers(rule: Rule, case: &Case, host: &Registers, guest: &Registers, found: &mut Vec<String>) {
+fn registers(rule: Rule, case: &Case, open: Open, host: &Registers, guest: &Registers, found: &mut Vec<String>) {
+    if host == guest {
+        return;
+    }
     let mut differ = |name: &str, host: u128, guest: u128| {
         if host != guest {
             found.push(format!("{name}: host {host:#x}, lockstep {guest:#x}"));
@@ -59,30 +62,59 @@ fn registers(rule: Rule, case: &Case, host: &Registers, guest: &Registers, found
         Mode::Bits64 => u64::MAX,
         Mode::Bits32 => 0xffff_ffff,
     };
+    let general = match (open.general, open.upper) {
+        (true, _) => 0,
+        (false, true) => mask & 0xffff_ffff,
+        (false, false) => mask,
+    };
     for (i, name) in NAMES.into_iter().enumerate() {
-        differ(name, (host.gpr[i] & mask).into(), (guest.gpr[i] & mask).into());
+        differ(name, (host.gpr[i] & general).into(), (guest.gpr[i] & general).into());
     }
     differ("rip", (host.ip & mask).into(), (guest.ip & mask).into());
-    let seen = SEEN.difference(rule.undefined).bits();
+    let undefined = if open.flags { Rflags::STATUS } else { rule.undefined };
+    let seen = SEEN.difference(undefined).bits();
     differ("rflags", (host.flags & seen).into(), (guest.flags & seen).into());
     differ("ds", host.ds.into(), guest.ds.into());
     differ("es", host.es.into(), guest.es.into());
     differ("mxcsr", host.mxcsr.into(), guest.mxcsr.into());
+    for i in 0..16 {
+        let (a, b) = (host.xmm[i], guest.xmm[i]);
+        let close = closeness(mnemonic) == Closeness::Approximate && lanes(a, b, approximate);
+        if !close && !(open.nan && nans(mnemonic, a, b)) {
+            differ(&format!("xmm{i}"), a, b);
+        }
+    }
     differ("fcw", host.control.into(), guest.control.into());
+    if open.stack {
+        return;
+    }
     let kept = !undefined_status(mnemonic);
     differ("fsw", (host.status & kept).into(), (guest.status & kept).into());
     differ("ftw", host.valid.into(), guest.valid.into());
-    let close = closeness(mnemonic);
     for i in 0..8 {
-        if close != Closeness::LastPlace || !last_place(host.st[i], guest.st[i]) {
+        if closeness(mnemonic) != Closeness::LastPlace || !last_place(host.st[i], guest.st[i]) {
             differ(&format!("st{i}"), host.st[i], guest.st[i]);
         }
     }
-    for i in 0..16 {
-        if close != Closeness::Approximate || !approximate(host.xmm[i], guest.xmm[i]) {
-            differ(&format!("xmm{i}"), host.xmm[i], guest.xmm[i]);
-        }
+}
+
+/// Whether lanes are equal or both not a number.
+fn nans(mnemonic: Mnemonic, a: u128, b: u128) -> bool {
+    if mnemonic == Mnemonic::Dpps {
+        return lanes(a, b, |x, y| f32::from_bits(x).is_nan() && f32::from_bits(y).is_nan());
     }
+    (0..2).all(|i| {
+        let (x, y) = ((a >> (64 * i)) as u64, (b >> (64 * i)) as u64);
+        x == y || f64::from_bits(x).is_nan() && f64::from_bits(y).is_nan()
+    })
+}
+
+/// Whether all single-precision lanes are equal or alike.
+fn lanes(a: u128, b: u128, alike: fn(u32, u32) -> bool) -> bool {
+    (0..4).all(|i| {
+        let (x, y) = ((a >> (32 * i)) as u32, (b >> (32 * i)) as u32);
+        x == y || alike(x, y)
+    })
 }
 
 /// At most one apart on the line of extended doubles.
@@ -97,13 +129,10 @@ fn last_place(a: u128, b: u128) -> bool {
     distance <= 1 || (GAP..=GAP + 1).contains(&distance)
 }
 
-/// Each single within 1.5 * 2^-11, or equal.
-fn approximate(a: u128, b: u128) -> bool {
-    (0..4).all(|i| {
-        let (x, y) = ((a >> (32 * i)) as u32, (b >> (32 * i)) as u32);
-        let (fx, fy) = (f64::from(f32::from_bits(x)), f64::from(f32::from_bits(y)));
-        x == y || fx.is_finite() && (fx - fy).abs() <= fx.abs() * 1.5 / 2048.0
-    })
+/// Within 1.5 * 2^-11.
+fn approximate(a: u32, b: u32) -> bool {
+    let (a, b) = (f64::from(f32::from_bits(a)), f64::from(f32::from_bits(b)));
+    a.is_finite() && (a - b).abs() <= a.abs() * 1.5 / 2048.0
 }
 
 /// The instruction as text, and its bytes.

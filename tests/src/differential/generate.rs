@@ -4,7 +4,8 @@ use super::contents;
 use super::random::Random;
 use super::state::{CODE, CODE_LEN, Case, DATA, DATA_LEN, DATA_SELECTOR, Mode, Poke, Registers};
 use iced_x86::{
-    Code, CodeSize, Encoder, FlowControl, Instruction, MemorySize, Mnemonic, OpCodeOperandKind as Kind, OpKind, Register,
+    Code, CodeSize, Encoder, FlowControl, Instruction, MemorySize, Mnemonic, OpCodeOperandKind as Kind, OpKind,
+    Register,
 };
 
 const RAX: usize = 0;
@@ -137,7 +138,10 @@ impl Draft<'_> {
         let mnemonic = self.instruction.mnemonic();
         match mnemonic {
             Mnemonic::Enter | Mnemonic::Leave => self.registers.gpr[RBP] = self.pointer(),
-            Mnemonic::Maskmovq | Mnemonic::Maskmovdqu => self.registers.gpr[RDI] = self.place(16),
+            // Whether bytes that the mask leaves out can fault is the CPU's choice.
+            Mnemonic::Maskmovq | Mnemonic::Maskmovdqu => {
+                self.registers.gpr[RDI] = DATA + self.random.below(DATA_LEN as u64 - 16);
+            }
             Mnemonic::Xlatb => {
                 let table = self.pointer().wrapping_sub(self.registers.gpr[RAX] & 0xff);
                 self.registers.gpr[RBX] = table;
@@ -269,7 +273,8 @@ impl Draft<'_> {
     /// What a register operand must hold for the instruction to do something of interest.
     fn prepare_register(&mut self, register: Register) {
         let number = register.number();
-        let branches = matches!(self.instruction.flow_control(), FlowControl::IndirectBranch | FlowControl::IndirectCall);
+        let branches =
+            matches!(self.instruction.flow_control(), FlowControl::IndirectBranch | FlowControl::IndirectCall);
         if branches && register.is_gpr() && number != RSP && !self.random.once_in(8) {
             self.registers.gpr[number] = self.landing();
         }
@@ -499,7 +504,13 @@ impl Draft<'_> {
         let short = i8::try_from(displacement).is_ok() && base.is_some();
         let full = if wide { 8 } else { 4 };
         let is_zero = displacement == 0 && base.is_some();
-        self.instruction.set_memory_displ_size(if is_zero { 0 } else if short { 1 } else { full });
+        self.instruction.set_memory_displ_size(if is_zero {
+            0
+        } else if short {
+            1
+        } else {
+            full
+        });
         let displacement = i64::from(displacement) as u64;
         self.instruction.set_memory_displacement64(if wide { displacement } else { displacement & 0xffff_ffff });
         Some(())
@@ -537,10 +548,8 @@ impl Draft<'_> {
 
     /// Puts something of the operand's type where it lies.
     fn fill(&mut self, at: u64, size: MemorySize) {
-        let branches = matches!(
-            self.instruction.flow_control(),
-            FlowControl::IndirectBranch | FlowControl::IndirectCall
-        );
+        let branches =
+            matches!(self.instruction.flow_control(), FlowControl::IndirectBranch | FlowControl::IndirectCall);
         let is_far = matches!(size, MemorySize::SegPtr16 | MemorySize::SegPtr32 | MemorySize::SegPtr64);
         if branches && !is_far {
             let target = if self.random.once_in(8) { self.random.integer() } else { self.landing() };
@@ -556,7 +565,10 @@ impl Draft<'_> {
             self.poke(at, &bytes);
             return;
         }
-        if self.instruction.mnemonic() == Mnemonic::Mov && self.instruction.op_count() == 2 && size == MemorySize::UInt16 {
+        if self.instruction.mnemonic() == Mnemonic::Mov
+            && self.instruction.op_count() == 2
+            && size == MemorySize::UInt16
+        {
             let selector = self.random.one_of(&SELECTORS);
             if self.random.once_in(2) {
                 self.poke(at, &selector.to_le_bytes());
@@ -633,8 +645,19 @@ impl Draft<'_> {
         if self.mode == Mode::Bits32 {
             self.registers.gpr.iter_mut().for_each(|r| *r &= 0xffff_ffff);
         }
+        if self.alignment_is_free() {
+            self.registers.flags &= !AC;
+        }
         self.registers.ip = self.start;
         Some(Case { mode: self.mode, bytes, before: self.registers, pokes: self.pokes })
+    }
+}
+
+impl Draft<'_> {
+    /// Where the manuals let the CPU choose what is misaligned: operands of 16 bytes and more, and the place that ENTER
+    /// touches below its frame.
+    fn alignment_is_free(&self) -> bool {
+        self.instruction.memory_size().size() >= 16 || self.instruction.mnemonic() == Mnemonic::Enter
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// Page of the [`Slots`]: below 2 GiB, so that an instruction reaches them by absolute address with no register to spare.
-const SLOTS: usize = 0x7000_0000;
+const SLOTS: usize = 0x7700_0000;
 const PAGE: usize = 0x1000;
 const SIGNAL_STACK_LEN: usize = 0x1_0000;
 const SIGNAL_STACK: usize = SLOTS + PAGE;
@@ -67,44 +67,44 @@ core::arch::global_asm!(
     "push r13",
     "push r14",
     "push r15",
-    "mov [0x700002a0], rsp",
-    "stmxcsr [0x700002b8]",
-    "fxrstor64 [0x70000000]",
-    "mov eax, [0x70000290]",
+    "mov [0x770002a0], rsp",
+    "stmxcsr [0x770002b8]",
+    "fxrstor64 [0x77000000]",
+    "mov eax, [0x77000290]",
     "mov ds, eax",
-    "mov eax, [0x70000298]",
+    "mov eax, [0x77000298]",
     "mov es, eax",
-    "push qword ptr [0x70000280]",
+    "push qword ptr [0x77000280]",
     "popfq",
-    "mov rax, [0x70000200]",
-    "mov rcx, [0x70000208]",
-    "mov rdx, [0x70000210]",
-    "mov rbx, [0x70000218]",
-    "mov rbp, [0x70000228]",
-    "mov rsi, [0x70000230]",
-    "mov rdi, [0x70000238]",
-    "mov r8, [0x70000240]",
-    "mov r9, [0x70000248]",
-    "mov r10, [0x70000250]",
-    "mov r11, [0x70000258]",
-    "mov r12, [0x70000260]",
-    "mov r13, [0x70000268]",
-    "mov r14, [0x70000270]",
-    "mov r15, [0x70000278]",
-    "mov rsp, [0x70000220]",
-    "jmp fword ptr [0x70000288]",
+    "mov rax, [0x77000200]",
+    "mov rcx, [0x77000208]",
+    "mov rdx, [0x77000210]",
+    "mov rbx, [0x77000218]",
+    "mov rbp, [0x77000228]",
+    "mov rsi, [0x77000230]",
+    "mov rdi, [0x77000238]",
+    "mov r8, [0x77000240]",
+    "mov r9, [0x77000248]",
+    "mov r10, [0x77000250]",
+    "mov r11, [0x77000258]",
+    "mov r12, [0x77000260]",
+    "mov r13, [0x77000268]",
+    "mov r14, [0x77000270]",
+    "mov r15, [0x77000278]",
+    "mov rsp, [0x77000220]",
+    "jmp fword ptr [0x77000288]",
     // Where the signal handler sends the thread, on the harness's stack: puts back what the harness's code relies on.
     ".globl lockstep_host_return",
     "lockstep_host_return:",
     "push 0x202",
     "popfq",
-    "mov [0x700002a8], ds",
-    "mov [0x700002b0], es",
+    "mov [0x770002a8], ds",
+    "mov [0x770002b0], es",
     "xor eax, eax",
     "mov ds, eax",
     "mov es, eax",
     "fninit",
-    "ldmxcsr [0x700002b8]",
+    "ldmxcsr [0x770002b8]",
     "pop r15",
     "pop r14",
     "pop r13",
@@ -334,7 +334,8 @@ impl Host {
         };
         // SAFETY: the slots are mapped, and lockstep_host_return has filled these.
         let (ds, es) = unsafe { ((*slots).ds_after as u16, (*slots).es_after as u16) };
-        let mut after = Registers { gpr: caught.gpr, ip: caught.ip, flags: caught.flags, ds, es, ..Registers::default() };
+        let mut after =
+            Registers { gpr: caught.gpr, ip: caught.ip, flags: caught.flags, ds, es, ..Registers::default() };
         after.set_fx_image(&caught.fx);
         let stop = stop(case, &caught, &mut after);
         Outcome { stop, after, data }

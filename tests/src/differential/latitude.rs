@@ -1,8 +1,8 @@
 //! What the manuals leave open, or the host keeps to itself, beyond the status flags that a table row names.
 
-use super::state::Mode;
+use super::state::{Case, Mode, Outcome, Stop};
 use iced_x86::{Code, CpuidFeature, Mnemonic, OpCodeOperandKind, Register};
-use lockstep_cpu::state::Rflags;
+use lockstep_cpu::cpuid::CpuModel;
 
 /// x87 status word: C0 to C3.
 pub const CONDITIONS: u16 = 0x4700;
@@ -49,6 +49,7 @@ pub fn untried(code: Code, mode: Mode) -> Option<&'static str> {
         | Mnemonic::Rdrand
         | Mnemonic::Rdseed => "depends on the host",
         Mnemonic::Xbegin | Mnemonic::Xabort | Mnemonic::Xend => "transactions end as the host likes",
+        _ if !CpuModel::max().announces(code) => "no model announces it",
         _ => return missing_on_host(code),
     })
 }
@@ -200,21 +201,100 @@ pub fn undefined_status(mnemonic: Mnemonic) -> u16 {
         | Mnemonic::Ficom
         | Mnemonic::Ficomp
         | Mnemonic::Ftst
-        | Mnemonic::Fxam
-        | Mnemonic::Fprem
-        | Mnemonic::Fprem1 => 0,
+        | Mnemonic::Fxam => 0,
         _ => CONDITIONS & !C1,
     }
 }
 
 const C2: u16 = 0x400;
 
-/// Flags that a case leaves undefined although the row in general does not.
-pub fn undefined_flags(_code: Code) -> Rflags {
-    Rflags::empty()
+/// What may differ between two outcomes of a case, each for a reason that the manuals give or leave open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Which of two exceptions of equal priority is raised.
+    pub exception: bool,
+    /// Where within its page a fault is reported, for operands that are accessed in pieces.
+    pub fault_offset: bool,
+    /// Memory, where a faulting instruction may have written part of its operand.
+    pub data: bool,
+    /// General registers, where a faulting instruction may have loaded some.
+    pub general: bool,
+    /// Status flags.
+    pub flags: bool,
+    /// Upper halves of general registers.
+    pub upper: bool,
+    /// The x87 registers' order and tags.
+    pub stack: bool,
+    /// Which NaN a NaN is.
+    pub nan: bool,
 }
 
-/// Whether the instruction has an operand of this kind.
-pub fn has_operand(code: Code, kind: OpCodeOperandKind) -> bool {
-    code.op_code().op_kinds().contains(&kind)
+const ALIGNMENT: u8 = 17;
+const PROTECTION: u8 = 13;
+const STACK: u8 = 12;
+const PAGE: u8 = 14;
+const AC: u64 = 1 << 18;
+const RCX: usize = 1;
+const ADDRESS_SIZE: u8 = 0x67;
+
+fn vector(outcome: &Outcome) -> Option<u8> {
+    match outcome.stop {
+        Stop::Exception { vector, .. } => Some(vector),
+        Stop::Retired | Stop::Shutdown | Stop::Endless => None,
+    }
+}
+
+/// What is left open for a case that came out so on the two CPUs.
+pub fn open(code: Code, case: &Case, host: &Outcome, guest: &Outcome) -> Open {
+    use Mnemonic as M;
+    let mnemonic = code.mnemonic();
+    // DPPS and DPPD may add their products in any order, so any of several NaNs may come out (SDM volume 2, DPPS).
+    let mut open = Open { nan: matches!(mnemonic, M::Dpps | M::Dppd), ..Open::default() };
+    let strings = has_string(code);
+    let narrow = case.bytes.contains(&ADDRESS_SIZE);
+    // With 32-bit address size and nothing to repeat, some CPUs clear the counters' upper halves and some do not.
+    open.upper = strings && narrow && case.before.gpr[RCX] as u32 == 0;
+    let (Some(on_host), Some(on_guest)) = (vector(host), vector(guest)) else { return open };
+    // All faults of executing an instruction are one class (SDM volume 3, table 6-2).
+    let access = [ALIGNMENT, PROTECTION, STACK, PAGE];
+    let misaligned = case.before.flags & AC != 0 && [on_host, on_guest].contains(&ALIGNMENT);
+    // CALL to an address that is not canonical may have pushed before it is found out, and may fault at that.
+    // Operands in different pages that both fault: CMPS may read either first, and ENTER may touch its new top first.
+    let either_first = compares_strings(code) || mnemonic == M::Enter;
+    // An operand that wraps round 4 GiB may or may not break a 4-GiB limit (SDM volume 3, section 5.3).
+    let wraps = case.mode == Mode::Bits32 && matches!(host.stop, Stop::Exception { address: 0xffff_fff0.., .. });
+    let calls = mnemonic == M::Call && on_guest == PROTECTION;
+    open.exception =
+        (misaligned || calls || wraps || either_first) && access.contains(&on_host) && access.contains(&on_guest);
+    let in_pieces = matches!(
+        mnemonic,
+        M::Fldenv | M::Frstor | M::Fnstenv | M::Fnsave | M::Fxsave | M::Fxsave64 | M::Fxrstor | M::Fxrstor64 | M::Enter
+    );
+    let masked = matches!(mnemonic, M::Maskmovq | M::Maskmovdqu);
+    let all_registers = matches!(mnemonic, M::Popa | M::Popad | M::Pusha | M::Pushad);
+
+    open.fault_offset = in_pieces || masked || all_registers;
+    open.data = in_pieces || masked || calls || all_registers || matches!(mnemonic, M::Fbstp | M::Fstp);
+    open.general = matches!(mnemonic, M::Popa | M::Popad);
+    // A fault takes the flags back to those before the instruction, which is where it was last resumed (SDM volume 2, REP).
+    open.flags = strings;
+    // The same if the first iteration faults.
+    open.upper |= strings && narrow;
+    // MMX state may be entered before the fault is found.
+    open.stack = has_mmx(code);
+    open
+}
+
+fn compares_strings(code: Code) -> bool {
+    code.op_code().op_kinds() == [OpCodeOperandKind::seg_rSI, OpCodeOperandKind::es_rDI]
+}
+
+fn has_string(code: Code) -> bool {
+    use OpCodeOperandKind as Kind;
+    code.op_code().op_kinds().iter().any(|k| matches!(k, Kind::seg_rSI | Kind::es_rDI))
+}
+
+fn has_mmx(code: Code) -> bool {
+    use OpCodeOperandKind as Kind;
+    code.op_code().op_kinds().iter().any(|k| matches!(k, Kind::mm_reg | Kind::mm_rm | Kind::mm_or_mem))
 }

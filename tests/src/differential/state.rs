@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 pub const DATA: u64 = 0x4000_0000;
 /// Bytes of data: two pages, so that operands cross from one to the other.
 pub const DATA_LEN: usize = 0x2000;
-/// Linear address of the code. It is filled with INT3, so that wherever an instruction goes on, it stops at once.
-pub const CODE: u64 = 0x6000_0000;
+/// Linear address of the code. It is filled with INT3, so that wherever an instruction goes on, it stops at once. Not a
+/// power of two away from the data: BTS takes it for a bit's distance.
+pub const CODE: u64 = 0x6b00_0000;
 /// Bytes of code.
 pub const CODE_LEN: usize = 0x2000;
 /// Selector of the data segments, as Linux has it in user mode.
