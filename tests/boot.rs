@@ -58,9 +58,9 @@ fn the_built_in_firmware_offers_its_monitor() {
     let mut guest = Guest::start(&arguments, &[]);
     guest.expect("Lockstep firmware", MINUTE);
     guest.expect("> ", MINUTE);
-    guest.type_in("poke 100000 deadbeef\r");
+    guest.type_in("poked 100000 deadbeef\r");
     guest.expect("> ", MINUTE);
-    guest.type_in("peek 100000\r");
+    guest.type_in("peekd 100000 1\r");
     guest.expect("deadbeef", MINUTE);
     guest.expect("> ", MINUTE);
     guest.type_in("off\r");

@@ -137,7 +137,8 @@ impl Engine {
                 self.raise(cpu, bus, fault);
             }
         }
-        if step && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
+        let masked = cpu.pending.contains(Pending::NO_STEP);
+        if step && !masked && cpu.tick != before && matches!(result, Ok(()) | Err(Fault::SUSPEND)) {
             cpu.debug_trap |= DR6_SINGLE_STEP;
         }
         cpu.pending |= Pending::EVENTS;
@@ -385,3 +386,6 @@ fn meets_code_breakpoint(cpu: &mut Vcpu) -> bool {
     cpu.dr[6] |= hits;
     hits != 0
 }
+
+#[cfg(test)]
+mod tests;

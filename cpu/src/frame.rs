@@ -82,7 +82,13 @@ impl Vcpu {
         let bytes = T::BYTES * frame.len as u64;
         let top = stack.pointer.wrapping_sub(bytes) & mask;
         if stack.flat {
-            self.probe_write_in(bus, top, bytes, stack.bank).map_err(|f| on_stack(f, stack))?;
+            if !self.writes_freely(top, bytes, stack.bank) {
+                // In the order of the pushes, so that CR2 names the one that failed.
+                for i in 0..frame.len as u64 {
+                    let at = stack.pointer.wrapping_sub(T::BYTES * (i + 1));
+                    self.probe_write_in(bus, at, T::BYTES, stack.bank).map_err(|f| on_stack(f, stack))?;
+                }
+            }
             for (i, value) in frame.values[..frame.len].iter().enumerate() {
                 let at = stack.pointer.wrapping_sub(T::BYTES * (i as u64 + 1));
                 self.store_in(bus, at, T::truncate(*value), stack.bank).map_err(|f| on_stack(f, stack))?;

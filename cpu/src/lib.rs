@@ -12,6 +12,8 @@
 mod decode;
 mod deliver;
 mod descriptor;
+#[cfg(test)]
+mod fixture;
 mod frame;
 mod msr;
 mod task;

@@ -295,3 +295,6 @@ impl Vcpu {
         self.refresh();
     }
 }
+
+#[cfg(test)]
+mod tests;

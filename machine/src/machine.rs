@@ -3,7 +3,8 @@
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, StateError, Tick,
+    Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
+    Output, StateError, Tick,
 };
 use serde::{Deserialize, Serialize};
 
@@ -265,6 +266,11 @@ impl Machine {
                     _ => self.output.push((device, bytes)),
                 },
                 Output::Machine(request) => self.act(request),
+                // No drive is attached yet: the request is refused as by an empty drive.
+                Output::Block(BlockRequest { drive, tag, .. }) => {
+                    let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };
+                    self.bus.input(device, &Input::Block(done));
+                }
             }
             if self.ended.is_some() {
                 return;

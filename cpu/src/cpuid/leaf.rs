@@ -147,7 +147,7 @@ impl CpuModel {
             8 => {
                 let linear = if features.leaf7_ecx.contains(Leaf7Ecx::LA57) { 57 } else { 48 };
                 let per_socket = self.topology.cores * self.topology.threads;
-                let cores = if amd && per_socket > 1 { per_socket - 1 | bits_for(per_socket) << 12 } else { 0 };
+                let cores = if amd && per_socket > 1 { (per_socket - 1) | bits_for(per_socket) << 12 } else { 0 };
                 [linear << 8 | self.physical_bits, 0, cores, 0]
             }
             _ => [0; 4],

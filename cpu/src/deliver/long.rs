@@ -25,7 +25,7 @@ impl Vcpu {
             system::TRAP32 => false,
             _ => return Err(Fault::gate(event.vector)),
         };
-        if event.from_program() && gate.dpl() < self.cpl {
+        if event.is_programmed() && gate.dpl() < self.cpl {
             return Err(Fault::gate(event.vector));
         }
         if !gate.present() {

@@ -3,6 +3,8 @@
 mod long;
 mod protected;
 mod real;
+#[cfg(test)]
+mod tests;
 
 use crate::fault::{Fault, vector};
 use crate::state::{Activity, Cr0, Pending, Rflags, Vcpu};
@@ -38,7 +40,7 @@ struct Event {
 
 impl Event {
     /// Whether the gate must be open to the current privilege level.
-    fn from_program(&self) -> bool {
+    fn is_programmed(&self) -> bool {
         matches!(self.origin, Origin::Interrupt | Origin::Trap)
     }
 }
@@ -101,7 +103,9 @@ impl Vcpu {
         next_ip: u64,
     ) -> Result<(), Fault> {
         let event = self.event(vector, None, origin, next_ip);
-        self.deliver(bus, event)
+        self.deliver(bus, event)?;
+        self.pending |= Pending::NO_STEP;
+        Ok(())
     }
 
     fn event(&self, vector: u8, error: Option<u16>, origin: Origin, ip: u64) -> Event {
@@ -132,6 +136,9 @@ impl Vcpu {
                 event.image |= Rflags::RF.bits();
             }
             let Err(second) = self.deliver(bus, event) else { return };
+            if second.vector() == Some(vector::PF) {
+                self.cr2 = self.fault_address;
+            }
             match combined(vector, second) {
                 Some(next) => fault = next,
                 None => return self.shut_down(),
@@ -151,7 +158,7 @@ impl Vcpu {
             self.deliver_protected(bus, &event)
         };
         let delivered = delivered.map_err(|fault| if fault == Fault::NOT_CANONICAL { Fault::GP0 } else { fault });
-        if event.from_program() {
+        if event.is_programmed() {
             return delivered;
         }
         delivered.map_err(Fault::external)?;

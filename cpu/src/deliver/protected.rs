@@ -20,7 +20,7 @@ impl Vcpu {
         if !matches!(kind, system::TASK | system::INTERRUPT16 | system::TRAP16 | system::INTERRUPT32 | system::TRAP32) {
             return Err(Fault::gate(event.vector));
         }
-        if event.from_program() && gate.dpl() < self.cpl {
+        if event.is_programmed() && gate.dpl() < self.cpl {
             return Err(Fault::gate(event.vector));
         }
         if !gate.present() {
@@ -92,7 +92,7 @@ impl Vcpu {
 
     fn deliver_to_task(&mut self, bus: &mut Bus, event: &Event, selector: u16) -> Result<(), Fault> {
         let found = self.task_descriptor(bus, selector, Fault::gp, false)?;
-        let external = !event.from_program();
+        let external = !event.is_programmed();
         let switch = Switch { ip: event.ip, image: event.image, nesting: Nesting::In, error: event.error, external };
         self.switch_task(bus, selector, found, &switch)
     }

@@ -163,10 +163,16 @@ impl Vcpu {
     /// Faults if `len` bytes (at most a page) at `linear` cannot be written with the rights of `bank`.
     #[inline]
     pub(crate) fn probe_write_in(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: usize) -> Result<(), Fault> {
-        if self.tlb.entry(bank, linear).write == self.tlb.tag(linear.wrapping_add(len - 1)) {
+        if self.writes_freely(linear, len, bank) {
             return Ok(());
         }
         self.probe(bus, linear, len, Want::Write, bank)
+    }
+
+    /// Whether stores to `len` bytes at `linear` take the fast path with the rights of `bank`.
+    #[inline]
+    pub(crate) fn writes_freely(&self, linear: u64, len: u64, bank: usize) -> bool {
+        self.tlb.entry(bank, linear).write == self.tlb.tag(linear.wrapping_add(len - 1))
     }
 
     /// Faults if `len` bytes (at most a page) at `linear` cannot be accessed by the processor itself.

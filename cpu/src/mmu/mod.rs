@@ -4,6 +4,8 @@ mod access;
 mod fetch;
 mod peek;
 mod segmented;
+#[cfg(test)]
+mod tests;
 mod tlb;
 mod walk;
 

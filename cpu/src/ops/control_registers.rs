@@ -117,9 +117,12 @@ impl Vcpu {
         let old = self.cr4;
         let changed = old ^ new;
         let long = self.long_mode();
-        let impossible = long && !new.contains(Cr4::PAE)
-            || long && changed.contains(Cr4::LA57)
-            || changed.contains(Cr4::PCIDE) && new.contains(Cr4::PCIDE) && (!long || self.cr3 & CR3_CONTEXT != 0);
+        let contexts_start = changed.contains(Cr4::PCIDE) && new.contains(Cr4::PCIDE);
+        let impossible = if long {
+            !new.contains(Cr4::PAE) || changed.contains(Cr4::LA57) || contexts_start && self.cr3 & CR3_CONTEXT != 0
+        } else {
+            contexts_start
+        };
         if impossible {
             return Err(Fault::GP0);
         }

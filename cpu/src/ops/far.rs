@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::frame::{Frame, Stack};
 use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot};
-use crate::state::{CodeSize, Cr0, Efer, Rflags, Rights, Segment, Vcpu, seg};
+use crate::state::{CodeSize, Cr0, Efer, Pending, Rflags, Rights, Segment, Vcpu, seg};
 use crate::table::Row;
 use crate::task::{Nesting, Switch};
 use iced_x86::Code;
@@ -314,7 +314,9 @@ fn syscall(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
         cpu.gpr[Slot::R11.number()] = cpu.flags.get().difference(Rflags::RF).bits();
         cpu.ip = if code64 { cpu.msrs.lstar } else { cpu.msrs.cstar };
         let masked = Rflags::from_bits_retain(cpu.msrs.fmask) | Rflags::RF;
-        // Status flags are seldom masked alone, but FMASK may name them.
+        if masked.contains(Rflags::TF) {
+            cpu.pending |= Pending::NO_STEP;
+        }
         cpu.flags.put(cpu.flags.get().difference(masked));
         flat(cpu, cs, cs.wrapping_add(8), FLAT_CODE64, 0);
     } else {
@@ -427,3 +429,6 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Sysexitq, sysexit::<true>).ends().system(),
     ]
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,9 @@
-//! INT n, INT3, INTO, INT1, IRET, HLT.
+//! INT n, INT3, INTO, INT1, BOUND, IRET, HLT.
 
 use crate::deliver::Origin;
 use crate::descriptor::rpl;
 use crate::fault::{Fault, vector};
-use crate::mmu::Int;
+use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot};
 use crate::state::{Activity, Cr0, Cr4, Pending, Rflags, Vcpu, seg};
 use crate::table::Row;
@@ -28,6 +28,15 @@ fn into(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 
 fn int1(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     cpu.software_interrupt(bus, vector::DB, Origin::Exception, cpu.next_ip(op))
+}
+
+/// BOUND: the index must lie between the two signed bounds in memory.
+fn bound<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    let at = cpu.linear(op, 2 * T::BYTES, Access::Read)?;
+    let lower = cpu.load::<T>(bus, at)?.sign_extend() as i64;
+    let upper = cpu.load::<T>(bus, cpu.wrapped(at.wrapping_add(T::BYTES)))?.sign_extend() as i64;
+    let index = cpu.read_dst::<T>(op).sign_extend() as i64;
+    if (lower..=upper).contains(&index) { Ok(()) } else { Err(Fault::BR) }
 }
 
 fn hlt(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
@@ -174,6 +183,8 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Int_imm8, int_n).ends().system(),
         Row::single(Code::Int3, int3).ends().system(),
         Row::single(Code::Into, into).ends().system(),
+        Row::single(Code::Bound_r16_m1616, bound::<u16>),
+        Row::single(Code::Bound_r32_m3232, bound::<u32>),
         Row::single(Code::Int1, int1).ends().system(),
         Row::single(Code::Iretw, iret::<u16>).ends().system(),
         Row::single(Code::Iretd, iret::<u32>).ends().system(),

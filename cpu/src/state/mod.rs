@@ -30,6 +30,8 @@ bitflags! {
         const EVENTS = 1 << 2;
         /// The vCPU is no longer running (see `Vcpu::activity`).
         const STOPPED = 1 << 3;
+        /// A handler has been entered, with TF masked before the trap that the instruction would have ended with.
+        const NO_STEP = 1 << 4;
     }
 }
 

@@ -96,6 +96,8 @@ pub enum Input {
         /// The data written.
         data: u32,
     },
+    /// A request made by [`Cx::submit`] is done.
+    Block(BlockCompletion),
     /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
     EndOfInterrupt(u8),
 }
@@ -107,6 +109,83 @@ pub enum Output {
     Bytes(Vec<u8>),
     /// A request to the machine.
     Machine(MachineRequest),
+    /// A request to the drive behind this device.
+    Block(BlockRequest),
+}
+
+/// A request to one of the drives behind a device. It completes by [`Input::Block`] after a fixed virtual latency, whatever
+/// the host does; requests to one drive that were made in one order may complete in that order only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRequest {
+    /// Which of the device's drives, as the board attached them (IDE: 0 to 3, floppy: 0 and 1, virtio-blk: 0).
+    pub drive: u8,
+    /// The device's own name for the request, handed back.
+    pub tag: u64,
+    /// What is to be done.
+    pub operation: BlockOperation,
+}
+
+/// What is asked of a drive. Offsets and lengths are in bytes and may be any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlockOperation {
+    /// Reads `len` bytes at `offset`.
+    Read {
+        /// First byte.
+        offset: u64,
+        /// How many.
+        len: u64,
+    },
+    /// Writes at `offset`.
+    Write {
+        /// First byte.
+        offset: u64,
+        /// What to write.
+        data: Vec<u8>,
+    },
+    /// Makes zeroes of a range.
+    WriteZeroes {
+        /// First byte.
+        offset: u64,
+        /// How many.
+        len: u64,
+        /// The space may be given back.
+        unmap: bool,
+    },
+    /// Forgets a range: what it reads as afterwards is zeroes or what it was, but always the same.
+    Discard {
+        /// First byte.
+        offset: u64,
+        /// How many.
+        len: u64,
+    },
+    /// All writes completed before this are on stable storage when it completes.
+    Flush,
+}
+
+/// The end of a [`BlockRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockCompletion {
+    /// The request's drive.
+    pub drive: u8,
+    /// The request's tag.
+    pub tag: u64,
+    /// The bytes read (none for other operations), or why not.
+    pub result: Result<Vec<u8>, BlockError>,
+}
+
+/// Why a drive could not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlockError {
+    /// The host could not read or write.
+    Io,
+    /// The host has no space left.
+    NoSpace,
+    /// The drive is read-only.
+    ReadOnly,
+    /// The range lies beyond the end.
+    OutOfRange,
+    /// No medium in the drive.
+    NoMedium,
 }
 
 /// What a device may ask of the machine.
@@ -252,6 +331,11 @@ impl Cx<'_> {
     /// Sends bytes to the character device behind this device.
     pub fn emit(&mut self, bytes: &[u8]) {
         self.outbox.push((self.device, Output::Bytes(bytes.to_vec())));
+    }
+
+    /// Sends a request to one of the drives behind this device.
+    pub fn submit(&mut self, request: BlockRequest) {
+        self.outbox.push((self.device, Output::Block(request)));
     }
 
     /// Asks the machine as a whole to act, after this instruction has retired.

@@ -8,26 +8,22 @@ mod moves;
 mod packed;
 
 use super::sse::lanes::Mm;
+use super::x87::deliver_pending;
 use crate::fault::Fault;
 use crate::op::{Op, Slot};
-use crate::state::{Cr0, Vcpu};
+use crate::state::Vcpu;
 use crate::table::{Row, Unit};
 use iced_x86::Code;
 use lockstep_fabric::Bus;
 
-/// Status word: an unmasked exception is pending.
-const ERROR_SUMMARY: u16 = 1 << 7;
 /// What a write leaves where the x87 unit keeps sign and exponent.
 const ALL_ONES: u16 = 0xffff;
 
 impl Vcpu {
-    /// #MF if an x87 exception is pending. Without CR0.NE the report is left to the interrupt that FERR# raises.
+    /// Delivers an x87 exception that is pending.
     #[inline(always)]
-    fn wait_for_x87(&self) -> Result<(), Fault> {
-        if self.fpu.status & ERROR_SUMMARY != 0 && self.cr0.contains(Cr0::NE) {
-            return Err(Fault::MF);
-        }
-        Ok(())
+    fn wait_for_x87(&mut self) -> Result<(), Fault> {
+        if self.fpu.error_pending() { deliver_pending(self) } else { Ok(()) }
     }
 
     /// Into MMX state.

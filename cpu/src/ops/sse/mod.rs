@@ -10,6 +10,8 @@ pub(super) mod shift;
 pub(super) mod shuffle;
 mod strings;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 use crate::table::Row;
 

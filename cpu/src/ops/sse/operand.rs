@@ -78,13 +78,6 @@ pub(crate) fn xmm_m128<O: Lanewise>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> R
     Ok(())
 }
 
-/// `op xmm, imm8`
-pub(crate) fn xmm_imm<O: Lanewise>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let result = O::apply(cpu.xmm(op.dst), [0; 2], op.imm as u8);
-    cpu.set_xmm(op.dst, result);
-    Ok(())
-}
-
 /// Defines operations by an expression over one pair of lanes.
 macro_rules! lanewise {
     ($($(#[$doc:meta])* $name:ident: $t:ty, |$a:ident, $b:ident| $result:expr;)*) => {$(

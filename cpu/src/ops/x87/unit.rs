@@ -132,7 +132,7 @@ impl Fpu {
 
     /// An unmasked exception waits for the next waiting instruction.
     #[inline(always)]
-    pub(super) fn error_pending(&self) -> bool {
+    pub(crate) fn error_pending(&self) -> bool {
         self.status & ES != 0
     }
 

@@ -1,6 +1,6 @@
 //! ADD, SUB, MUL, DIV, SQRT, MIN, MAX, and the horizontal and alternating sums.
 
-use super::real::{Real, any};
+use super::real::{Real, any, denormals, irregulars};
 use crate::fault::Fault;
 use crate::float::{Env, arith, compare};
 use crate::op::{Op, Slot};
@@ -18,137 +18,79 @@ trait Arithmetic {
     const ROUNDS: bool = true;
     /// The host's result.
     fn host<R: Real>(a: R, b: R) -> R;
-    /// Top bit set unless the host's result is right and raises at most inexactness.
-    fn doubt<R: Real>(a: R, b: R, r: R) -> R;
+    /// Whether the host's result is right and raises at most inexactness.
+    fn sure<R: Real>(a: R, b: R, r: R) -> bool;
+    /// The same of the magnitudes in whole words: each lane's top bit is set if the result is not sure.
+    fn doubt<R: Real>(a: u64, b: u64, r: u64) -> u64;
     /// The result in every case.
     fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R;
 }
 
-struct Add;
-struct Sub;
-struct Mul;
-struct Div;
-struct Sqrt;
-struct Min;
-struct Max;
+macro_rules! operations {
+    ($($name:ident $rounds:literal: |$a:ident, $b:ident, $r:ident, $env:ident|
+       $host:expr, $soft:expr, sure $sure:expr, doubt $doubt:expr;)*) => {$(
+        struct $name;
+        #[allow(unused_variables)]
+        impl Arithmetic for $name {
+            const ROUNDS: bool = $rounds;
+            #[inline(always)]
+            fn host<R: Real>($a: R, $b: R) -> R { $host }
+            fn soft<R: Real>($a: R, $b: R, $env: &mut Env) -> R { $soft }
+            #[inline(always)]
+            fn sure<R: Real>($a: R, $b: R, $r: R) -> bool { $sure }
+            #[inline(always)]
+            fn doubt<R: Real>($a: u64, $b: u64, $r: u64) -> u64 { $doubt }
+        }
+    )*};
+}
+operations! {
+    Add true: |a, b, r, env| a.add(b), arith::add(a, b, env), sure sure_sum(a, b, r), doubt doubt_sum::<R>(a, b, r);
+    Sub true: |a, b, r, env| a.sub(b), arith::sub(a, b, env), sure sure_sum(a, b, r), doubt doubt_sum::<R>(a, b, r);
+    // A zero is exact if a factor is one.
+    Mul true: |a, b, r, env| a.mul(b), arith::mul(a, b, env),
+        sure (r.settled() || r.is_zero() && (a.is_zero() || b.is_zero())) && !a.is_denormal() && !b.is_denormal(),
+        doubt unsettled::<R>(r, nonzero::<R>(r) | nonzero::<R>(a) & nonzero::<R>(b))
+            | denormals::<R>(a) | denormals::<R>(b);
+    Div true: |a, b, r, env| a.div(b), arith::div(a, b, env),
+        sure (r.settled() || r.is_zero() && a.is_zero()) && !a.is_denormal() && !b.is_denormal(),
+        doubt unsettled::<R>(r, nonzero::<R>(r) | nonzero::<R>(a)) | denormals::<R>(a) | denormals::<R>(b);
+    Sqrt true: |a, b, r, env| b.sqrt(), arith::sqrt(b, env),
+        sure (r.settled() || b.is_zero()) && !b.is_denormal(),
+        doubt (r + R::FROM_INFINITY) | denormals::<R>(b);
+    Min false: |a, b, r, env| if a.less(b) { a } else { b }, compare::min(a, b, env),
+        sure a.is_regular() && b.is_regular(), doubt irregulars::<R>(a) | irregulars::<R>(b);
+    Max false: |a, b, r, env| if b.less(a) { a } else { b }, compare::max(a, b, env),
+        sure a.is_regular() && b.is_regular(), doubt irregulars::<R>(a) | irregulars::<R>(b);
+}
+
+/// Lanes of magnitudes that are not zero.
+#[inline(always)]
+fn nonzero<R: Real>(x: u64) -> u64 {
+    x + R::FROM_LEAST
+}
+
+/// Lanes that are infinite, NaN, or so small that they count as wrong where `unless_exact` says so.
+#[inline(always)]
+fn unsettled<R: Real>(r: u64, unless_exact: u64) -> u64 {
+    (r + R::FROM_INFINITY) | !(r + R::FROM_SETTLED) & unless_exact
+}
 
 /// A sum is a zero only if it is exact.
 #[inline(always)]
-fn doubt_sum<R: Real>(a: R, b: R, r: R) -> R {
-    r.small() & r.nonzero() | r.special() | a.denormal() | b.denormal()
+fn sure_sum<R: Real>(a: R, b: R, r: R) -> bool {
+    (r.settled() || r.is_zero()) && !a.is_denormal() && !b.is_denormal()
 }
 
 #[inline(always)]
-fn doubt_choice<R: Real>(a: R, b: R) -> R {
-    a.nan() | b.nan() | a.denormal() | b.denormal()
-}
-
-impl Arithmetic for Add {
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        a.add(b)
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, r: R) -> R {
-        doubt_sum(a, b, r)
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        arith::add(a, b, env)
-    }
-}
-
-impl Arithmetic for Sub {
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        a.sub(b)
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, r: R) -> R {
-        doubt_sum(a, b, r)
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        arith::sub(a, b, env)
-    }
-}
-
-impl Arithmetic for Mul {
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        a.mul(b)
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, r: R) -> R {
-        // A zero is exact if a factor is one.
-        r.small() & (r.nonzero() | a.nonzero() & b.nonzero()) | r.special() | a.denormal() | b.denormal()
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        arith::mul(a, b, env)
-    }
-}
-
-impl Arithmetic for Div {
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        a.div(b)
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, r: R) -> R {
-        r.small() & (r.nonzero() | a.nonzero()) | r.special() | a.denormal() | b.denormal()
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        arith::div(a, b, env)
-    }
-}
-
-impl Arithmetic for Sqrt {
-    #[inline(always)]
-    fn host<R: Real>(_: R, b: R) -> R {
-        b.sqrt()
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(_: R, b: R, r: R) -> R {
-        r.special() | b.denormal()
-    }
-    fn soft<R: Real>(_: R, b: R, env: &mut Env) -> R {
-        arith::sqrt(b, env)
-    }
-}
-
-impl Arithmetic for Min {
-    const ROUNDS: bool = false;
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        if a.less(b) { a } else { b }
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, _: R) -> R {
-        doubt_choice(a, b)
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        compare::min(a, b, env)
-    }
-}
-
-impl Arithmetic for Max {
-    const ROUNDS: bool = false;
-    #[inline(always)]
-    fn host<R: Real>(a: R, b: R) -> R {
-        if b.less(a) { a } else { b }
-    }
-    #[inline(always)]
-    fn doubt<R: Real>(a: R, b: R, _: R) -> R {
-        doubt_choice(a, b)
-    }
-    fn soft<R: Real>(a: R, b: R, env: &mut Env) -> R {
-        compare::max(a, b, env)
-    }
+fn doubt_sum<R: Real>(a: u64, b: u64, r: u64) -> u64 {
+    unsettled::<R>(r, nonzero::<R>(r)) | denormals::<R>(a) | denormals::<R>(b)
 }
 
 #[inline(always)]
 fn scalar<A: Arithmetic, R: Real>(cpu: &mut Vcpu, slot: Slot, b: R) -> Done {
     let a = R::low(cpu.xmm(slot));
     let r = A::host(a, b);
-    if (!A::ROUNDS || cpu.rounds_plainly()) && !A::doubt(a, b, r).top() {
+    if (!A::ROUNDS || cpu.rounds_plainly()) && A::sure(a, b, r) {
         r.set_low(cpu, slot);
         return Ok(());
     }
@@ -180,8 +122,7 @@ fn scalar_mem<A: Arithmetic, R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) ->
 #[inline(always)]
 fn packed<A: Arithmetic, R: Real>(cpu: &mut Vcpu, slot: Slot, a: Xmm, b: Xmm) -> Done {
     let r = zip::<R, 2>(a, b, A::host);
-    let doubts = build::<R, 2>(|i| A::doubt(get(a, i), get(b, i), get(r, i)));
-    if (!A::ROUNDS || cpu.rounds_plainly()) && !any::<R>(doubts) {
+    if (!A::ROUNDS || cpu.rounds_plainly()) && !any::<R>(A::doubt::<R>, a, b, r) {
         cpu.set_xmm(slot, r);
         return Ok(());
     }
@@ -234,8 +175,7 @@ fn horizontal_mem<A: Arithmetic, R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op
 fn alternating<R: Real>(cpu: &mut Vcpu, slot: Slot, a: Xmm, b: Xmm) -> Done {
     let signed = build::<R, 2>(|i| if i % 2 == 0 { get::<R, 2>(b, i).negated() } else { get(b, i) });
     let r = zip::<R, 2>(a, signed, R::add);
-    let doubts = build::<R, 2>(|i| doubt_sum::<R>(get(a, i), get(b, i), get(r, i)));
-    if cpu.rounds_plainly() && !any::<R>(doubts) {
+    if cpu.rounds_plainly() && !any::<R>(doubt_sum::<R>, a, b, r) {
         cpu.set_xmm(slot, r);
         return Ok(());
     }

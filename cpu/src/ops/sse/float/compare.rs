@@ -1,6 +1,6 @@
 //! CMPccPS and its kin, COMISS, UCOMISS.
 
-use super::real::{Real, any};
+use super::real::{Real, any, irregulars};
 use crate::fault::Fault;
 use crate::float::compare::{Relation, Signal, compare, predicate};
 use crate::op::{Op, Slot};
@@ -31,15 +31,10 @@ fn host<R: Real>(a: Xmm, b: Xmm, imm: u64) -> Xmm {
 }
 
 #[inline(always)]
-fn doubt<R: Real>(a: R, b: R) -> R {
-    a.nan() | b.nan() | a.denormal() | b.denormal()
-}
-
-#[inline(always)]
 fn packed<R: Real>(cpu: &mut Vcpu, slot: Slot, b: Xmm, imm: u64) -> Done {
     let a = cpu.xmm(slot);
     let r = host::<R>(a, b, imm);
-    if !any::<R>(zip::<R, 2>(a, b, doubt)) {
+    if !any::<R>(|x, y, _| irregulars::<R>(x) | irregulars::<R>(y), a, b, r) {
         cpu.set_xmm(slot, r);
         return Ok(());
     }
@@ -69,7 +64,7 @@ fn packed_mem<R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
 #[inline(always)]
 fn scalar<R: Real>(cpu: &mut Vcpu, slot: Slot, b: R, imm: u64) -> Done {
     let a = R::low(cpu.xmm(slot));
-    if doubt(a, b).top() {
+    if !(a.is_regular() && b.is_regular()) {
         return soft_scalar(cpu, slot, b, imm);
     }
     let holds = match imm & 3 {
@@ -106,7 +101,7 @@ fn scalar_mem<R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
 #[inline(always)]
 fn to_flags<R: Real, const ANY: bool>(cpu: &mut Vcpu, slot: Slot, b: R) -> Done {
     let a = R::low(cpu.xmm(slot));
-    if doubt(a, b).top() {
+    if !(a.is_regular() && b.is_regular()) {
         return soft_flags::<R, ANY>(cpu, a, b);
     }
     set_flags(cpu, a.equal(b), false, a.less(b));

@@ -98,15 +98,15 @@ fn from_int_mem<R: Real, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done
 /// A single as a double. Exact; only NaNs and denormals touch MXCSR.
 #[inline(always)]
 fn widen(a: u32, env: &mut Env) -> u64 {
-    if (a.nan() | a.denormal()).top() { soft_convert(a, env) } else { f64::from(f32::from_bits(a)).to_bits() }
+    if a.is_regular() { f64::from(f32::from_bits(a)).to_bits() } else { soft_convert(a, env) }
 }
 
 /// A double as a single, given whether rounding is plain.
 #[inline(always)]
 fn narrow(a: u64, plain: bool, env: &mut Env) -> u32 {
     let r = (f64::from_bits(a) as f32).to_bits();
-    let doubt = r.small().top() && a.nonzero().top() || r.special().top() || a.denormal().top();
-    if plain && !doubt { r } else { soft_convert(a, env) }
+    let sure = (r.settled() || a.is_zero()) && !a.is_denormal();
+    if plain && sure { r } else { soft_convert(a, env) }
 }
 
 #[cold]

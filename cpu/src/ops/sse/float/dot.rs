@@ -19,19 +19,16 @@ fn dot<R: Real>(cpu: &mut Vcpu, slot: Slot, b: Xmm, imm: u64) -> Done {
     let products = stage(cpu, |env| {
         build::<R, 2>(|i| if imm >> (4 + i) & 1 != 0 { arith::mul(get(a, i), get(b, i), env) } else { R::zero(false) })
     })?;
-    // Sums of neighbours, then of those: DPPD needs one stage, DPPS two.
-    let mut sums = products;
-    let mut left = lanes;
-    while left > 1 {
-        left /= 2;
-        sums = stage(cpu, |env| {
-            build::<R, 2>(|i| {
-                if i < left { arith::add(get(sums, 2 * i), get(sums, 2 * i + 1), env) } else { R::zero(false) }
-            })
-        })?;
+    // Neighbours, then pairs. Among several NaNs an addition's first operand wins, so the order shows: as Intel's CPUs do,
+    // DPPS takes a lane's neighbour first and then its own pair, DPPD the lane first.
+    let swapped = usize::from(lanes == 4);
+    let mut sums = stage(cpu, |env| {
+        build::<R, 2>(|i| arith::add(get(products, i ^ swapped), get(products, i ^ swapped ^ 1), env))
+    })?;
+    if lanes == 4 {
+        sums = stage(cpu, |env| build::<R, 2>(|i| arith::add(get(sums, i), get(sums, i ^ 2), env)))?;
     }
-    let sum: R = get(sums, 0);
-    cpu.set_xmm(slot, build::<R, 2>(|i| if imm >> i & 1 != 0 { sum } else { R::zero(false) }));
+    cpu.set_xmm(slot, build::<R, 2>(|i| if imm >> i & 1 != 0 { get(sums, i) } else { R::zero(false) }));
     Ok(())
 }
 
