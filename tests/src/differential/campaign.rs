@@ -37,6 +37,11 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
     TABLE.rows().iter().filter(|row| row.trial == Trial::User)
 }
 
+/// The rows that user mode may not execute, or not with a result of its own.
+pub fn system_rows() -> impl Iterator<Item = &'static Row> {
+    TABLE.rows().iter().filter(|row| row.trial == Trial::None)
+}
+
 /// The seed of a row's cases: its own, so that they do not depend on what other rows there are.
 pub fn row_seed(seed: u64, code: Code, mode: Mode) -> u64 {
     seed ^ (code as u64) << 8 ^ u64::from(mode.bits())

@@ -74,6 +74,8 @@ fn registers(rule: Rule, case: &Case, open: Open, host: &Registers, guest: &Regi
     let undefined = if open.flags { Rflags::STATUS } else { rule.undefined };
     let seen = SEEN.difference(undefined).bits();
     differ("rflags", (host.flags & seen).into(), (guest.flags & seen).into());
+    differ("cs", host.cs.into(), guest.cs.into());
+    differ("ss", host.ss.into(), guest.ss.into());
     differ("ds", host.ds.into(), guest.ds.into());
     differ("es", host.es.into(), guest.es.into());
     differ("mxcsr", host.mxcsr.into(), guest.mxcsr.into());
@@ -169,9 +171,11 @@ fn listing(registers: &Registers) -> String {
     }
     let _ = writeln!(
         text,
-        "    rip {:x} rflags {:x} ds {:x} es {:x} mxcsr {:x} fcw {:x} fsw {:x} ftw {:02x}",
+        "    rip {:x} rflags {:x} cs {:x} ss {:x} ds {:x} es {:x} mxcsr {:x} fcw {:x} fsw {:x} ftw {:02x}",
         registers.ip,
         registers.flags,
+        registers.cs,
+        registers.ss,
         registers.ds,
         registers.es,
         registers.mxcsr,

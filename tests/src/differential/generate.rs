@@ -60,6 +60,7 @@ fn registers(random: &mut Random, mode: Mode) -> Registers {
         xmm: core::array::from_fn(|_| random.vector()),
         ..Registers::default()
     };
+    registers.cs = mode.selector();
     if mode == Mode::Bits32 {
         registers.gpr[8..].fill(0);
         registers.xmm[8..].fill(0);
@@ -582,7 +583,12 @@ impl Draft<'_> {
     /// What instructions that take their next address, flags or selectors from the stack find there.
     fn stack_contents(&mut self) {
         let width = self.instruction.op_code().operand_size() as usize / 8;
-        let width = if width == 0 { if self.mode == Mode::Bits64 { 8 } else { 4 } } else { width };
+        let near = self.instruction.mnemonic() == Mnemonic::Ret;
+        let width = if width == 0 || near && self.mode == Mode::Bits64 {
+            if self.mode == Mode::Bits64 { 8 } else { 4 }
+        } else {
+            width
+        };
         let sp = self.registers.gpr[RSP] & if self.mode == Mode::Bits64 { u64::MAX } else { 0xffff_ffff };
         let target = if self.random.once_in(16) { self.random.integer() } else { self.landing() };
         let selector = u64::from(self.random.one_of(&[0x33u16, 0x23, 0x2b, 0, 0x10, 0x33, 0x23, 0x1234]));

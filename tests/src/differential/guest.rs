@@ -260,6 +260,8 @@ impl Guest {
             gpr: core::array::from_fn(|i| cpu.gpr[i]),
             ip: cpu.ip,
             flags: cpu.flags.get().bits(),
+            cs: cpu.seg[seg::CS].selector,
+            ss: cpu.seg[seg::SS].selector,
             ds: cpu.seg[seg::DS].selector,
             es: cpu.seg[seg::ES].selector,
             mxcsr: cpu.mxcsr,
@@ -274,8 +276,9 @@ impl Guest {
         };
         if cpu.cpl == 0 {
             let vector = (cpu.ip.wrapping_sub(HANDLERS) / HANDLER_LEN) as u8;
-            let [_, ip, _, flags, sp, _] = self.frame(matches!(vector, 8 | 10..=14 | 17));
+            let [_, ip, cs, flags, sp, ss] = self.frame(matches!(vector, 8 | 10..=14 | 17));
             (after.ip, after.flags, after.gpr[4]) = (ip, flags, sp);
+            (after.cs, after.ss) = (cs as u16, ss as u16);
             if stop == Stop::Retired {
                 after.ip -= 1;
             }

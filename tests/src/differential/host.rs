@@ -5,7 +5,7 @@
 //! exception's vector and error code; the handler copies them out and lets the thread return to where it came from.
 #![allow(unsafe_code)]
 
-use super::state::{CODE, CODE_LEN, Case, DATA, DATA_LEN, FX_LEN, Mode, Outcome, Registers, Stop};
+use super::state::{CODE, CODE_LEN, Case, DATA, DATA_LEN, DATA_SELECTOR, FX_LEN, Mode, Outcome, Registers, Stop};
 use std::cell::UnsafeCell;
 use std::io;
 use std::ptr;
@@ -133,6 +133,8 @@ struct Caught {
     gpr: [u64; 16],
     ip: u64,
     flags: u64,
+    cs: u16,
+    ss: u16,
     fx: [u8; FX_LEN],
     vector: u64,
     error: u64,
@@ -149,6 +151,8 @@ static CAUGHT: CaughtCell = CaughtCell(UnsafeCell::new(Caught {
     gpr: [0; 16],
     ip: 0,
     flags: 0,
+    cs: 0,
+    ss: 0,
     fx: [0; FX_LEN],
     vector: 0,
     error: 0,
@@ -210,7 +214,8 @@ extern "C" fn on_signal(signal: libc::c_int, _: *mut libc::siginfo_t, context: *
         registers[libc::REG_RSP as usize] = (*slots()).home_stack as i64;
         registers[libc::REG_EFL as usize] = 0x202;
         let segments = registers[libc::REG_CSGSFS as usize] as u64;
-        registers[libc::REG_CSGSFS as usize] = (segments & !0xffff | HOME_SELECTOR) as i64;
+        (caught.cs, caught.ss) = (segments as u16, (segments >> 48) as u16);
+        registers[libc::REG_CSGSFS as usize] = (HOME_SELECTOR | u64::from(DATA_SELECTOR) << 48) as i64;
     }
 }
 
@@ -334,8 +339,8 @@ impl Host {
         };
         // SAFETY: the slots are mapped, and lockstep_host_return has filled these.
         let (ds, es) = unsafe { ((*slots).ds_after as u16, (*slots).es_after as u16) };
-        let mut after =
-            Registers { gpr: caught.gpr, ip: caught.ip, flags: caught.flags, ds, es, ..Registers::default() };
+        let Caught { gpr, ip, flags, cs, ss, .. } = caught;
+        let mut after = Registers { gpr, ip, flags, cs, ss, ds, es, ..Registers::default() };
         after.set_fx_image(&caught.fx);
         let stop = stop(case, &caught, &mut after);
         Outcome { stop, after, data }

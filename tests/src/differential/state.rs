@@ -50,6 +50,10 @@ pub struct Registers {
     pub ip: u64,
     /// RFLAGS.
     pub flags: u64,
+    /// CS.
+    pub cs: u16,
+    /// SS.
+    pub ss: u16,
     /// DS.
     pub ds: u16,
     /// ES.
@@ -107,6 +111,8 @@ impl Default for Registers {
             gpr: [0; 16],
             ip: CODE,
             flags: 0x202,
+            cs: Mode::Bits64.selector(),
+            ss: DATA_SELECTOR,
             ds: DATA_SELECTOR,
             es: DATA_SELECTOR,
             mxcsr: 0x1f80,

@@ -48,6 +48,8 @@ fn fields(registers: &Registers) -> Vec<(String, u128)> {
     let single = [
         ("ip", registers.ip.into()),
         ("flags", registers.flags.into()),
+        ("cs", registers.cs.into()),
+        ("ss", registers.ss.into()),
         ("ds", registers.ds.into()),
         ("es", registers.es.into()),
         ("mxcsr", registers.mxcsr.into()),
@@ -66,6 +68,8 @@ fn set_field(registers: &mut Registers, name: &str, value: u128) -> Option<()> {
     match name {
         "ip" => registers.ip = value as u64,
         "flags" => registers.flags = value as u64,
+        "cs" => registers.cs = value as u16,
+        "ss" => registers.ss = value as u16,
         "ds" => registers.ds = value as u16,
         "es" => registers.es = value as u16,
         "mxcsr" => registers.mxcsr = value as u32,
