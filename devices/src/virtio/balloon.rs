@@ -7,6 +7,8 @@
 use super::properties::config_with_transport;
 use super::queue::Chain;
 use super::{Class, Io, VirtioError, VirtioPci};
+use crate::catalog::{Creatable, Made, Surroundings};
+use crate::properties::PropertyError;
 use bitflags::bitflags;
 use lockstep_fabric::{BalloonOrder, Input, Notice};
 use serde::{Deserialize, Serialize};
@@ -48,11 +50,22 @@ config_with_transport! {
     /// How a memory balloon is set up.
     pub struct BalloonConfig {
         /// The guest may take pages back rather than run out of memory.
-        #[serde(rename = "deflate-on-oom")]
-        pub deflate_on_oom: bool = false,
+        pub deflate_on_oom as "deflate-on-oom": bool = false,
         /// Asks for free pages to be reported.
-        #[serde(rename = "free-page-reporting")]
-        pub free_page_reporting: bool = false,
+        pub free_page_reporting as "free-page-reporting": bool = false,
+    }
+}
+
+impl Creatable for BalloonConfig {
+    const NAME: &'static str = Balloon::KIND;
+    const ABOUT: &'static str = "virtio memory balloon";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        self.make_within(&Surroundings::default())
+    }
+
+    fn make_within(self, surroundings: &Surroundings) -> Result<Made, PropertyError> {
+        Ok(Balloon::function(&self, surroundings.ram)?.made())
     }
 }
 

@@ -23,12 +23,13 @@ pub mod transport;
 mod tests;
 
 pub use balloon::{Balloon, BalloonConfig};
-pub use blk::{Blk, BlkConfig};
+pub use blk::{Blk, BlkConfig, BlkDrive};
 pub use console::{Console, ConsoleConfig, PortConfig, PortKind};
 pub use properties::{OnOffAuto, TransportConfig};
 pub use rng::{Rng, RngConfig};
 pub use transport::{Io, VirtioPci};
 
+use crate::properties::PropertyError;
 use bitflags::bitflags;
 use lockstep_fabric::Input;
 use queue::RingFeatures;
@@ -83,6 +84,9 @@ pub enum VirtioError {
     /// Too few or too many queues.
     #[error("invalid number of queues (= {0}), must be between 1 and {1}")]
     Queues(u32, u16),
+    /// Too few or too many ports.
+    #[error("invalid number of ports (= {0}), must be between 1 and 511")]
+    Ports(u32),
     /// More vectors than MSI-X can have.
     #[error("invalid number of vectors (= {0})")]
     Vectors(u16),
@@ -104,6 +108,33 @@ pub enum VirtioError {
     /// Port 0 is a console or nothing.
     #[error("port number 0 on virtio-serial devices is reserved for virtconsole devices")]
     PortZero,
+}
+
+impl From<VirtioError> for PropertyError {
+    fn from(error: VirtioError) -> Self {
+        let value = |name, value: u32, wanted| Self::Value { name, value: value.to_string(), wanted };
+        match error {
+            VirtioError::NoInterface => {
+                let wanted = "neither the modern nor the legacy interface is left";
+                Self::Value { name: "disable-modern", value: "on".into(), wanted }
+            }
+            VirtioError::QueueSize(n) => value("queue-size", n.into(), "use a power of 2 from 4 to 1024"),
+            VirtioError::Queues(n, _) => value("num-queues", n, "use 1 to 256"),
+            VirtioError::Ports(n) => value("max_ports", n, "use 1 to 511"),
+            VirtioError::Vectors(n) => value("vectors", n.into(), "use 0 to 2048"),
+            VirtioError::BlockSize(name, n) => value(name, n, "use a power of 2 from 512 to 2097152"),
+            VirtioError::BlockOrder => {
+                let wanted = "the physical block cannot be smaller than the logical one";
+                Self::Value { name: "physical_block_size", value: "512".into(), wanted }
+            }
+            VirtioError::Zero(name) => value(name, 0, "use a number greater than zero"),
+            VirtioError::Port(n) => value("nr", n, "taken, or the device has no such port"),
+            VirtioError::PortZero => value("nr", 0, "reserved for a virtconsole"),
+            VirtioError::NoPortFree => {
+                Self::Value { name: "nr", value: String::new(), wanted: "all ports of the device are taken" }
+            }
+        }
+    }
 }
 
 /// What a kind of virtio device is to the transport. Its state is its snapshot, like any device's.

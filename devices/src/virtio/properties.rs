@@ -1,5 +1,6 @@
-//! The properties that every virtio function over PCI has, by QEMU's names.
+//! The properties that every virtio function over PCI has.
 
+use crate::properties::{Kind, PropertyValue, switch};
 use serde::{Deserialize, Serialize};
 
 /// A property that is on, off, or left to the place the device is put in.
@@ -15,62 +16,53 @@ pub enum OnOffAuto {
     Off,
 }
 
-/// Declares a device's configuration: its own properties and those of the transport, so that one flat struct with no
-/// unknown fields tells them all.
+impl PropertyValue for OnOffAuto {
+    const KIND: Kind = Kind::Text;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        match switch(text) {
+            Some(true) => Ok(Self::On),
+            Some(false) => Ok(Self::Off),
+            None if text == "auto" => Ok(Self::Auto),
+            None => Err("use on, off or auto"),
+        }
+    }
+    fn show(&self) -> Option<String> {
+        Some(["auto", "on", "off"][*self as usize].into())
+    }
+}
+
+/// Declares a device's configuration: its own properties and those of the transport in one flat struct.
 macro_rules! config_with_transport {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
-            $($(#[$field_meta:meta])* pub $field:ident: $type:ty = $default:expr,)*
-        }
+        pub struct $name:ident { $($own:tt)* }
     ) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        pub struct $name {
-            $($(#[$field_meta])* pub $field: $type,)*
-            /// No legacy interface; `auto` keeps it, as this is conventional PCI.
-            #[serde(rename = "disable-legacy")]
-            pub disable_legacy: $crate::virtio::OnOffAuto,
-            /// No modern interface.
-            #[serde(rename = "disable-modern")]
-            pub disable_modern: bool,
-            /// Offers packed rings.
-            pub packed: bool,
-            /// Offers the event index.
-            pub event_idx: bool,
-            /// Offers tables of descriptors.
-            pub indirect_desc: bool,
-            /// Offers any layout of messages, to legacy drivers.
-            pub any_layout: bool,
-            /// Offers to use buffers in order.
-            pub in_order: bool,
-            /// Offers to reset single queues.
-            pub queue_reset: bool,
-            /// How many MSI-X vectors; zero: no MSI-X. As many as there are queues and one more, if not given.
-            pub vectors: Option<u16>,
-            /// Accepted: notifications are always handled at once.
-            pub ioeventfd: bool,
-            /// Accepted: host I/O is never done in the machine's thread.
-            pub iothread: Option<String>,
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    $($field: $default,)*
-                    disable_legacy: $crate::virtio::OnOffAuto::Auto,
-                    disable_modern: false,
-                    packed: false,
-                    event_idx: true,
-                    indirect_desc: true,
-                    any_layout: true,
-                    in_order: false,
-                    queue_reset: true,
-                    vectors: None,
-                    ioeventfd: true,
-                    iothread: None,
-                }
+        $crate::properties::configuration! {
+            $(#[$meta])*
+            pub struct $name {
+                $($own)*
+                /// No legacy interface; auto keeps it, as this is conventional PCI.
+                pub disable_legacy as "disable-legacy": $crate::virtio::OnOffAuto = $crate::virtio::OnOffAuto::Auto,
+                /// No modern interface.
+                pub disable_modern as "disable-modern": bool = false,
+                /// Offers packed rings.
+                pub packed: bool = false,
+                /// Offers the event index.
+                pub event_idx: bool = true,
+                /// Offers tables of descriptors.
+                pub indirect_desc: bool = true,
+                /// Offers any layout of messages, to legacy drivers.
+                pub any_layout: bool = true,
+                /// Offers to use buffers in order.
+                pub in_order: bool = false,
+                /// Offers to reset single queues.
+                pub queue_reset: bool = true,
+                /// How many MSI-X vectors, 0 for none; enough for the queues, if not given.
+                pub vectors: Option<u16> = None,
+                /// Accepted: notifications are always handled at once.
+                pub ioeventfd: bool = true,
+                /// Accepted: host I/O is never done in the machine's thread.
+                pub iothread: Option<String> = None,
             }
         }
 

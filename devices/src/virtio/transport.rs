@@ -5,6 +5,7 @@
 
 use super::queue::{Chain, QUEUE_SIZE_MAX, Queue, RingError};
 use super::{Class, Feature, NO_VECTOR, TransportConfig, VirtioError, legacy, modern};
+use crate::catalog::Made;
 use crate::pci::config::{Bar, BarKind, Command};
 use crate::pci::{ConfigSpace, Identity, Intx, MsiX, SUBSYSTEM, msix};
 use bitflags::bitflags;
@@ -291,6 +292,12 @@ pub struct VirtioPci<C> {
 impl<C: Class> VirtioPci<C> {
     pub(super) fn with(class: C, settings: TransportConfig) -> Result<Self, VirtioError> {
         Ok(Self { core: Core::new(&class, settings)?, class })
+    }
+
+    /// As the catalog gives devices.
+    pub(super) fn made(self) -> Made {
+        let regions = self.regions();
+        Made::new(self, &regions)
     }
 
     /// The device behind the transport.

@@ -14,19 +14,16 @@ config_with_transport! {
     pub struct BlkConfig {
         /// Name of the drive behind it.
         pub drive: Option<String> = None,
-        /// What it tells as its serial number: the first 20 bytes. The drive's own, if not given.
+        /// Its serial number, of which 20 bytes count; the drive's own, if not given.
         pub serial: Option<String> = None,
         /// Place in the order of booting.
-        pub bootindex: Option<i32> = None,
+        pub bootindex: Option<u32> = None,
         /// How many request queues; one if not given.
-        #[serde(rename = "num-queues")]
-        pub num_queues: Option<u16> = None,
+        pub num_queues as "num-queues": Option<u16> = None,
         /// Entries in each.
-        #[serde(rename = "queue-size")]
-        pub queue_size: u16 = 256,
+        pub queue_size as "queue-size": u16 = 256,
         /// As many segments in a request as the queue has room for, rather than 126.
-        #[serde(rename = "seg-max-adjust")]
-        pub seg_max_adjust: bool = true,
+        pub seg_max_adjust as "seg-max-adjust": bool = true,
         /// Bytes in a block as the driver addresses it.
         pub logical_block_size: u32 = 512,
         /// Bytes in a block as the medium has it.
@@ -38,25 +35,19 @@ config_with_transport! {
         /// Bytes to which a range to be discarded should be aligned; the logical block, if not given.
         pub discard_granularity: Option<u32> = None,
         /// The driver may turn the write cache off.
-        #[serde(rename = "config-wce")]
-        pub config_wce: bool = true,
+        pub config_wce as "config-wce": bool = true,
         /// Offers to discard.
         pub discard: bool = true,
         /// Offers to write zeroes.
-        #[serde(rename = "write-zeroes")]
-        pub write_zeroes: bool = true,
+        pub write_zeroes as "write-zeroes": bool = true,
         /// Sectors to discard at most by one request.
-        #[serde(rename = "max-discard-sectors")]
-        pub max_discard_sectors: u32 = SECTORS_MAX,
+        pub max_discard_sectors as "max-discard-sectors": u32 = SECTORS_MAX,
         /// Sectors to write zeroes to at most by one request.
-        #[serde(rename = "max-write-zeroes-sectors")]
-        pub max_write_zeroes_sectors: u32 = SECTORS_MAX,
+        pub max_write_zeroes_sectors as "max-write-zeroes-sectors": u32 = SECTORS_MAX,
         /// Accepted: requests reach the drive as the driver made them.
-        #[serde(rename = "request-merging")]
-        pub request_merging: bool = true,
+        pub request_merging as "request-merging": bool = true,
         /// Others may write the drive too.
-        #[serde(rename = "share-rw")]
-        pub share_rw: bool = false,
+        pub share_rw as "share-rw": bool = false,
     }
 }
 

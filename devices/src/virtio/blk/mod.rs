@@ -7,6 +7,8 @@ pub use config::BlkConfig;
 
 use super::queue::Chain;
 use super::{Class, Io, VirtioError, VirtioPci};
+use crate::catalog::{Creatable, Made, Surroundings};
+use crate::properties::PropertyError;
 use bitflags::bitflags;
 use config::{Limits, SECTOR};
 use lockstep_fabric::{BlockCompletion, BlockOperation, BlockRequest, Input};
@@ -78,6 +80,20 @@ pub struct BlkDrive {
     pub read_only: bool,
     /// The serial number to tell, if the device has none of its own.
     pub serial: String,
+}
+
+impl Creatable for BlkConfig {
+    const NAME: &'static str = Blk::KIND;
+    const ABOUT: &'static str = "virtio disk";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        self.make_within(&Surroundings::default())
+    }
+
+    fn make_within(self, surroundings: &Surroundings) -> Result<Made, PropertyError> {
+        let drive = self.drive.as_ref().and_then(|id| surroundings.drives.get(id)).cloned().unwrap_or_default();
+        Ok(Made { drive: self.drive.clone(), ..Blk::function(&self, &drive)?.made() })
+    }
 }
 
 /// What a request in flight waits for.

@@ -7,6 +7,8 @@ pub use port::{PortConfig, PortKind};
 
 use super::properties::config_with_transport;
 use super::{Class, Io, TransportConfig, VirtioError, VirtioPci};
+use crate::catalog::{Creatable, Made};
+use crate::properties::PropertyError;
 use bitflags::bitflags;
 use lockstep_fabric::{Input, Notice};
 use port::Port;
@@ -57,8 +59,16 @@ config_with_transport! {
         /// How many ports it can have.
         pub max_ports: u32 = 31,
         /// The driver can print a character without a queue.
-        #[serde(rename = "emergency-write")]
-        pub emergency_write: bool = true,
+        pub emergency_write as "emergency-write": bool = true,
+    }
+}
+
+impl Creatable for ConsoleConfig {
+    const NAME: &'static str = Console::KIND;
+    const ABOUT: &'static str = "virtio console with ports";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        Ok(Console::function(&self)?.made())
     }
 }
 
@@ -95,7 +105,7 @@ impl Console {
     /// A console device without ports, as a PCI function.
     pub fn function(config: &ConsoleConfig) -> Result<VirtioPci<Self>, VirtioError> {
         if !(1..=PORTS_MAX).contains(&config.max_ports) {
-            return Err(VirtioError::Queues(config.max_ports, PORTS_MAX as u16));
+            return Err(VirtioError::Ports(config.max_ports));
         }
         let mut features = ConsoleFeature::SIZE;
         features.set(ConsoleFeature::MULTIPORT, config.max_ports > 1);

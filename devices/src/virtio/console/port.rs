@@ -1,5 +1,6 @@
 //! A port of the virtio console: one stream of bytes each way.
 
+use crate::properties::{Chardev, configuration};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -16,16 +17,16 @@ pub enum PortKind {
     Serial,
 }
 
-/// How a port is set up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PortConfig {
-    /// Name of the character device at the host's end.
-    pub chardev: Option<String>,
-    /// The name by which the guest finds it.
-    pub name: Option<String>,
-    /// Its number; the next free one if not given.
-    pub nr: Option<u32>,
+configuration! {
+    /// How a port is set up.
+    pub struct PortConfig {
+        /// Character device at the host's end.
+        pub chardev: Option<Chardev> = None,
+        /// The name by which the guest finds it.
+        pub name: Option<String> = None,
+        /// Its number; the next free one, if not given.
+        pub nr: Option<u32> = None,
+    }
 }
 
 /// A port.

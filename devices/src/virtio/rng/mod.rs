@@ -4,6 +4,8 @@ mod chacha;
 
 use super::properties::config_with_transport;
 use super::{Class, Io, VirtioError, VirtioPci};
+use crate::catalog::{Creatable, Made, Surroundings};
+use crate::properties::PropertyError;
 use chacha::ChaCha;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +21,22 @@ config_with_transport! {
         /// Accepted: entropy comes from the machine's seed.
         pub rng: Option<String> = None,
         /// How many bytes in each period.
-        #[serde(rename = "max-bytes")]
-        pub max_bytes: u64 = i64::MAX as u64,
+        pub max_bytes as "max-bytes": u64 = i64::MAX as u64,
         /// A period, in milliseconds of guest time.
         pub period: u32 = 1 << 16,
+    }
+}
+
+impl Creatable for RngConfig {
+    const NAME: &'static str = Rng::KIND;
+    const ABOUT: &'static str = "virtio entropy device, fed by the machine's seed";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        self.make_within(&Surroundings::default())
+    }
+
+    fn make_within(self, surroundings: &Surroundings) -> Result<Made, PropertyError> {
+        Ok(Rng::function(&self, surroundings.seed)?.made())
     }
 }
 

@@ -1,5 +1,6 @@
 use super::guest::{CONFIG, Guest};
 use super::ring::GuestRing;
+use crate::properties::Chardev;
 use crate::virtio::console::{Console, ConsoleConfig, ConsoleFeature, PortConfig, PortKind};
 use crate::virtio::{Feature, VirtioError, VirtioPci};
 use lockstep_fabric::{Input, Notice, Width};
@@ -11,8 +12,8 @@ const MULTIPORT: u64 = ConsoleFeature::MULTIPORT.bits();
 pub(super) fn function() -> VirtioPci<Console> {
     let mut function = Console::function(&ConsoleConfig { max_ports: 4, packed: true, ..ConsoleConfig::default() })
         .expect("a console device");
-    let console = PortConfig { chardev: Some("tty".into()), ..PortConfig::default() };
-    let stream = PortConfig { chardev: Some("agent".into()), name: Some("org.agent.0".into()), nr: None };
+    let console = PortConfig { chardev: Some(Chardev("tty".into())), ..PortConfig::default() };
+    let stream = PortConfig { chardev: Some(Chardev("agent".into())), name: Some("org.agent.0".into()), nr: None };
     assert_eq!(function.class_mut().add_port(PortKind::Console, &console), Ok(0));
     assert_eq!(function.class_mut().add_port(PortKind::Serial, &stream), Ok(1));
     function
