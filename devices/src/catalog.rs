@@ -73,8 +73,11 @@ pub struct Entry {
     /// One line about it.
     pub about: &'static str,
     properties: fn() -> Vec<Property>,
-    make: fn(&[(String, String)], &Surroundings) -> Result<Made, PropertyError>,
+    make: Maker,
 }
+
+/// Makes a device with these properties.
+type Maker = fn(&[(String, String)], &Surroundings) -> Result<Made, PropertyError>;
 
 const fn entry<C: Creatable>() -> Entry {
     Entry {

@@ -285,6 +285,9 @@ fn fuzz(subject: &Subject, seed: u64) {
             fresh.load(&saved).expect("the same kind of bus");
             assert_eq!(fresh.save().expect("a state"), saved, "{}, seed {seed}: loads what it saved", subject.name);
             fresh.take_output();
+            let mut ram = vec![0; RAM as usize];
+            bus.memory.read_bytes(0, &mut ram);
+            fresh.memory.write_bytes(0, &ram);
             copy = Some(fresh);
         }
         let action = choose(&mut numbers, &regions);
