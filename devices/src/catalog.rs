@@ -4,7 +4,7 @@ use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
 use crate::properties::{Configuration, Property, PropertyError};
 use crate::uart16550::Uart16550Config;
-use crate::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, RngConfig};
+use crate::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, PortConfig, PortKind, RngConfig};
 use lockstep_fabric::{Device, PinId, RegionSpec};
 use std::collections::BTreeMap;
 
@@ -42,6 +42,8 @@ pub struct Surroundings {
     pub ram: u64,
     /// Drives, by their ids.
     pub drives: BTreeMap<String, BlkDrive>,
+    /// The ports on the device's own bus, in order (`virtconsole`, `virtserialport`).
+    pub ports: Vec<(PortKind, PortConfig)>,
 }
 
 /// A device that was made, and what it needs of the board.
@@ -56,12 +58,15 @@ pub struct Made {
     pub chardev: Option<String>,
     /// The id of the drive behind it, its drive number 0.
     pub drive: Option<String>,
+    /// The numbers of its ports, each with the id of the character device behind it.
+    pub ports: Vec<(u32, String)>,
 }
 
 impl Made {
     /// A device that needs nothing but its regions.
     pub fn new(device: impl Device + 'static, regions: &[RegionSpec]) -> Self {
-        Self { device: Box::new(device), regions: regions.to_vec(), irqs: Vec::new(), chardev: None, drive: None }
+        let regions = regions.to_vec();
+        Self { device: Box::new(device), regions, irqs: Vec::new(), chardev: None, drive: None, ports: Vec::new() }
     }
 }
 
@@ -123,7 +128,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::properties::Kind;
+    use crate::properties::{Chardev, Kind};
 
     fn make(name: &str, typed: &[(&str, &str)]) -> Result<Made, PropertyError> {
         let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -155,6 +160,28 @@ mod tests {
         assert_eq!(why("isa-debug-exit", &[("iobase", "0x10000")]), "'0x10000' is no value for 'iobase': too large");
         assert_eq!(why("isa-debug-exit", &[("port", "1")]), "unknown property 'port'");
         assert!(why("isa-serial", &[("irq", "16")]).contains("'irq'"));
+    }
+
+    #[test]
+    fn what_a_device_is_put_into_decides_with_its_properties() {
+        let stream = PortConfig { chardev: Some(Chardev("line".into())), ..PortConfig::default() };
+        let drive = BlkDrive { bytes: 1 << 20, ..BlkDrive::default() };
+        let surroundings = Surroundings {
+            drives: [("d0".into(), drive)].into(),
+            ports: vec![(PortKind::Console, PortConfig::default()), (PortKind::Serial, stream)],
+            ..Surroundings::default()
+        };
+        let make = |name: &str, typed: &[(&str, &str)]| {
+            let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Entry::find(name).expect("an entry").make_within(&typed, &surroundings)
+        };
+        let disk = make("virtio-blk-pci", &[("drive", "d0"), ("num-queues", "2")]).expect("a disk");
+        assert_eq!(disk.drive.as_deref(), Some("d0"));
+        assert_eq!(disk.device.save().expect("a state")["class"]["bytes"], 1 << 20);
+        assert_eq!(make("virtio-serial-pci", &[]).expect("a console").ports, [(1, "line".to_owned())]);
+        let why = |typed| make("virtio-blk-pci", typed).err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(why(&[("queue-size", "3")]), "'3' is no value for 'queue-size': use a power of 2 from 4 to 1024");
+        assert_eq!(why(&[("disable-legacy", "x")]), "'x' is no value for 'disable-legacy': use on, off or auto");
     }
 
     #[test]

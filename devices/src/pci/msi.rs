@@ -42,3 +42,62 @@ impl Msi {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::Identity;
+    use lockstep_fabric::{Bus, Clock, Device, Input, Memory, Reg};
+
+    /// A function that sends its message when its register is written, and takes messages itself.
+    #[derive(Serialize, Deserialize)]
+    struct Card {
+        config: ConfigSpace,
+        msi: Msi,
+        taken: Vec<(u64, u32)>,
+    }
+
+    impl Device for Card {
+        fn kind(&self) -> &'static str {
+            "card"
+        }
+        fn read(&mut self, _cx: &mut Cx<'_>, _at: Reg, _width: Width) -> u64 {
+            0
+        }
+        fn write(&mut self, cx: &mut Cx<'_>, at: Reg, width: Width, value: u64) {
+            match at.region {
+                0 => self.config.write(cx, at.offset as u16, width, value as u32),
+                _ => self.msi.raise(cx, &self.config),
+            }
+        }
+        fn reset(&mut self, _cx: &mut Cx<'_>) {}
+        fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
+            if let Input::Msi { address, data } = *input {
+                self.taken.push((address, data));
+            }
+        }
+    }
+
+    #[test]
+    fn the_message_goes_where_the_guest_wants_it_once_it_is_enabled() {
+        let identity = Identity { vendor: 1, device: 2, revision: 0, class: 0, subsystem: (0, 0) };
+        let mut config = ConfigSpace::new(identity);
+        let msi = Msi::new(&mut config).expect("room for it");
+        let mut bus = Bus::new(Memory::new(1 << 16).expect("memory for a test"), Clock::new(0));
+        let card = bus.add("card", Box::new(Card { config, msi, taken: Vec::new() }));
+        bus.set_msi_target(card);
+        let mut write = |region, offset: u16, value| {
+            let at = Reg { region, offset: offset.into() };
+            bus.with(card, |d, cx| d.write(cx, at, Width::Dword, value)).expect("the card");
+        };
+        let capability = msi.capability;
+        write(0, capability + ADDRESS, 0xfee0_1003);
+        write(0, capability + ADDRESS + 4, 1);
+        write(0, capability + DATA, 0x41);
+        write(1, 0, 0);
+        write(0, capability, u64::from(CONTROL_ENABLE) << 16);
+        write(1, 0, 0);
+        let saved = bus.with(card, |d, _| d.save()).expect("the card").expect("its state");
+        assert_eq!(saved["taken"], serde_json::json!([[0x1_fee0_1000_u64, 0x41]]));
+    }
+}

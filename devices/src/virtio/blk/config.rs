@@ -1,7 +1,7 @@
 //! How a virtio disk is set up, and what its configuration tells the driver (section 5.2.4).
 
-use crate::virtio::VirtioError;
 use crate::virtio::properties::config_with_transport;
+use crate::virtio::{OnOffAuto, VirtioError};
 use serde::{Deserialize, Serialize};
 
 pub(super) const SECTOR: u64 = 512;
@@ -34,6 +34,8 @@ config_with_transport! {
         pub opt_io_size: u32 = 0,
         /// Bytes to which a range to be discarded should be aligned; the logical block, if not given.
         pub discard_granularity: Option<u32> = None,
+        /// There is a write cache at first; auto is on.
+        pub write_cache as "write-cache": OnOffAuto = OnOffAuto::Auto,
         /// The driver may turn the write cache off.
         pub config_wce as "config-wce": bool = true,
         /// Offers to discard.

@@ -6,7 +6,7 @@ mod config;
 pub use config::BlkConfig;
 
 use super::queue::Chain;
-use super::{Class, Io, VirtioError, VirtioPci};
+use super::{Class, Io, OnOffAuto, VirtioError, VirtioPci};
 use crate::catalog::{Creatable, Made, Surroundings};
 use crate::properties::PropertyError;
 use bitflags::bitflags;
@@ -121,8 +121,9 @@ pub struct Blk {
     features: u64,
     bytes: u64,
     serial: String,
-    /// What CONFIG_WCE lets the driver choose.
+    /// There is a write cache, as CONFIG_WCE lets the driver choose, and as it is after a reset.
     writeback: bool,
+    writeback_at_reset: bool,
     next_tag: u64,
     in_flight: BTreeMap<u64, InFlight>,
     /// Bytes held for all of them.
@@ -149,12 +150,14 @@ impl Blk {
         features.set(BlkFeature::MQ, config.queues() > 1);
         features.set(BlkFeature::DISCARD, config.discard && !drive.read_only);
         features.set(BlkFeature::WRITE_ZEROES, config.write_zeroes && !drive.read_only);
+        let writeback = config.write_cache != OnOffAuto::Off;
         let class = Self {
             limits: Limits::new(config),
             features: features.bits(),
             bytes: drive.bytes,
             serial: config.serial.clone().unwrap_or_else(|| drive.serial.clone()),
-            writeback: true,
+            writeback,
+            writeback_at_reset: writeback,
             next_tag: 0,
             in_flight: BTreeMap::new(),
             weight: 0,
@@ -199,7 +202,8 @@ impl Blk {
     /// Without a word from the driver about flushing, what it was told is written has to be (section 5.2.6.2).
     fn caches_writes(&self, io: &Io<'_, '_>) -> bool {
         let accepted = BlkFeature::from_bits_truncate(io.accepted());
-        if accepted.contains(BlkFeature::CONFIG_WCE) { self.writeback } else { accepted.contains(BlkFeature::FLUSH) }
+        let chosen = accepted.contains(BlkFeature::CONFIG_WCE) || !self.writeback_at_reset;
+        if chosen { self.writeback } else { accepted.contains(BlkFeature::FLUSH) }
     }
 
     fn judge(&self, io: &mut Io<'_, '_>, chain: &Chain, kind: u32, sector: u64) -> Verdict {
@@ -335,7 +339,7 @@ impl Class for Blk {
     fn reset(&mut self) {
         self.in_flight.clear();
         self.weight = 0;
-        self.writeback = true;
+        self.writeback = self.writeback_at_reset;
     }
 
     fn reset_queue(&mut self, queue: u16) {

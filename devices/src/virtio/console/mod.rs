@@ -7,7 +7,7 @@ pub use port::{PortConfig, PortKind};
 
 use super::properties::config_with_transport;
 use super::{Class, Io, TransportConfig, VirtioError, VirtioPci};
-use crate::catalog::{Creatable, Made};
+use crate::catalog::{Creatable, Made, Surroundings};
 use crate::properties::PropertyError;
 use bitflags::bitflags;
 use lockstep_fabric::{Input, Notice};
@@ -68,7 +68,17 @@ impl Creatable for ConsoleConfig {
     const ABOUT: &'static str = "virtio console with ports";
 
     fn make(self) -> Result<Made, PropertyError> {
-        Ok(Console::function(&self)?.made())
+        self.make_within(&Surroundings::default())
+    }
+
+    fn make_within(self, surroundings: &Surroundings) -> Result<Made, PropertyError> {
+        let mut function = Console::function(&self)?;
+        let mut ports = Vec::new();
+        for (kind, config) in &surroundings.ports {
+            let number = function.class_mut().add_port(*kind, config)?;
+            ports.extend(config.chardev.as_ref().map(|chardev| (number, chardev.0.clone())));
+        }
+        Ok(Made { ports, ..function.made() })
     }
 }
 

@@ -2,7 +2,7 @@ use super::drive::{Drive, finish};
 use super::guest::{CONFIG, Guest, LEGACY};
 use super::ring::{GuestRing, Part};
 use crate::virtio::blk::{BlkDrive, BlkFeature};
-use crate::virtio::{Blk, BlkConfig, Feature, VirtioPci};
+use crate::virtio::{Blk, BlkConfig, Feature, OnOffAuto, VirtioPci};
 use lockstep_fabric::{BlockError, Width};
 
 const DISK: usize = 256 << 10;
@@ -189,6 +189,26 @@ fn without_a_word_about_flushing_every_write_is_flushed() {
     assert_eq!((wrote.status(&guest), drive.flushes), (0xee, 0));
     drive.complete_all(&mut guest);
     assert_eq!((wrote.status(&guest), drive.flushes), (0, 1));
+}
+
+#[test]
+fn the_driver_turns_the_write_cache_off_until_a_reset() {
+    const WRITEBACK: u64 = CONFIG + 32;
+    let (mut guest, _, mut drive) = disk(BASE, 8);
+    assert!(guest.negotiate(BASE.bits() | (BlkFeature::FLUSH | BlkFeature::CONFIG_WCE).bits()));
+    let mut ring = guest.queue(0, 8);
+    guest.ready();
+    write(&mut guest, &mut ring, 0, &[1; 512]);
+    drive.complete_all(&mut guest);
+    assert_eq!(drive.flushes, 0);
+    guest.store(WRITEBACK, Width::Byte, 0);
+    write(&mut guest, &mut ring, 0, &[1; 512]);
+    drive.complete_all(&mut guest);
+    assert_eq!((drive.flushes, guest.load(WRITEBACK, Width::Byte)), (1, 0));
+    guest.set_status(0);
+    assert_eq!(guest.load(WRITEBACK, Width::Byte), 1);
+    let mut off = Guest::new(function(&BlkConfig { write_cache: OnOffAuto::Off, ..BlkConfig::default() }));
+    assert_eq!(off.load(WRITEBACK, Width::Byte), 0);
 }
 
 #[test]
