@@ -61,6 +61,10 @@ const DESCRIPTORS: [u64; 7] = [
     0x00af_fb00_0000_ffff,
 ];
 
+/// Linux keeps the CPU's number in the limit of this one, readable by user mode.
+const PER_CPU: u16 = 0x78;
+const PER_CPU_DESCRIPTOR: u64 = 0x0040_f500_0000_0000;
+
 /// The most iterations of a REP instruction.
 const ITERATIONS: u64 = 4 * DATA_LEN as u64;
 
@@ -133,6 +137,7 @@ impl Guest {
         for (i, descriptor) in DESCRIPTORS.into_iter().enumerate() {
             self.put(physical(GDT) + 8 * i as u64, descriptor);
         }
+        self.put(physical(GDT) + u64::from(PER_CPU), PER_CPU_DESCRIPTOR);
         let limit = u64::from(TSS_LEN) - 1;
         let low = limit | (TSS & 0xff_ffff) << 16 | 0x8b << 40 | (TSS >> 24 & 0xff) << 56;
         self.put(physical(GDT) + u64::from(TASK), low);
