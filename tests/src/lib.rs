@@ -2,3 +2,5 @@
 
 pub mod differential;
 pub mod guest;
+pub mod image;
+pub mod program;

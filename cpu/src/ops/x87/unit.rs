@@ -126,6 +126,7 @@ impl Fpu {
         if !pending {
             // FERR# follows the summary, and the board's IGNNE# latch is cleared by FERR#.
             self.ferr = false;
+            self.ferr_told = false;
             self.ignne = false;
         }
     }
