@@ -86,7 +86,7 @@ fn registers(rule: Rule, case: &Case, open: Open, host: &Registers, guest: &Regi
     for i in 0..16 {
         let (a, b) = (host.xmm[i], guest.xmm[i]);
         let close = closeness(mnemonic) == Closeness::Approximate && lanes(a, b, approximate);
-        if !close && !(open.nan && nans(mnemonic, a, b)) {
+        if !(close || open.nan && nans(mnemonic, a, b)) {
             differ(&format!("xmm{i}"), a, b);
         }
     }
@@ -131,15 +131,19 @@ fn last_place(a: u128, b: u128) -> bool {
     const GAP: i128 = 1 << 63;
     const DENORMAL_GAP: i128 = 1 << 64;
     let position = |x: u128| {
-        let magnitude = (x & (1 << 79) - 1) as i128;
+        let magnitude = (x & ((1 << 79) - 1)) as i128;
         if x >> 79 & 1 != 0 { -magnitude } else { magnitude }
     };
     let distance = (position(a) - position(b)).abs();
     distance <= 1 || (GAP..=GAP + 1).contains(&distance) || (DENORMAL_GAP..=DENORMAL_GAP + 1).contains(&distance)
 }
 
-/// Within 1.5 * 2^-11.
+/// Within 1.5 * 2^-11. Of results at the lower end of the normal numbers, zero may come out (SDM volume 2, RCPPS).
 fn approximate(a: u32, b: u32) -> bool {
+    let tiny = |x: u32| x & 0x7fff_ffff <= f32::MIN_POSITIVE.to_bits() + 0x1000;
+    if (a ^ b) >> 31 == 0 && tiny(a) && tiny(b) {
+        return true;
+    }
     let (a, b) = (f64::from(f32::from_bits(a)), f64::from(f32::from_bits(b)));
     a.is_finite() && (a - b).abs() <= a.abs() * 1.5 / 2048.0
 }

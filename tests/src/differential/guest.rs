@@ -119,16 +119,16 @@ impl Guest {
         self.put(at::LOW_DIRECTORY + index(DATA, 1), at::DATA_TABLE | user);
         self.put(at::LOW_DIRECTORY + index(CODE, 1), at::CODE_TABLE | user);
         for page in (0..DATA_LEN as u64).step_by(0x1000) {
-            self.put(at::DATA_TABLE + index(DATA + page, 0), at::DATA + page | user | NO_EXECUTE);
+            self.put(at::DATA_TABLE + index(DATA + page, 0), (at::DATA + page) | user | NO_EXECUTE);
         }
         for page in (0..CODE_LEN as u64).step_by(0x1000) {
-            self.put(at::CODE_TABLE + index(CODE + page, 0), at::CODE + page | user);
+            self.put(at::CODE_TABLE + index(CODE + page, 0), (at::CODE + page) | user);
         }
         self.put(at::PML4 + index(SYSTEM, 3), at::HIGH_POINTERS | system);
         self.put(at::HIGH_POINTERS + index(SYSTEM, 2), at::HIGH_DIRECTORY | system);
         self.put(at::HIGH_DIRECTORY + index(SYSTEM, 1), at::HIGH_TABLE | system);
         for page in (0..0x4000).step_by(0x1000) {
-            self.put(at::HIGH_TABLE + index(SYSTEM + page, 0), at::SYSTEM + page | system);
+            self.put(at::HIGH_TABLE + index(SYSTEM + page, 0), (at::SYSTEM + page) | system);
         }
     }
 

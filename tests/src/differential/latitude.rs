@@ -310,7 +310,7 @@ pub fn open(code: Code, case: &Case, host: &Outcome, guest: &Outcome) -> Open {
 }
 
 fn out_of_range(mnemonic: Mnemonic, st0: u128) -> bool {
-    let magnitude = st0 & (1 << 79) - 1;
+    let magnitude = st0 & ((1 << 79) - 1);
     match mnemonic {
         Mnemonic::F2xm1 => magnitude > ONE,
         Mnemonic::Fyl2xp1 => magnitude > ONE_LESS_HALF_ROOT,
