@@ -46,8 +46,11 @@ pub struct Entry {
     /// One line about it.
     pub about: &'static str,
     properties: fn() -> Vec<Property>,
-    make: fn(&[(String, String)]) -> Result<Made, PropertyError>,
+    make: Maker,
 }
+
+/// Makes a device from the properties typed, in their order.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
 
 const fn entry<C: Creatable>() -> Entry {
     Entry { name: C::NAME, about: C::ABOUT, properties: C::properties, make: |typed| configured::<C>(typed)?.make() }
