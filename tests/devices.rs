@@ -250,7 +250,7 @@ fn a_board_saved_and_loaded_at_any_tick_goes_on_alike() {
 
 #[test]
 fn ports_that_are_taken_and_names_that_exist_are_refused() {
-    let bios = image::write("refused", &[image::code(0, |a| a.hlt())]);
+    let bios = image::write("refused", &[image::code(0, CodeAssembler::hlt)]);
     let error = |more: &str| {
         let arguments: Vec<_> = board_with(&bios).into_iter().chain(words(more)).collect();
         board::build(&config(&arguments)).err().map(|why| why.to_string()).unwrap_or_default()

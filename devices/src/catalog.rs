@@ -38,6 +38,9 @@ impl Made {
     }
 }
 
+/// Makes a device from properties as typed.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
+
 /// A line of the catalog.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -46,7 +49,7 @@ pub struct Entry {
     /// One line about it.
     pub about: &'static str,
     properties: fn() -> Vec<Property>,
-    make: fn(&[(String, String)]) -> Result<Made, PropertyError>,
+    make: Maker,
 }
 
 const fn entry<C: Creatable>() -> Entry {
