@@ -34,6 +34,8 @@ const ONE_MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
 /// PAM and SMRAM windows lie over ROM and video memory.
 const WINDOW_PRIORITY: i32 = 16;
+/// The keyboard controller's name on the bus.
+const KEYBOARD: &str = "i8042";
 /// IRQ0 reaches input 2 of the I/O APIC, as the MADT says.
 const TIMER_GSI: u8 = 2;
 const IRQ_TIMER: u8 = 0;
@@ -72,8 +74,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         external: wiring.pics,
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
     };
+    let keyboard = parts.bus.find(KEYBOARD);
     let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), files })
+    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, files })
 }
 
 fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
@@ -241,7 +244,7 @@ impl Parts {
         self.add("port80", Port80::new(), &Port80::regions());
         self.add("dma", Dma::new(), &Dma::regions());
         if config.machine.i8042 {
-            let keyboard = self.add("i8042", I8042::new(), &I8042::regions());
+            let keyboard = self.add(KEYBOARD, I8042::new(), &I8042::regions());
             self.connect(keyboard, i8042::IRQ_KEYBOARD, to.isa, piix3::pin_isa(IRQ_KEYBOARD));
             self.connect(keyboard, i8042::IRQ_MOUSE, to.isa, piix3::pin_isa(IRQ_MOUSE));
             self.connect(keyboard, i8042::A20, port92, port92::KEYBOARD_A20);

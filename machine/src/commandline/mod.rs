@@ -24,6 +24,7 @@ mod tests;
 
 pub use config::*;
 pub use error::{OptionError, Reason};
+pub(crate) use host::is_log_item;
 pub use startup::Image;
 pub use suboptions::Suboptions;
 pub use values::number;
