@@ -38,6 +38,9 @@ impl Made {
     }
 }
 
+/// Makes a device from properties as typed.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
+
 /// A line of the catalog.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
