@@ -4,7 +4,7 @@ use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
-    Output, Outside, Space, StateError, Tick, Width,
+    Output, Outside, PinId, Space, StateError, Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,8 @@ pub struct Interrupts {
     pub local: DeviceId,
     /// The 8259 pair.
     pub external: DeviceId,
+    /// Where the first vCPU's FERR# goes.
+    pub numeric_errors: (DeviceId, PinId),
 }
 
 impl Machine {
@@ -209,7 +211,12 @@ impl Machine {
         cpu.activity = Activity::Running;
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
+        let error = index == 0 && cpu.fpu.take_error();
         self.bus.advance(start + exit.retired);
+        if error {
+            let (device, pin) = self.wiring.numeric_errors;
+            self.bus.drive(device, pin, true);
+        }
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
@@ -278,6 +285,7 @@ impl Machine {
             match signal {
                 CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
                 CpuSignal::Nmi => vcpu.nmi_pending = true,
+                CpuSignal::IgnoreNumericErrors => vcpu.fpu.ignore_error(),
                 CpuSignal::Init => {
                     vcpu.init();
                     if cpu.0 != 0 {
