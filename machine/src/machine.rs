@@ -5,7 +5,8 @@ use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, StateError, Tick,
+    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, Outside, PinId, Space, StateError,
+    Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,14 @@ pub enum Ending {
     /// A device ended the emulator with this status.
     Exit(i32),
 }
+
+/// In whose name the operator's port accesses are made.
+const OPERATOR: Cpu = Cpu(0);
+
+/// The gate is closed: a recording is being replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a recording is being replayed: nothing from outside reaches the guest")]
+pub struct CutOff;
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +89,8 @@ pub struct Interrupts {
     pub local: DeviceId,
     /// The 8259 pair.
     pub external: DeviceId,
+    /// Where the first vCPU's FERR# goes.
+    pub numeric_errors: (DeviceId, PinId),
 }
 
 impl Machine {
@@ -173,6 +184,8 @@ impl Machine {
     /// Lets the time of an idle machine pass up to `tick`.
     pub fn skip_to(&mut self, tick: Tick) {
         self.bus.advance(tick.max(self.now()));
+        // As in `run`, what was due by now comes before what may yet enter through the gate. A fault stays for `run`.
+        let _ = self.complete_requests();
         self.take_signals();
     }
 
@@ -187,10 +200,18 @@ impl Machine {
         }
     }
 
-    /// Something arrives from a live source; false if live sources are cut off.
+    /// Something arrives for a device from a live source; false if live sources are cut off.
     pub fn arrive(&mut self, device: DeviceId, input: Input) -> bool {
-        let now = self.now();
-        self.gate.arrive(now, device, input)
+        self.enter(Outside::Input { device, input }).is_ok()
+    }
+
+    /// Something enters through the gate and takes effect at once, since between two runs no vCPU is within an
+    /// instruction. Gives what a port read found.
+    pub fn enter(&mut self, what: Outside) -> Result<Option<u64>, CutOff> {
+        if !self.gate.arrive(self.now(), what) {
+            return Err(CutOff);
+        }
+        Ok(self.admit())
     }
 
     /// Puts a drive behind a device, as its drive number `slot`.
@@ -214,7 +235,12 @@ impl Machine {
         cpu.activity = Activity::Running;
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
+        let error = index == 0 && cpu.fpu.take_error();
         self.bus.advance(start + exit.retired);
+        if error {
+            let (device, pin) = self.wiring.numeric_errors;
+            self.bus.drive(device, pin, true);
+        }
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
@@ -253,10 +279,28 @@ impl Machine {
         Some(next)
     }
 
-    fn admit(&mut self) {
+    /// Lets in what is due; gives what the last port read among it found.
+    fn admit(&mut self) -> Option<u64> {
+        let mut found = None;
         while let Some(arrival) = self.gate.take(self.now()) {
-            self.bus.input(arrival.device, &arrival.input);
+            match arrival.what {
+                Outside::Input { device, input } => self.bus.input(device, &input),
+                Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
+                Outside::PortWrite { port, width, value } => {
+                    // What nothing claims is dropped, as with OUT.
+                    let _ = self.bus.write(Space::Io, port.into(), width, value & width.mask(), OPERATOR);
+                }
+            }
+            // An arrival's effects are complete before the next one's begin, however closely they follow.
+            self.take_signals();
+            self.collect();
         }
+        found
+    }
+
+    fn read_port(&mut self, port: u16, width: Width) -> u64 {
+        self.bus.read(Space::Io, port.into(), width, OPERATOR).unwrap_or(u64::MAX) & width.mask()
     }
 
     /// Tells devices which of their requests are done, up to the first that stops the machine.
@@ -275,6 +319,7 @@ impl Machine {
             match signal {
                 CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
                 CpuSignal::Nmi => vcpu.nmi_pending = true,
+                CpuSignal::IgnoreNumericErrors => vcpu.fpu.ignore_error(),
                 CpuSignal::Init => {
                     vcpu.init();
                     if cpu.0 != 0 {
@@ -296,11 +341,13 @@ impl Machine {
                     Some((last, held)) if *last == device => held.extend(bytes),
                     _ => self.output.push((device, bytes)),
                 },
-                Output::Machine(request) => self.act(request),
+                Output::Machine(request) => {
+                    self.act(request);
+                    if self.ended.is_some() {
+                        return;
+                    }
+                }
                 Output::Block(request) => self.blocks.submit(&self.bus.clock, device, request),
-            }
-            if self.ended.is_some() {
-                return;
             }
         }
     }
@@ -309,6 +356,7 @@ impl Machine {
         match request {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
+                self.ended = None;
                 let now = self.now();
                 self.bus.advance(now + RESET_TICKS);
                 self.reset();
