@@ -13,6 +13,9 @@ pub use overlay::{Contents, Overlay};
 
 use std::io;
 
+#[cfg(test)]
+mod tests;
+
 /// A disk's content. Offsets are in bytes; what lies beyond [`Image::len`] was refused before it comes here.
 ///
 /// Discarding is no operation of its own: what is discarded must read the same on every host ever after, so it is
