@@ -2,8 +2,8 @@
 
 use crate::block::image::Contents;
 use crate::machine::Machine;
-use lockstep_fabric::{DeviceId, StateError};
 use lockstep_fabric::memory::PAGE_SIZE;
+use lockstep_fabric::{DeviceId, StateError};
 use serde_json::Value;
 
 /// A saved machine.

@@ -102,9 +102,10 @@ impl Drives {
 
     /// Takes what a device's `drive=` names: a drive of `-drive if=none`, or a node of `-blockdev`.
     pub fn take(&mut self, reference: &str) -> Result<Drive, DriveError> {
-        let drive = self.drives.iter_mut().find(|(config, _)| {
-            config.id == reference && config.interface == DriveInterface::None
-        });
+        let drive = self
+            .drives
+            .iter_mut()
+            .find(|(config, _)| config.id == reference && config.interface == DriveInterface::None);
         if let Some(drive) = drive.and_then(|(_, drive)| drive.take()) {
             return Ok(drive);
         }

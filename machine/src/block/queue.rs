@@ -142,13 +142,16 @@ impl Queue {
         head.progress = Progress::ToAsk;
         let whose = (head.device, head.drive);
         for later in requests.filter(|r| (r.device, r.drive) == whose) {
-            if matches!(later.progress, Progress::Asked(_)) && !matches!(*later.operation, BlockOperation::Read { .. }) {
+            if matches!(later.progress, Progress::Asked(_)) && !matches!(*later.operation, BlockOperation::Read { .. })
+            {
                 later.progress = Progress::ToAsk;
             }
         }
         let name = match *head.operation {
             BlockOperation::Read { .. } => "read",
-            BlockOperation::Write { .. } | BlockOperation::WriteZeroes { .. } | BlockOperation::Discard { .. } => "write",
+            BlockOperation::Write { .. } | BlockOperation::WriteZeroes { .. } | BlockOperation::Discard { .. } => {
+                "write"
+            }
             BlockOperation::Flush => "flush",
         };
         let id = self.drives.get(&whose).map_or_else(String::new, |drive| drive.info().id.clone());
@@ -169,7 +172,9 @@ impl Queue {
                 Progress::ToAsk => again(),
                 Progress::Asked(answer) => match answer.look() {
                     Ok(data) => SavedOutcome::of(&Ok(data)),
-                    Err(error) => judge(&self.drives, request, &error).map_or_else(again, |known| SavedOutcome::of(&known)),
+                    Err(error) => {
+                        judge(&self.drives, request, &error).map_or_else(again, |known| SavedOutcome::of(&known))
+                    }
                 },
             };
             SavedRequest { due: *due, device: request.device, drive: request.drive, tag: request.tag, outcome }
@@ -210,7 +215,8 @@ impl Queue {
     /// Replaces what the overlays hold by what [`Queue::overlays`] gave.
     pub fn replace_overlays(&self, overlays: &[(DeviceId, u8, Contents)]) -> Result<(), StateError> {
         for (device, slot, contents) in overlays {
-            let missing = || StateError::Malformed { what: format!("drive {slot}"), why: "there is no such drive".into() };
+            let missing =
+                || StateError::Malformed { what: format!("drive {slot}"), why: "there is no such drive".into() };
             let drive = self.drives.get(&(*device, *slot)).ok_or_else(missing)?;
             let worker = drive.worker.as_ref().ok_or_else(missing)?;
             worker.import(contents.clone()).map_err(|error| of_drive(drive, &error.to_string()))?;
@@ -286,7 +292,8 @@ fn encode(data: &[u8]) -> String {
 }
 
 fn decode(hex: &str) -> Result<Vec<u8>, StateError> {
-    let malformed = || StateError::Malformed { what: "block request".into(), why: "its data is not hexadecimal".into() };
+    let malformed =
+        || StateError::Malformed { what: "block request".into(), why: "its data is not hexadecimal".into() };
     let digit = |b: &u8| char::from(*b).to_digit(16).map(|digit| digit as u8);
     let byte = |pair: &[u8]| match pair {
         [high, low] => Some(digit(high)? << 4 | digit(low)?),

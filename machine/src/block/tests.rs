@@ -379,7 +379,10 @@ fn overlays_are_saved_whole() {
     overlay.write(1000, &[5; 100_000]).expect("a write");
     overlay.write_zeroes(0, 65536, true).expect("zeroes");
     let Contents(saved) = overlay.contents().expect("contents");
-    assert_eq!(saved.iter().map(|(number, data)| (*number, data.is_some())).collect::<Vec<_>>(), [(0, false), (1, true)]);
+    assert_eq!(
+        saved.iter().map(|(number, data)| (*number, data.is_some())).collect::<Vec<_>>(),
+        [(0, false), (1, true)]
+    );
     let mut other = Overlay::new(Box::new(Ram::new()));
     other.write(LEN - 512, &[1; 512]).expect("a write");
     other.replace(&Contents(saved)).expect("contents");

@@ -125,8 +125,7 @@ fn place(draft: &Draft<'_>, interface: DriveInterface, options: &mut Suboptions)
         DriveInterface::Floppy => (1, FLOPPIES),
         DriveInterface::Virtio | DriveInterface::None => (1, u8::MAX),
     };
-    let taken =
-        |at: (u8, u8)| draft.config.drives.iter().any(|d| d.interface == interface && (d.bus, d.unit) == at);
+    let taken = |at: (u8, u8)| draft.config.drives.iter().any(|d| d.interface == interface && (d.bus, d.unit) == at);
     let (index, bus, unit) = (options.number("index")?, options.number("bus")?, options.number("unit")?);
     let small = |number: u64| u8::try_from(number).unwrap_or(u8::MAX);
     let at = match (index, bus, unit) {
@@ -142,7 +141,10 @@ fn place(draft: &Draft<'_>, interface: DriveInterface, options: &mut Suboptions)
         }
     };
     if at.0 >= buses || at.1 >= units {
-        return Err(Reason::refused(format!("the machine pc has no such place for a drive (bus {}, unit {})", at.0, at.1)));
+        return Err(Reason::refused(format!(
+            "the machine pc has no such place for a drive (bus {}, unit {})",
+            at.0, at.1
+        )));
     }
     if taken(at) {
         return Err(Reason::refused(format!("there is already a drive at bus {}, unit {}", at.0, at.1)));
@@ -198,7 +200,7 @@ pub(super) fn path(name: &str) -> Result<PathBuf, Reason> {
     let name = name.strip_prefix("file:").unwrap_or(name);
     match name.split_once(':') {
         Some((protocol, _)) if !protocol.is_empty() && !protocol.contains('/') => {
-            Err(Reason::not_built(format!("protocol '{protocol}' (write ./{name} if that is a file)")))
+            Err(Reason::not_built(format!("'{name}' names a file as ./{name}; protocol '{protocol}'")))
         }
         _ => Ok(PathBuf::from(name)),
     }

@@ -129,7 +129,8 @@ fn below(draft: &Draft<'_>, options: &mut Suboptions, key: &str) -> Result<Optio
     match (options.text(key), inner.is_empty()) {
         (Some(name), true) => {
             let node = find(draft, &name);
-            let node = node.ok_or_else(|| Reason::refused(format!("there is no node '{name}' (define it before this one)")))?;
+            let node =
+                node.ok_or_else(|| Reason::refused(format!("there is no node '{name}' (define it before this one)")))?;
             Ok(Some((node.is_file, node.image.clone())))
         }
         (None, false) => node(draft, inner).map(Some),

@@ -45,5 +45,11 @@ pub(super) fn take(file: &File, write: bool) -> io::Result<bool> {
 }
 
 fn range(kind: libc::c_int, byte: libc::off_t) -> libc::flock {
-    libc::flock { l_type: kind as libc::c_short, l_whence: libc::SEEK_SET as libc::c_short, l_start: byte, l_len: 1, l_pid: 0 }
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    }
 }

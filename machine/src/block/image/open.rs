@@ -143,10 +143,10 @@ impl Source {
         qcow2::check_header(&self.file, len).map_err(host)?.map_err(malformed)?;
         let write = self.write;
         let storage = storage(self.file, path, write).map_err(host)?;
-        let mut image =
-            ImagoQcow2::<Storage>::open_image(storage, write).map_err(|error| malformed(plain(&error)))?;
+        let mut image = ImagoQcow2::<Storage>::open_image(storage, write).map_err(|error| malformed(plain(&error)))?;
         if image.requires_external_data_file() {
-            let name = image.implicit_external_data_file().ok_or_else(|| malformed("its data file has no name".into()))?;
+            let name =
+                image.implicit_external_data_file().ok_or_else(|| malformed("its data file has no name".into()))?;
             let name = beside(path, name);
             let behind =
                 |why: ImageError| ImageError::Behind { path: path.clone(), part: "data file", why: Box::new(why) };
@@ -223,9 +223,8 @@ fn beside(image: &Path, name: &str) -> PathBuf {
 /// Opens and locks a file. The flag says whether it can be written.
 fn open_file(path: &Path, write: bool, fall_back: bool, locked: bool) -> Result<(File, bool), ImageError> {
     let host = |why| ImageError::Host { path: path.into(), why };
-    let denied = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-    };
+    let denied =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
     let (file, write) = match OpenOptions::new().read(true).write(write).open(path) {
         Err(error) if write && fall_back && denied(&error) => (File::open(path).map_err(host)?, false),
         opened => (opened.map_err(host)?, write),

@@ -20,6 +20,9 @@ const MOST_L1_BYTES: u64 = 32 << 20;
 const LONGEST_NAME: u32 = 1023;
 const MOST_REFCOUNT_ORDER: u32 = 6;
 
+/// Zeroes that are written as data.
+static NOTHING: [u8; 64 << 10] = [0; 64 << 10];
+
 /// Incompatible features that end an opening, by bit.
 const INCOMPATIBLE: [(u64, &str); 4] = [
     (1 << 0, "it was not closed properly and its refcounts may be wrong ('qemu-img check -r all' repairs them)"),
@@ -39,7 +42,11 @@ fn check(bytes: &[u8; HEADER_V3 as usize], file_len: u64) -> Result<(), String> 
     let half = |at: usize| bytes[at..at + 4].iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte));
     let whole = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
     let cut_short = |what: &str, end: u64| {
-        if end > file_len { Err(format!("the file is cut short: {what} ends at {end}, the file at {file_len}")) } else { Ok(()) }
+        if end > file_len {
+            Err(format!("the file is cut short: {what} ends at {end}, the file at {file_len}"))
+        } else {
+            Ok(())
+        }
     };
     cut_short("its header", HEADER_V2)?;
     let version = half(4);
@@ -109,13 +116,21 @@ impl Image for Qcow2 {
     }
 
     fn write_zeroes(&mut self, offset: u64, len: u64, unmap: bool) -> io::Result<()> {
-        if unmap {
-            match self.access.discard_to_zero(offset, len) {
-                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
-                done => return done,
-            }
+        let unsupported =
+            |done: &io::Result<()>| done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Unsupported);
+        let done = if unmap { self.access.discard_to_zero(offset, len) } else { self.access.write_zeroes(offset, len) };
+        if !unsupported(&done) {
+            return done;
         }
-        self.access.write_zeroes(offset, len)
+        // Version 2 has no clusters of zeroes.
+        let end = offset + len;
+        let mut at = offset;
+        while at < end {
+            let piece = (end - at).min(NOTHING.len() as u64);
+            self.access.write(&NOTHING[..piece as usize], at)?;
+            at += piece;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

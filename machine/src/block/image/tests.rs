@@ -171,7 +171,10 @@ fn formats_are_guessed_and_a_guessed_raw_image_stays_raw() {
     drop(guessed);
     assert!(opened(&config).write(0, &header[..512]).is_ok());
     fs::write(&config.path, b"KDMV and more").expect("a file");
-    assert!(refused(&ImageConfig { format: None, ..config }).ends_with("format vmdk are not built in this version of Lockstep"));
+    assert!(
+        refused(&ImageConfig { format: None, ..config })
+            .ends_with("format vmdk are not built in this version of Lockstep")
+    );
 }
 
 #[test]
@@ -211,7 +214,10 @@ fn what_is_wrong_with_an_image_is_said_in_a_line_that_names_it() {
         assert!(!line.contains('\n') && !line.contains("os error"), "{line}");
     };
     says(&ImageConfig::at(at("none")), "No such file or directory");
-    says(&ImageConfig { access: Access::ReadOnly, ..ImageConfig::at(folder.path()) }, "neither a file nor a block device");
+    says(
+        &ImageConfig { access: Access::ReadOnly, ..ImageConfig::at(folder.path()) },
+        "neither a file nor a block device",
+    );
     let lost = qcow2(&folder, "lost", MIB, Some(("gone", "raw")));
     says(&lost, &format!("its backing file: {}: No such file or directory", at("gone").display()));
     assert!(open(&ImageConfig { backing: Backing::Nothing, ..lost }).is_ok());
@@ -253,7 +259,8 @@ fn no_change_to_a_qcow2_image_s_metadata_does_worse_than_an_error() {
     for _ in 0..200 {
         let mut changed = whole.clone();
         // The header, and what of the rest is likely to be a table.
-        let at = if random.below(2) == 0 { random.below(112) } else { random.below(6) * 65536 + random.below(64) } as usize;
+        let at =
+            if random.below(2) == 0 { random.below(112) } else { random.below(6) * 65536 + random.below(64) } as usize;
         let Some(byte) = changed.get_mut(at) else { continue };
         *byte = random.below(256) as u8;
         fs::write(&image.path, &changed).expect("a file");
@@ -285,4 +292,23 @@ fn an_image_s_identity_is_its_content() {
     let before = of(&long);
     file.write_all_at(b"x", (3 << 30) - 1).expect("a write");
     assert_ne!(before, of(&long));
+}
+
+/// What the fixtures hold, made by `qemu-img convert -c -O qcow2 -o cluster_size=512` (and `compat=0.10`) of such sectors.
+fn sector(number: usize) -> Vec<u8> {
+    format!("sector {number:04} ").bytes().cycle().take(512).collect()
+}
+
+#[test]
+fn compressed_clusters_are_read_and_written_over() {
+    let folder = folder();
+    for fixture in [&include_bytes!("fixtures/compressed-v2.qcow2")[..], include_bytes!("fixtures/compressed-v3.qcow2")]
+    {
+        let path = folder.path().join("image");
+        fs::write(&path, fixture).expect("a file");
+        let config = ImageConfig::at(path);
+        let sectors: Vec<u8> = (0..32).flat_map(sector).collect();
+        assert!(bytes(opened(&config).as_mut()) == sectors);
+        behaves(opened(&config).as_mut(), 11);
+    }
 }
