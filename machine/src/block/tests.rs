@@ -1,10 +1,10 @@
 //! Requests of a device that does nothing but ask, against images that may be slow or fail.
 
 use super::image::{Contents, Image, Overlay};
-use super::{Drive, DriveInfo, Policy, latency};
+use super::{Drive, DriveInfo, Drives, Policy, latency};
 use crate::bare_guest::BareGuest;
 use crate::board::Board;
-use crate::commandline::{ErrorPolicy, ImageConfig, Media};
+use crate::commandline::{DriveInterface, ErrorPolicy, ImageConfig, Media};
 use crate::digest::Digester;
 use crate::machine::Stop;
 use crate::snapshot::Snapshot;
@@ -261,6 +261,61 @@ fn requests_take_a_fixed_time_and_complete_in_the_order_of_asking() {
     let mut seen = machine.done_by(latency::FLUSH);
     seen.truncate(done.len());
     assert_eq!(seen, done);
+}
+
+#[test]
+fn what_is_due_when_idle_time_has_passed_comes_before_anything_from_outside() {
+    let guest = BareGuest::new("block-idle");
+    let mut machine = quiet(&guest, overlaid(false), 0);
+    machine.submit(0, 1000, BlockOperation::Flush);
+    machine.run_to(1);
+    machine.board.machine.skip_to(latency::FLUSH);
+    assert!(result_of(&mut machine, 1000).is_some());
+}
+
+#[test]
+fn a_recording_names_its_images_by_their_content() {
+    let guest = BareGuest::new("block-identity");
+    let disk = guest.folder.join("disk");
+    let files = |content: &[u8]| {
+        std::fs::write(&disk, content).expect("a file");
+        let line = format!("-icount shift=0,rr=record,rrfile=log -drive if=none,snapshot=on,file={}", disk.display());
+        guest.board(&guest.config(&line)).files
+    };
+    let (a, b) = (files(b"one"), files(b"two"));
+    assert_eq!(a.last().map(|file| &file.path), Some(&disk.display().to_string()));
+    assert_eq!(a, files(b"one"));
+    assert_ne!(a, b);
+}
+
+#[test]
+fn drives_that_nothing_can_take_are_no_silent_loss() {
+    let guest = BareGuest::new("block-unclaimed");
+    let disk = guest.folder.join("disk");
+    std::fs::write(&disk, [0; 512]).expect("a file");
+    let config = guest.config(&format!("-drive if=virtio,format=raw,file={}", disk.display()));
+    let mut drives = Drives::open(&config).expect("drives");
+    assert_eq!(drives.unclaimed().map(|drive| drive.id.as_str()), Some("virtio0"));
+    assert_eq!(drives.places(DriveInterface::Virtio), [(0, 0)]);
+    let drive = drives.at(DriveInterface::Virtio, 0, 0).expect("a drive");
+    assert_eq!((drive.info().len, drive.info().present, drive.info().read_only), (512, true, false));
+    assert!(drives.unclaimed().is_none() && drives.at(DriveInterface::Virtio, 0, 0).is_none());
+    assert!(drives.take("virtio0").is_err());
+}
+
+#[test]
+fn nodes_are_opened_when_they_are_taken() {
+    let guest = BareGuest::new("block-nodes");
+    let disk = guest.folder.join("disk");
+    let config =
+        guest.config(&format!("-blockdev driver=raw,node-name=d,file.driver=file,file.filename={}", disk.display()));
+    let mut drives = Drives::open(&config).expect("drives");
+    let line = drives.take("d").err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(line.starts_with("-blockdev driver=raw") && line.ends_with("No such file or directory"), "{line}");
+    std::fs::write(&disk, [0; 1024]).expect("a file");
+    let mut drives = Drives::open(&config).expect("drives");
+    assert_eq!(drives.take("d").expect("a drive").info().len, 1024);
+    assert!(drives.take("d").is_err());
 }
 
 #[test]

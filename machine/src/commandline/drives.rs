@@ -70,7 +70,7 @@ fn at_place(draft: &mut Draft<'_>, file: &str, place: &[(&str, &str)]) -> Handle
 }
 
 fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
-    let interface = interface(options.text("if"))?;
+    let interface = interface(options.text("if").as_deref())?;
     let (bus, unit) = place(draft, interface, &mut options)?;
     let media = match options.text("media").as_deref() {
         None | Some("disk") => Media::Disk,
@@ -83,8 +83,8 @@ fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
     if interface == DriveInterface::Floppy && (write.is_some() || read.is_some()) {
         return Err(Reason::refused("a floppy drive has no werror or rerror"));
     }
-    let write_errors = policy("werror", write, ErrorPolicy::StopOnNoSpace)?;
-    let read_errors = policy("rerror", read, ErrorPolicy::Report)?;
+    let write_errors = policy("werror", write.as_deref(), ErrorPolicy::StopOnNoSpace)?;
+    let read_errors = policy("rerror", read.as_deref(), ErrorPolicy::Report)?;
     let file = file(&mut options)?;
     let image = image(&mut options, media, file)?;
     options.finish()?;
@@ -107,8 +107,8 @@ fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
     Ok(Flow::Next)
 }
 
-fn interface(name: Option<String>) -> Result<DriveInterface, Reason> {
-    match name.as_deref() {
+fn interface(name: Option<&str>) -> Result<DriveInterface, Reason> {
+    match name {
         None | Some("ide") => Ok(DriveInterface::Ide),
         Some("floppy") => Ok(DriveInterface::Floppy),
         Some("virtio") => Ok(DriveInterface::Virtio),
@@ -163,8 +163,8 @@ fn name(interface: DriveInterface, media: Media, bus: u8, unit: u8) -> String {
     }
 }
 
-pub(super) fn policy(key: &str, value: Option<String>, usual: ErrorPolicy) -> Result<ErrorPolicy, Reason> {
-    match value.as_deref() {
+fn policy(key: &str, value: Option<&str>, usual: ErrorPolicy) -> Result<ErrorPolicy, Reason> {
+    match value {
         None | Some("auto") => Ok(usual),
         Some("report") => Ok(ErrorPolicy::Report),
         Some("ignore") => Ok(ErrorPolicy::Ignore),

@@ -9,6 +9,9 @@ use std::os::unix::fs::FileExt;
 /// Bytes that are copied from the base together.
 pub const CLUSTER: u64 = 64 << 10;
 
+/// A cluster of zeroes, to write part of.
+static NOTHING: [u8; CLUSTER as usize] = [0; CLUSTER as usize];
+
 /// A written cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cluster {
@@ -174,7 +177,6 @@ impl Image for Overlay {
     }
 
     fn write_zeroes(&mut self, offset: u64, len: u64, _unmap: bool) -> io::Result<()> {
-        const NOTHING: [u8; CLUSTER as usize] = [0; CLUSTER as usize];
         let last = self.len();
         for (number, within, len) in parts(offset, len) {
             // A cluster that ends with the disk is whole too.
