@@ -214,7 +214,12 @@ impl Machine {
         Ok(self.admit())
     }
 
-    /// Puts a drive behind a device, as its drive number `slot`.
+    /// Whether a request to a drive is due at `tick`: the time until then is the host's disk's to take, not to be slept.
+    pub fn awaits_drive(&self, tick: Tick) -> bool {
+        self.blocks.next_due() == tick
+    }
+
+    /// Puts a drive behind a device, as its drive number `slot`, in place of one that was there.
     pub fn attach_drive(&mut self, device: DeviceId, slot: u8, drive: Drive) {
         self.blocks.attach(device, slot, drive);
     }

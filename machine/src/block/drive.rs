@@ -67,6 +67,8 @@ impl Policy {
 pub struct Drive {
     info: DriveInfo,
     pub(super) policy: Policy,
+    /// The run is recorded or replayed, and the policy is [`Policy::STRICT`] whatever a device says.
+    strict: bool,
     pub(super) worker: Option<Worker>,
 }
 
@@ -84,12 +86,30 @@ impl Drive {
             read_only: info.read_only,
         };
         let worker = Worker::start(&info.id, image, handling)?;
-        Ok(Self { info, policy, worker: Some(worker) })
+        Ok(Self { info, policy, strict: false, worker: Some(worker) })
     }
 
     /// An empty drive.
     pub fn empty(info: DriveInfo) -> Self {
-        Self { info: DriveInfo { len: 0, present: false, ..info }, policy: Policy::default(), worker: None }
+        Self {
+            info: DriveInfo { len: 0, present: false, ..info },
+            policy: Policy::default(),
+            strict: false,
+            worker: None,
+        }
+    }
+
+    /// The drive with the policies that a device's own `werror=` and `rerror=` ask for, where they are given.
+    pub fn with_policies(mut self, write: Option<ErrorPolicy>, read: Option<ErrorPolicy>) -> Self {
+        if !self.strict {
+            self.policy = Policy { read: read.unwrap_or(self.policy.read), write: write.unwrap_or(self.policy.write) };
+        }
+        self
+    }
+
+    /// The drive as it must be in a run that can be repeated.
+    pub(super) fn strict(self) -> Self {
+        Self { policy: Policy::STRICT, strict: true, ..self }
     }
 
     /// What its device must know.

@@ -34,8 +34,8 @@ pub enum DriveError {
 pub struct Drives {
     drives: Vec<(DriveConfig, Option<Drive>)>,
     nodes: Vec<NodeConfig>,
-    policy: Option<Policy>,
-    identify: bool,
+    /// The run is recorded or replayed.
+    repeatable: bool,
     files: Vec<BootedFile>,
 }
 
@@ -43,13 +43,7 @@ impl Drives {
     /// Opens what `-drive` and its relatives name. Nodes of `-blockdev` are opened when a device takes them.
     pub fn open(config: &Config) -> Result<Self, DriveError> {
         let repeatable = config.icount.record_replay != RecordReplay::Off;
-        let mut drives = Self {
-            drives: Vec::new(),
-            nodes: config.nodes.clone(),
-            policy: repeatable.then_some(Policy::STRICT),
-            identify: repeatable,
-            files: Vec::new(),
-        };
+        let mut drives = Self { drives: Vec::new(), nodes: config.nodes.clone(), repeatable, files: Vec::new() };
         for config in &config.drives {
             let policy = Policy { read: config.read_errors, write: config.write_errors };
             let drive = match &config.image {
@@ -73,7 +67,7 @@ impl Drives {
         if let Some(warning) = opened.warning {
             eprintln!("lockstep: warning: {warning}");
         }
-        if self.identify {
+        if self.repeatable {
             for path in &opened.files {
                 self.files.push(BootedFile {
                     option: "image".into(),
@@ -83,7 +77,8 @@ impl Drives {
             }
         }
         let info = DriveInfo { read_only: info.read_only || opened.read_only, ..info };
-        Drive::with(info, self.policy.unwrap_or(policy), opened.image, config).map_err(host)
+        let drive = Drive::with(info, policy, opened.image, config).map_err(host)?;
+        Ok(if self.repeatable { drive.strict() } else { drive })
     }
 
     /// Takes the drive at a place of an interface.

@@ -380,6 +380,15 @@ fn an_error_of_the_host_becomes_what_the_policy_says() {
 }
 
 #[test]
+fn a_device_may_choose_its_policies_unless_the_run_must_repeat() {
+    use ErrorPolicy::{Ignore, Report, Stop};
+    let disk = |policy| drive(policy, Box::new(Ram::new()));
+    let usual = Policy { read: Report, write: Stop };
+    assert_eq!(disk(usual).with_policies(Some(Ignore), None).policy, Policy { read: Report, write: Ignore });
+    assert_eq!(disk(usual).strict().with_policies(Some(Ignore), Some(Report)).policy, Policy::STRICT);
+}
+
+#[test]
 fn a_full_host_stops_the_machine_until_there_is_space_and_no_time_passes() {
     let guest = BareGuest::new("block-stop");
     for policy in [ErrorPolicy::Stop, ErrorPolicy::StopOnNoSpace] {

@@ -166,12 +166,8 @@ fn name(interface: DriveInterface, media: Media, bus: u8, unit: u8) -> String {
 fn policy(key: &str, value: Option<&str>, usual: ErrorPolicy) -> Result<ErrorPolicy, Reason> {
     match value {
         None | Some("auto") => Ok(usual),
-        Some("report") => Ok(ErrorPolicy::Report),
-        Some("ignore") => Ok(ErrorPolicy::Ignore),
-        Some("stop") => Ok(ErrorPolicy::Stop),
-        Some("enospc") if key == "werror" => Ok(ErrorPolicy::StopOnNoSpace),
-        Some(other) if key == "werror" => Err(Reason::bad(key, other, "use report, ignore, stop or enospc")),
-        Some(other) => Err(Reason::bad(key, other, "use report, ignore or stop")),
+        Some("enospc") if key == "rerror" => Err(Reason::bad(key, "enospc", "use report, ignore or stop")),
+        Some(name) => name.parse().map_err(|wanted| Reason::bad(key, name, wanted)),
     }
 }
 

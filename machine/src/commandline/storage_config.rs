@@ -153,6 +153,21 @@ pub enum ErrorPolicy {
     StopOnNoSpace,
 }
 
+impl std::str::FromStr for ErrorPolicy {
+    type Err = &'static str;
+
+    /// Reads QEMU's name of it; the error says what there is.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "report" => Ok(ErrorPolicy::Report),
+            "ignore" => Ok(ErrorPolicy::Ignore),
+            "stop" => Ok(ErrorPolicy::Stop),
+            "enospc" => Ok(ErrorPolicy::StopOnNoSpace),
+            _ => Err("use report, ignore, stop or enospc"),
+        }
+    }
+}
+
 impl ImageConfig {
     /// An image at `path`, probed, writable, with every setting as QEMU has it by default.
     pub fn at(path: impl Into<PathBuf>) -> Self {

@@ -60,14 +60,15 @@ impl Session {
         Ok(())
     }
 
-    /// Lets the time of an idle guest pass: asleep on the host, or at once with `sleep=off`.
+    /// Lets the time of an idle guest pass: asleep on the host, or at once with `sleep=off` or when it waits
+    /// for a drive.
     fn idle(&mut self, next: Tick) -> Result<(), RunError> {
         let icount = &self.control.config.icount;
         let (sleep, shift) = (icount.sleep, u32::from(icount.shift));
         let machine = &mut self.control.board.machine;
         let now = machine.now();
         let next = next.min(self.next_digest);
-        if next != Tick::MAX && !sleep {
+        if next != Tick::MAX && (!sleep || machine.awaits_drive(next)) {
             machine.skip_to(next);
             return Ok(());
         }
