@@ -15,7 +15,7 @@ pub mod queue;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use drive::{Drive, DriveInfo, Policy};
 pub use drives::{DriveError, Drives};

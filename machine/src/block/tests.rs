@@ -357,6 +357,11 @@ fn what_a_drive_cannot_do_it_refuses() {
     }
 }
 
+/// A board with a request in flight that stops the machine as often as this.
+pub(crate) fn stopping_board(guest: &BareGuest, failures: u32) -> Board {
+    on_full_host(guest, ErrorPolicy::Stop, failures).board
+}
+
 fn on_full_host(guest: &BareGuest, write: ErrorPolicy, failures: u32) -> Asking {
     let full = Arc::new(AtomicU32::new(failures));
     let disk = drive(Policy { read: ErrorPolicy::Report, write }, Box::new(Ram { full, ..Ram::new() }));
