@@ -3,7 +3,7 @@
 use super::draft::{Draft, Flow, Handled};
 use super::drives;
 use super::error::Reason;
-use super::storage_config::{Access, Backing, ImageConfig, ImageFormat, NodeConfig};
+use super::storage_config::{Access, Backing, Cache, ImageConfig, ImageFormat, NodeConfig};
 use super::suboptions::Suboptions;
 use serde_json::Value;
 
@@ -95,7 +95,7 @@ fn node(draft: &Draft<'_>, mut options: Suboptions) -> Result<(bool, ImageConfig
     }
     let lock = image.lock;
     image.cache = match drives::cache(&mut options)? {
-        super::storage_config::Cache::Writeback => image.cache,
+        Cache::Writeback => image.cache,
         other => other,
     };
     drives::access_details(&mut options, &mut image)?;
