@@ -81,7 +81,7 @@ pub struct Entry {
     make: Maker,
 }
 
-/// Makes a device with these properties.
+/// Makes a device from the properties typed, in their order.
 type Maker = fn(&[(String, String)], &Surroundings) -> Result<Made, PropertyError>;
 
 const fn entry<C: Creatable>() -> Entry {

@@ -5,6 +5,7 @@ mod firmware;
 mod pc;
 mod processors;
 
+use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
 use crate::record::BootedFile;
@@ -33,6 +34,9 @@ pub enum BoardError {
     /// An option's value turns out to be impossible.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// A drive's image cannot be used.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
     /// The built-in firmware cannot be assembled.
     #[error(transparent)]
     Firmware(#[from] RomError),

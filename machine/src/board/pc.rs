@@ -2,6 +2,7 @@
 
 use super::firmware::{self, FromResetVector};
 use super::{Board, BoardError, direct, processors};
+use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
@@ -56,7 +57,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let platform = platform(config, &cpus);
 
-    let mut parts = Parts { bus, ports: Vec::new() };
+    let mut parts = Parts { bus, ports: Vec::new(), drives: Drives::open(config)?, attached: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus)?;
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
@@ -75,7 +76,14 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
     };
     let keyboard = parts.bus.find(KEYBOARD);
-    let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    if let Some(lost) = parts.drives.unclaimed() {
+        return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
+    }
+    files.extend_from_slice(parts.drives.files());
+    let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    for (device, slot, drive) in parts.attached {
+        machine.attach_drive(device, slot, drive);
+    }
     Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, files })
 }
 
@@ -112,6 +120,10 @@ struct Wiring {
 struct Parts {
     bus: Bus,
     ports: Vec<(DeviceId, String)>,
+    /// Drives that no device has taken yet.
+    drives: Drives,
+    /// Drives that devices took, each with its number among the device's drives.
+    attached: Vec<(DeviceId, u8, Drive)>,
 }
 
 impl Parts {
@@ -269,7 +281,10 @@ impl Parts {
     }
 
     /// Adds what the catalog made and connects it.
-    fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
+    fn install(&mut self, name: &str, option: &str, mut made: Made, to: &Wiring) -> Result<(), BoardError> {
+        if made.device.pci().is_some() {
+            return Err(OptionError::refused(option, "the machine pc has no slots for PCI devices").into());
+        }
         if self.bus.find(name).is_some() {
             return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
         }
