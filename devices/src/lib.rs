@@ -12,6 +12,8 @@ pub mod debugcon;
 pub mod dma8237;
 /// What controllers know of their drives.
 pub mod drive;
+/// The floppy controller.
+pub mod fdc;
 /// The firmware configuration device.
 pub mod fw_cfg;
 /// The high precision event timer.
