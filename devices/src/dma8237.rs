@@ -229,10 +229,6 @@ impl IsaDma for Dma {
         let len = into.len();
         self.run(channel, len, Mode::FROM_MEMORY, |address, at, len| cx.dma_read(address, &mut into[at..at + len]))
     }
-
-    fn request(&mut self, channel: u8, level: bool) {
-        set_bit(&mut self.controllers[usize::from(channel >> 2 & 1)].status, usize::from(4 + (channel & 3)), level);
-    }
 }
 
 impl Device for Dma {

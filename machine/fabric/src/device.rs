@@ -281,8 +281,6 @@ pub trait IsaDma {
     fn to_memory(&mut self, cx: &mut Cx<'_>, channel: u8, from: &[u8]) -> DmaRun;
     /// Moves bytes from memory to the device.
     fn from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun;
-    /// Drives the device's request line, for the controller's status register.
-    fn request(&mut self, channel: u8, level: bool);
 }
 
 /// What became of a run of bytes by ISA DMA.
