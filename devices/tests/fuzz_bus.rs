@@ -3,7 +3,9 @@
 
 use lockstep_devices::{
     catalog::{CATALOG, Entry},
-    coprocessor, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    coprocessor, dma8237,
+    drive::DriveInfo,
+    fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92,
 };
