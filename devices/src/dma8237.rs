@@ -215,7 +215,7 @@ impl Dma {
             address = if down { address.wrapping_sub(1) } else { address + piece } & 0xffff;
             done += piece;
         }
-        let ended = count != 0 && self.controllers[number / 4 & 1].proceed(number % 4, count);
+        let ended = count != 0 && self.controllers[(number / 4) & 1].proceed(number % 4, count);
         DmaRun { moved: (count as usize) << word, ended }
     }
 }

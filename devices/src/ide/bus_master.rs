@@ -100,7 +100,7 @@ impl BusMaster {
             }
             STATUS => {
                 let value = Status::from_bits_truncate(value);
-                self.status = (self.status - NOTES | value & NOTES) - (value & CLEARABLE);
+                self.status = ((self.status - NOTES) | (value & NOTES)) - (value & CLEARABLE);
             }
             TABLE..8 => {
                 let mut bytes = self.table.to_le_bytes();

@@ -77,7 +77,7 @@ pub(super) fn msf(block: u64) -> [u8; 3] {
 /// Puts around the user data of blocks from `first` on what else is wanted of their sectors. An image holds no
 /// correction bytes; they are zeroes.
 pub(in crate::ide) fn framed(frame: Frame, first: u64, data: &[u8]) -> Vec<u8> {
-    let bcd = |n: u8| n / 10 << 4 | n % 10;
+    let bcd = |n: u8| ((n / 10) << 4) | (n % 10);
     let mut bytes = Vec::new();
     for (block, data) in (first..).zip(data.chunks(BLOCK as usize)) {
         if frame.sync {

@@ -3,6 +3,7 @@
 mod cd;
 mod disk;
 mod dma;
+mod storm;
 
 use super::registers::Status;
 use super::{PLACE, Piix3Ide, Piix3IdeConfig, REGIONS};
