@@ -32,6 +32,8 @@ pub mod port92;
 pub mod ports;
 /// The serial port.
 pub mod uart16550;
+/// The graphics card.
+pub mod vga;
 
 #[cfg(test)]
 mod fixture;

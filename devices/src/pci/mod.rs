@@ -9,7 +9,7 @@ pub mod piix4_pm;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Bar, BarKind, Command, ConfigSpace, Identity};
+pub use config::{Bar, BarKind, Command, ConfigSpace, Identity, Rom};
 
 use serde::{Deserialize, Serialize};
 
