@@ -1,24 +1,10 @@
 //! How the program starts: at once, and with one clear line when it cannot.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use lockstep_tests::guest::guest_file;
-
-fn lockstep() -> PathBuf {
-    // Beside the test binaries' folder, where `cargo build` puts it.
-    let mut path = std::env::current_exe().expect("a test has a path");
-    path.pop();
-    path.pop();
-    path.push("lockstep");
-    assert!(path.is_file(), "{} is missing: cargo build --release makes it", path.display());
-    path
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(lockstep()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
-}
+use lockstep_tests::program::{run, scratch};
 
 fn refused(arguments: &[&str], said: &[&str]) {
     let output = run(arguments);
@@ -31,10 +17,18 @@ fn refused(arguments: &[&str], said: &[&str]) {
 }
 
 fn file(name: &str, bytes: &[u8]) -> String {
-    let path = std::env::temp_dir().join(format!("lockstep-{}-{name}", std::process::id()));
-    std::fs::File::create(&path).and_then(|mut f| f.write_all(bytes)).expect("a scratch file");
-    path.display().to_string()
+    scratch(name, bytes).display().to_string()
 }
+
+/// A 64-KiB image whose reset vector leaves by the debug exit port: mov al, 0x15; out 0xf4, al; then a loop that must not be
+/// reached.
+fn exit_image() -> String {
+    let mut image = vec![0xf4; 0x1_0000];
+    image[0xfff0..0xfff6].copy_from_slice(&[0xb0, 0x15, 0xe6, 0xf4, 0xeb, 0xfe]);
+    file("exit.bin", &image)
+}
+
+const DEBUG_EXIT: &str = "isa-debug-exit,iobase=0xf4,iosize=0x04";
 
 #[test]
 fn bad_input_gets_one_line_that_names_the_option_and_the_reason() {
@@ -64,11 +58,20 @@ fn a_busy_socket_is_named() {
 
 #[test]
 fn the_debug_exit_port_sets_the_status() {
-    // 16-bit code at the reset vector of a 64 KiB image: mov al, 0x15; out 0xf4, al; then a loop that must not be reached.
-    let mut image = vec![0xf4; 0x1_0000];
-    image[0xfff0..0xfff6].copy_from_slice(&[0xb0, 0x15, 0xe6, 0xf4, 0xeb, 0xfe]);
-    let bios = file("exit.bin", &image);
-    let exit = "isa-debug-exit,iobase=0xf4,iosize=0x04";
-    let output = run(&["-bios", &bios, "-display", "none", "-nodefaults", "-device", exit]);
+    let bios = exit_image();
+    let output = run(&["-bios", &bios, "-display", "none", "-nodefaults", "-device", DEBUG_EXIT]);
     assert_eq!(output.status.code(), Some(0x15 << 1 | 1), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn the_first_instruction_runs_within_20_ms_even_with_4_gib() {
+    let bios = exit_image();
+    let start = || {
+        let begun = Instant::now();
+        run(&["-m", "4G", "-bios", &bios, "-display", "none", "-nodefaults", "-device", DEBUG_EXIT]);
+        begun.elapsed()
+    };
+    // The whole life of the process, its end included; the best of some, for the other tests run beside it.
+    let best = (0..10).map(|_| start()).min().unwrap_or_default();
+    assert!(best < Duration::from_millis(20), "{best:?}");
 }

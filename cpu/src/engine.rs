@@ -251,8 +251,14 @@ impl Engine {
         })
     }
 
+    /// Delivers an exception. That costs no time, but for one that comes before anything has retired since the last: without
+    /// a tick for those, a handler that faults at its first instruction would hold the clock for ever.
     fn raise(&mut self, cpu: &mut Vcpu, bus: &mut Bus, fault: Fault) {
         self.trace(cpu, bus, Traced::Exception(fault));
+        if cpu.last_exception == Some(cpu.tick) {
+            cpu.tick += 1;
+        }
+        cpu.last_exception = Some(cpu.tick);
         cpu.exception(bus, fault);
     }
 

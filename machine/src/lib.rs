@@ -5,10 +5,14 @@ pub mod chardev;
 pub mod commandline;
 pub mod digest;
 pub mod machine;
+pub mod monitor;
 pub mod record;
 pub mod run;
 pub mod snapshot;
 pub mod terminal;
 mod trace;
+
+#[cfg(test)]
+mod bare_guest;
 
 pub use run::run;

@@ -4,7 +4,7 @@ use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
-    Output, StateError, Tick,
+    Output, Outside, PinId, Space, StateError, Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,14 @@ pub enum Ending {
     /// A device ended the emulator with this status.
     Exit(i32),
 }
+
+/// In whose name the operator's port accesses are made.
+const OPERATOR: Cpu = Cpu(0);
+
+/// The gate is closed: a recording is being replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a recording is being replayed: nothing from outside reaches the guest")]
+pub struct CutOff;
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,8 @@ pub struct Interrupts {
     pub local: DeviceId,
     /// The 8259 pair.
     pub external: DeviceId,
+    /// Where the first vCPU's FERR# goes.
+    pub numeric_errors: (DeviceId, PinId),
 }
 
 impl Machine {
@@ -176,10 +186,18 @@ impl Machine {
         }
     }
 
-    /// Something arrives from a live source; false if live sources are cut off.
+    /// Something arrives for a device from a live source; false if live sources are cut off.
     pub fn arrive(&mut self, device: DeviceId, input: Input) -> bool {
-        let now = self.now();
-        self.gate.arrive(now, device, input)
+        self.enter(Outside::Input { device, input }).is_ok()
+    }
+
+    /// Something enters through the gate and takes effect at once, since between two runs no vCPU is within an
+    /// instruction. Gives what a port read found.
+    pub fn enter(&mut self, what: Outside) -> Result<Option<u64>, CutOff> {
+        if !self.gate.arrive(self.now(), what) {
+            return Err(CutOff);
+        }
+        Ok(self.admit())
     }
 
     /// Takes what devices sent to their character devices, in order.
@@ -193,7 +211,12 @@ impl Machine {
         cpu.activity = Activity::Running;
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
+        let error = index == 0 && cpu.fpu.take_error();
         self.bus.advance(start + exit.retired);
+        if error {
+            let (device, pin) = self.wiring.numeric_errors;
+            self.bus.drive(device, pin, true);
+        }
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
@@ -232,10 +255,28 @@ impl Machine {
         Some(next)
     }
 
-    fn admit(&mut self) {
+    /// Lets in what is due; gives what the last port read among it found.
+    fn admit(&mut self) -> Option<u64> {
+        let mut found = None;
         while let Some(arrival) = self.gate.take(self.now()) {
-            self.bus.input(arrival.device, &arrival.input);
+            match arrival.what {
+                Outside::Input { device, input } => self.bus.input(device, &input),
+                Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
+                Outside::PortWrite { port, width, value } => {
+                    // What nothing claims is dropped, as with OUT.
+                    let _ = self.bus.write(Space::Io, port.into(), width, value & width.mask(), OPERATOR);
+                }
+            }
+            // An arrival's effects are complete before the next one's begin, however closely they follow.
+            self.take_signals();
+            self.collect();
         }
+        found
+    }
+
+    fn read_port(&mut self, port: u16, width: Width) -> u64 {
+        self.bus.read(Space::Io, port.into(), width, OPERATOR).unwrap_or(u64::MAX) & width.mask()
     }
 
     fn take_signals(&mut self) {
@@ -244,6 +285,7 @@ impl Machine {
             match signal {
                 CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
                 CpuSignal::Nmi => vcpu.nmi_pending = true,
+                CpuSignal::IgnoreNumericErrors => vcpu.fpu.ignore_error(),
                 CpuSignal::Init => {
                     vcpu.init();
                     if cpu.0 != 0 {
@@ -265,15 +307,17 @@ impl Machine {
                     Some((last, held)) if *last == device => held.extend(bytes),
                     _ => self.output.push((device, bytes)),
                 },
-                Output::Machine(request) => self.act(request),
+                Output::Machine(request) => {
+                    self.act(request);
+                    if self.ended.is_some() {
+                        return;
+                    }
+                }
                 // No drive is attached yet: the request is refused as by an empty drive.
                 Output::Block(BlockRequest { drive, tag, .. }) => {
                     let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };
                     self.bus.input(device, &Input::Block(done));
                 }
-            }
-            if self.ended.is_some() {
-                return;
             }
         }
     }
@@ -282,6 +326,7 @@ impl Machine {
         match request {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
+                self.ended = None;
                 let now = self.now();
                 self.bus.advance(now + RESET_TICKS);
                 self.reset();

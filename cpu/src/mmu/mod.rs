@@ -3,6 +3,7 @@
 mod access;
 mod fetch;
 mod peek;
+mod quick;
 mod segmented;
 #[cfg(test)]
 mod tests;

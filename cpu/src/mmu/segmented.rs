@@ -18,7 +18,7 @@ pub enum Access {
 impl Vcpu {
     /// The memory operand's offset within its segment, before any address-size wrap.
     #[inline(always)]
-    fn offset(&self, op: &Op) -> u64 {
+    pub(super) fn offset(&self, op: &Op) -> u64 {
         let base = self.gpr[op.base.number()];
         let index = self.gpr[op.index.number()];
         base.wrapping_add(index << (op.scale & 7)).wrapping_add(op.disp)

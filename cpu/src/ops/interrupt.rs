@@ -33,10 +33,12 @@ fn int1(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 /// BOUND: the index must lie between the two signed bounds in memory.
 fn bound<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let at = cpu.linear(op, 2 * T::BYTES, Access::Read)?;
-    let lower = cpu.load::<T>(bus, at)?.sign_extend() as i64;
-    let upper = cpu.load::<T>(bus, cpu.wrapped(at.wrapping_add(T::BYTES)))?.sign_extend() as i64;
     let index = cpu.read_dst::<T>(op).sign_extend() as i64;
-    if (lower..=upper).contains(&index) { Ok(()) } else { Err(Fault::BR) }
+    if index < cpu.load::<T>(bus, at)?.sign_extend() as i64 {
+        return Err(Fault::BR);
+    }
+    let upper = cpu.load::<T>(bus, cpu.wrapped(at.wrapping_add(T::BYTES)))?.sign_extend() as i64;
+    if index <= upper { Ok(()) } else { Err(Fault::BR) }
 }
 
 fn hlt(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {

@@ -36,10 +36,31 @@ fn psf1(font: &[u8]) -> BTreeMap<char, [u8; 16]> {
     named
 }
 
-/// 256 glyphs of 16 rows.
+/// What neither font has: two triangles and a right angle.
+const OWN: [(char, [u8; 16]); 3] = [
+    ('►', [0, 0, 0x40, 0x60, 0x70, 0x78, 0x7c, 0x7e, 0x7c, 0x78, 0x70, 0x60, 0x40, 0, 0, 0]),
+    ('◄', [0, 0, 0x02, 0x06, 0x0e, 0x1e, 0x3e, 0x7e, 0x3e, 0x1e, 0x0e, 0x06, 0x02, 0, 0, 0]),
+    ('∟', [0, 0, 0, 0, 0, 0xc0, 0xc0, 0xc0, 0xc0, 0xc0, 0xfe, 0xfe, 0, 0, 0, 0]),
+];
+
+/// A glyph of the small font.
+fn small(character: char) -> Option<[u8; 8]> {
+    font8x8::BASIC_FONTS
+        .get(character)
+        .or_else(|| font8x8::LATIN_FONTS.get(character))
+        .or_else(|| font8x8::BOX_FONTS.get(character))
+        .or_else(|| font8x8::BLOCK_FONTS.get(character))
+        .or_else(|| font8x8::GREEK_FONTS.get(character))
+        .map(|rows| rows.map(u8::reverse_bits))
+}
+
+/// 256 glyphs of 16 rows. What the tall font lacks is made from the small one, one row to two.
 pub(super) fn eight_by_sixteen() -> Vec<u8> {
-    let glyphs = psf1(spleen_font::FONT_8X16);
-    characters().flat_map(|character| glyphs.get(&character).copied().unwrap_or_default()).collect()
+    let mut glyphs = psf1(spleen_font::FONT_8X16);
+    glyphs.extend(OWN);
+    let stretched = |rows: [u8; 8]| std::array::from_fn(|y| rows[y / 2]);
+    let glyph = |c: char| glyphs.get(&c).copied().or_else(|| small(c).map(stretched)).unwrap_or_default();
+    characters().flat_map(glyph).collect()
 }
 
 /// 256 glyphs of 14 rows: the taller ones without their outermost rows, where only what goes on into the neighbours reaches.
@@ -50,15 +71,6 @@ pub(super) fn eight_by_fourteen() -> Vec<u8> {
 /// 256 glyphs of 8 rows. What the small font lacks is made from the tall one, two rows to one.
 pub(super) fn eight_by_eight() -> Vec<u8> {
     let tall = eight_by_sixteen();
-    let small = |character: char| -> Option<[u8; 8]> {
-        font8x8::BASIC_FONTS
-            .get(character)
-            .or_else(|| font8x8::LATIN_FONTS.get(character))
-            .or_else(|| font8x8::BOX_FONTS.get(character))
-            .or_else(|| font8x8::BLOCK_FONTS.get(character))
-            .or_else(|| font8x8::GREEK_FONTS.get(character))
-            .map(|rows| rows.map(u8::reverse_bits))
-    };
     let halved = |glyph: &[u8]| -> [u8; 8] { std::array::from_fn(|y| glyph[2 * y] | glyph[2 * y + 1]) };
     characters().zip(tall.chunks_exact(16)).flat_map(|(c, glyph)| small(c).unwrap_or_else(|| halved(glyph))).collect()
 }

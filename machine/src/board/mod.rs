@@ -21,6 +21,8 @@ pub struct Board {
     pub ports: Vec<(DeviceId, String)>,
     /// The device that takes the power button.
     pub power_button: Option<DeviceId>,
+    /// The device that takes the keyboard's keys.
+    pub keyboard: Option<DeviceId>,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
 }

@@ -2,7 +2,7 @@
 
 use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
 use super::error::{OptionError, Reason};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, check};
 
 /// What to do after an option.
 pub(super) enum Flow {
@@ -146,7 +146,8 @@ impl<'a> Draft<'a> {
             if let Some(known) = self.vocabulary.driver(driver) {
                 for (property, value) in &set {
                     let option = format!("-global {driver}.{property}={value}");
-                    known.check(property, value).map_err(|reason| OptionError { option, reason })?;
+                    check(known, &[(property.clone(), value.clone())])
+                        .map_err(|reason| OptionError { option, reason })?;
                 }
             }
             properties.splice(0..0, set);

@@ -24,9 +24,11 @@ mod tests;
 
 pub use config::*;
 pub use error::{OptionError, Reason};
+pub(crate) use host::is_log_item;
 pub use startup::Image;
 pub use suboptions::Suboptions;
-pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
+pub use values::number;
+pub use vocabulary::Vocabulary;
 
 use draft::{Draft, Flow};
 

@@ -1,6 +1,7 @@
 //! Moves between vector registers, memory and general registers; masks of sign bits.
 
 use super::lanes::{Xmm, count, get};
+use super::operand::{put_m128, put_scalar, with_m128, with_m128_unaligned, with_scalar};
 use crate::fault::Fault;
 use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot, Traits};
@@ -18,23 +19,25 @@ fn move_reg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 }
 
 fn load_aligned(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let value = cpu.load_xmm(bus, op)?;
-    cpu.set_xmm(op.dst, value);
-    Ok(())
+    with_m128(cpu, bus, op, |cpu, op, value| {
+        cpu.set_xmm(op.dst, value);
+        Ok(())
+    })
 }
 
 fn load_unaligned(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let value = cpu.load_xmm_unaligned(bus, op)?;
-    cpu.set_xmm(op.dst, value);
-    Ok(())
+    with_m128_unaligned(cpu, bus, op, |cpu, op, value| {
+        cpu.set_xmm(op.dst, value);
+        Ok(())
+    })
 }
 
 fn store_aligned(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.store_xmm(bus, op, cpu.xmm(op.dst))
+    put_m128::<true>(cpu, bus, op, cpu.xmm(op.dst))
 }
 
 fn store_unaligned(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.store_xmm_unaligned(bus, op, cpu.xmm(op.dst))
+    put_m128::<false>(cpu, bus, op, cpu.xmm(op.dst))
 }
 
 /// MOVSS between registers: the low lane alone.
@@ -52,14 +55,15 @@ fn movsd_reg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 
 /// MOVSS, MOVSD, MOVD, MOVQ from memory: the rest of the register is cleared.
 fn load_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let value: T = cpu.load_operand(bus, op)?;
-    cpu.set_xmm(op.dst, [value.zero_extend(), 0]);
-    Ok(())
+    with_scalar::<T>(cpu, bus, op, |cpu, op, value| {
+        cpu.set_xmm(op.dst, [value.zero_extend(), 0]);
+        Ok(())
+    })
 }
 
 /// MOVSS, MOVSD, MOVD, MOVQ, MOVLPS to memory.
 fn store_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.store_operand(bus, op, T::truncate(cpu.xmm(op.dst)[0]))
+    put_scalar(cpu, bus, op, T::truncate(cpu.xmm(op.dst)[0]))
 }
 
 /// MOVQ between XMM registers.
@@ -69,17 +73,21 @@ fn movq_reg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 }
 
 fn load_low(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.vec[op.dst.number()].0[0] = cpu.load_operand(bus, op)?;
-    Ok(())
+    with_scalar::<u64>(cpu, bus, op, |cpu, op, value| {
+        cpu.vec[op.dst.number()].0[0] = value;
+        Ok(())
+    })
 }
 
 fn load_high(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.vec[op.dst.number()].0[1] = cpu.load_operand(bus, op)?;
-    Ok(())
+    with_scalar::<u64>(cpu, bus, op, |cpu, op, value| {
+        cpu.vec[op.dst.number()].0[1] = value;
+        Ok(())
+    })
 }
 
 fn store_high(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    cpu.store_operand(bus, op, cpu.xmm(op.dst)[1])
+    put_scalar(cpu, bus, op, cpu.xmm(op.dst)[1])
 }
 
 fn movhlps(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
@@ -170,17 +178,13 @@ pub(crate) fn store_masked<const N: usize>(
     let signs = byte_signs(mask);
     let start = cpu.gpr[Slot::RDI.number()];
     let mut at = [0; 16];
-    for i in 0..count::<u8, N>() {
-        if signs >> i & 1 != 0 {
-            let offset = start.wrapping_add(i as u64) & width;
-            at[i] = cpu.segmented(usize::from(op.seg), offset, 1, Access::Write)?;
-            cpu.probe_write(bus, at[i], 1)?;
-        }
+    for (i, at) in at.iter_mut().enumerate().take(count::<u8, N>()).filter(|(i, _)| signs >> i & 1 != 0) {
+        let offset = start.wrapping_add(i as u64) & width;
+        *at = cpu.segmented(usize::from(op.seg), offset, 1, Access::Write)?;
+        cpu.probe_write(bus, *at, 1)?;
     }
-    for i in 0..count::<u8, N>() {
-        if signs >> i & 1 != 0 {
-            cpu.store(bus, at[i], get::<u8, N>(value, i))?;
-        }
+    for (i, at) in at.iter().enumerate().take(count::<u8, N>()).filter(|(i, _)| signs >> i & 1 != 0) {
+        cpu.store(bus, *at, get::<u8, N>(value, i))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::lanes::{Xmm, wide, words};
 use crate::fault::Fault;
-use crate::mmu::Access;
+use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot};
 use crate::state::Vcpu;
 use lockstep_fabric::Bus;
@@ -58,6 +58,61 @@ impl Vcpu {
     }
 }
 
+/// Loads the operand and acts on it; `slow` is the cold twin for what is not found at once.
+macro_rules! with_operand {
+    ($name:ident, $load:ident, $alignment:literal, $quick:ty, $value:ty, |$v:ident| $convert:expr $(, $int:ident)?) => {
+        #[inline(always)]
+        pub(crate) fn $name $(<$int: Int>)? (
+            cpu: &mut Vcpu,
+            bus: &mut Bus,
+            op: &Op,
+            act: impl Fn(&mut Vcpu, &Op, $value) -> Result<(), Fault>,
+        ) -> Result<(), Fault> {
+            #[cold]
+            #[inline(never)]
+            fn slow $(<$int: Int>)? (
+                cpu: &mut Vcpu,
+                bus: &mut Bus,
+                op: &Op,
+                act: impl Fn(&mut Vcpu, &Op, $value) -> Result<(), Fault>,
+            ) -> Result<(), Fault> {
+                let value = cpu.$load(bus, op)?;
+                act(cpu, op, value)
+            }
+            match cpu.quick_load::<$quick>(bus, op, $alignment) {
+                Some($v) => act(cpu, op, $convert),
+                None => slow(cpu, bus, op, act),
+            }
+        }
+    };
+}
+with_operand!(with_m128, load_xmm, 16, u128, Xmm, |v| words(v));
+with_operand!(with_m128_unaligned, load_xmm_unaligned, 1, u128, Xmm, |v| words(v));
+with_operand!(with_scalar, load_operand, 1, T, T, |v| v, T);
+
+/// Stores a scalar; the cold twin is for what is not found at once.
+#[inline(always)]
+pub(crate) fn put_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: T) -> Result<(), Fault> {
+    #[cold]
+    #[inline(never)]
+    fn slow<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: T) -> Result<(), Fault> {
+        cpu.store_operand(bus, op, value)
+    }
+    if cpu.quick_store(bus, op, 1, value) { Ok(()) } else { slow(cpu, bus, op, value) }
+}
+
+/// Stores 16 bytes, aligned or from anywhere.
+#[inline(always)]
+pub(crate) fn put_m128<const ALIGNED: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: Xmm) -> Result<(), Fault> {
+    #[cold]
+    #[inline(never)]
+    fn slow<const ALIGNED: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: Xmm) -> Result<(), Fault> {
+        if ALIGNED { cpu.store_xmm(bus, op, value) } else { cpu.store_xmm_unaligned(bus, op, value) }
+    }
+    let alignment = if ALIGNED { 16 } else { 1 };
+    if cpu.quick_store(bus, op, alignment, wide(value)) { Ok(()) } else { slow::<ALIGNED>(cpu, bus, op, value) }
+}
+
 /// An operation `dst = apply(dst, src, imm)` on vectors of any width; most have no immediate.
 pub(crate) trait Lanewise {
     fn apply<const N: usize>(a: [u64; N], b: [u64; N], imm: u8) -> [u64; N];
@@ -72,10 +127,11 @@ pub(crate) fn xmm_xmm<O: Lanewise>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Resu
 
 /// `op xmm, m128`
 pub(crate) fn xmm_m128<O: Lanewise>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let b = cpu.load_xmm(bus, op)?;
-    let result = O::apply(cpu.xmm(op.dst), b, op.imm as u8);
-    cpu.set_xmm(op.dst, result);
-    Ok(())
+    with_m128(cpu, bus, op, |cpu, op, b| {
+        let result = O::apply(cpu.xmm(op.dst), b, op.imm as u8);
+        cpu.set_xmm(op.dst, result);
+        Ok(())
+    })
 }
 
 /// Defines operations by an expression over one pair of lanes.

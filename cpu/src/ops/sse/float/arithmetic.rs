@@ -5,6 +5,7 @@ use crate::fault::Fault;
 use crate::float::{Env, arith, compare};
 use crate::op::{Op, Slot};
 use crate::ops::sse::lanes::{Xmm, build, count, get, zip};
+use crate::ops::sse::operand::{with_m128, with_scalar};
 use crate::state::Vcpu;
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -115,8 +116,7 @@ fn scalar_reg<A: Arithmetic, R: Real>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> D
 
 /// `op xmm, m32/m64`
 fn scalar_mem<A: Arithmetic, R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let b: R = cpu.load_operand(bus, op)?;
-    scalar::<A, R>(cpu, op.dst, b)
+    with_scalar(cpu, bus, op, |cpu, op, b| scalar::<A, R>(cpu, op.dst, b))
 }
 
 #[inline(always)]
@@ -148,8 +148,7 @@ fn packed_reg<A: Arithmetic, R: Real>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> D
 
 /// `op xmm, m128`
 fn packed_mem<A: Arithmetic, R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    let b = cpu.load_xmm(bus, op)?;
-    packed::<A, R>(cpu, op.dst, cpu.xmm(op.dst), b)
+    with_m128(cpu, bus, op, |cpu, op, b| packed::<A, R>(cpu, op.dst, cpu.xmm(op.dst), b))
 }
 
 /// HADD and HSUB: neighbours of the first operand, then of the second.

@@ -1,0 +1,78 @@
+//! A run with live sources.
+
+use super::session::{POLL_EVERY, Session};
+use super::{Ended, RunError};
+use crate::machine::Stop;
+use crate::record::{DIGEST_EVERY, Entry};
+use lockstep_fabric::Tick;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+impl Session {
+    /// Runs until the guest or the user ends it.
+    pub(super) fn live(&mut self) -> Result<Ended, RunError> {
+        loop {
+            if let Some(ending) = self.control.over() {
+                return Ok(Ended::Guest(ending));
+            }
+            if self.control.runs() {
+                self.take_events()?;
+            } else {
+                self.await_event()?;
+            }
+            if let Some(cause) = self.control.quitting() {
+                return Ok(Ended::Host(cause));
+            }
+            if !self.control.runs() {
+                continue;
+            }
+            let machine = &mut self.control.board.machine;
+            let until = self.next_digest.min(machine.now() + POLL_EVERY);
+            match machine.run(until) {
+                Stop::Reached => self.take_digest()?,
+                Stop::Output | Stop::Ended(_) => self.pass_output(),
+                Stop::Idle(next) => self.idle(next)?,
+            }
+        }
+    }
+
+    fn take_digest(&mut self) -> Result<(), RunError> {
+        if self.control.board.machine.now() < self.next_digest {
+            return Ok(());
+        }
+        let digest = self.digester.digest(&mut self.control.board.machine)?;
+        self.next_digest = digest.tick + DIGEST_EVERY;
+        self.control.log(&Entry::digest(digest));
+        Ok(self.control.check_log()?)
+    }
+
+    /// Lets the time of an idle guest pass: asleep on the host, or at once with `sleep=off`.
+    fn idle(&mut self, next: Tick) -> Result<(), RunError> {
+        let icount = &self.control.config.icount;
+        let (sleep, shift) = (icount.sleep, u32::from(icount.shift));
+        let machine = &mut self.control.board.machine;
+        let now = machine.now();
+        let next = next.min(self.next_digest);
+        if next != Tick::MAX && !sleep {
+            machine.skip_to(next);
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let event = if next == Tick::MAX {
+            self.events.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.events.recv_timeout(Duration::from_nanos((next - now) << shift))
+        };
+        let slept = if sleep { begun.elapsed().as_nanos() as u64 >> shift } else { 0 };
+        match event {
+            Ok(event) => {
+                machine.skip_to(next.min(now.saturating_add(slept)));
+                self.handle(event)
+            }
+            Err(_) => {
+                machine.skip_to(if next == Tick::MAX { now } else { next });
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A session typed at whatever moments the host makes of it, recorded, and replayed with every live source cut off.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lockstep_tests::guest::debian;
+use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
+
+/// How long a recorded session may take on a busy host.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+fn arguments(mode: &str, log: &Path) -> Vec<String> {
+    let mut arguments = debian("quiet");
+    // The console is the terminal here, and not one more port.
+    let at = arguments.iter().position(|a| a == "-nodefaults").expect("debian() says so");
+    arguments.drain(at..at + 3);
+    arguments.extend(["-digest".into(), "-icount".into()]);
+    arguments.push(format!("shift=0,rr={mode},rrfile={}", log.display()));
+    arguments
+}
+
+/// Types each line once the console has said what comes before it, after a pause of the host's choosing.
+fn recorded_session(log: &Path, lines: &[(&str, &str)]) -> Output {
+    let mut child = Command::new(lockstep())
+        .args(arguments("record", log))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut typist = child.stdin.take().expect("a pipe");
+    let mut console = child.stdout.take().expect("a pipe");
+    let (said, hears) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(len) = console.read(&mut piece) {
+            if len == 0 {
+                break;
+            }
+            all.extend(&piece[..len]);
+            let _ = said.send(String::from_utf8_lossy(&piece[..len]).into_owned());
+        }
+        all
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let mut heard = String::new();
+    for (prompt, line) in lines {
+        while !heard.contains(prompt) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let more = hears.recv_timeout(left).unwrap_or_else(|_| panic!("no {prompt:?} in {heard}"));
+            heard.push_str(&more);
+        }
+        heard.clear();
+        for byte in line.bytes() {
+            typist.write_all(&[byte]).expect("the program reads");
+            typist.flush().expect("the program reads");
+            std::thread::sleep(Duration::from_micros(
+                u64::from(Instant::now().elapsed().subsec_nanos() % 7) * 900 + 300,
+            ));
+        }
+    }
+    let mut stderr = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut stderr).expect("text");
+    let status = child.wait().expect("it ends");
+    Output { status, stdout: reader.join().expect("the reader ends"), stderr: stderr.into_bytes() }
+}
+
+/// As long as the host's clock happens to say.
+fn pause() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_nanos(u64::from(now.subsec_nanos()) % 7_000_000)
+}
+
+#[test]
+fn a_typed_session_replays_ten_times_to_the_same_digest_and_output() {
+    let log = scratch_path("session.log");
+    let lines =
+        [("# ", "echo $((6 * 7)) > /tmp/x; cat /tmp/x /proc/uptime\n"), ("# ", "date\n"), ("# ", "poweroff -f\n")];
+    let recorded = recorded_session(&log, &lines);
+    let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
+    assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
+    assert!(String::from_utf8_lossy(&recorded.stdout).contains("\r\n42\r\n"));
+    for round in 0..10 {
+        let replayed = run(&arguments("replay", &log));
+        assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
+        assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
+    }
+
+    let whole = std::fs::read(&log).expect("the log");
+    let cut = scratch("cut.log", &whole[..whole.len() * 3 / 5]);
+    let replayed = run(&arguments("replay", &cut));
+    let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert!(replayed.status.success() && said.contains("cut short"), "{said}");
+    assert!(recorded.stdout.starts_with(&replayed.stdout));
+
+    let text = String::from_utf8_lossy(&whole).into_owned();
+    let typed = text.find("\"Bytes\":[101]").expect("the e of echo was typed");
+    let forged = scratch("forged.log", text.replacen("\"Bytes\":[101]", "\"Bytes\":[102]", 1).as_bytes());
+    assert!(typed > 0);
+    let replayed = run(&arguments("replay", &forged));
+    let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert_eq!(replayed.status.code(), Some(1), "{said}");
+    assert!(said.contains("differs from the recording"), "{said}");
+    for path in [log, cut, forged] {
+        std::fs::remove_file(path).expect("a scratch file");
+    }
+}

@@ -1,0 +1,31 @@
+//! The program itself, started as a user would.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// The `lockstep` beside the tests' own folder, where `cargo build` puts it.
+pub fn lockstep() -> PathBuf {
+    let mut path = std::env::current_exe().expect("a test has a path");
+    path.pop();
+    path.pop();
+    path.push("lockstep");
+    assert!(path.is_file(), "{} is missing: cargo build --release makes it", path.display());
+    path
+}
+
+/// Runs it to its end with nothing to read.
+pub fn run(arguments: &[impl AsRef<std::ffi::OsStr>]) -> Output {
+    Command::new(lockstep()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// A file of this process's own with these bytes.
+pub fn scratch(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = scratch_path(name);
+    std::fs::write(&path, bytes).expect("a scratch file");
+    path
+}
+
+/// Where a file of this process's own may be.
+pub fn scratch_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("lockstep-{}-{name}", std::process::id()))
+}
