@@ -4,10 +4,12 @@ use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
 use crate::properties::{Configuration, Property, PropertyError};
 use crate::uart16550::Uart16550Config;
+use crate::vga::VgaConfig;
 use lockstep_fabric::{Device, PinId, RegionSpec};
 
 /// The devices, by name.
-pub const CATALOG: &[Entry] = &[entry::<DebugExitConfig>(), entry::<DebugconConfig>(), entry::<Uart16550Config>()];
+pub const CATALOG: &[Entry] =
+    &[entry::<DebugExitConfig>(), entry::<DebugconConfig>(), entry::<Uart16550Config>(), entry::<VgaConfig>()];
 
 /// A configuration that makes a device by itself.
 pub trait Creatable: Configuration {
@@ -53,7 +55,8 @@ const fn entry<C: Creatable>() -> Entry {
     Entry { name: C::NAME, about: C::ABOUT, properties: C::properties, make: |typed| configured::<C>(typed)?.make() }
 }
 
-fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
+/// A configuration with these properties set, in order: the last mention of a name counts.
+pub fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
     let mut config = C::default();
     typed.iter().try_for_each(|(name, value)| config.set(name, value))?;
     Ok(config)

@@ -8,6 +8,7 @@ pub mod machine;
 pub mod monitor;
 pub mod record;
 pub mod run;
+pub mod screen;
 pub mod snapshot;
 pub mod terminal;
 mod trace;

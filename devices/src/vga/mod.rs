@@ -15,7 +15,9 @@ pub mod window;
 
 pub use picture::Frame;
 
+use crate::catalog::{Creatable, Made};
 use crate::pci::{Bar, BarKind, ConfigSpace, Identity, Rom, SUBSYSTEM};
+use crate::properties::{PropertyError, configuration};
 use dac::Dac;
 use dispi::{Change, Dispi};
 use lockstep_fabric::memory::Block;
@@ -23,8 +25,41 @@ use lockstep_fabric::{Cx, Device, Nanos, PciFunction, Reg, RegionSpec, Space, Wi
 use registers::{File, Misc, attr, crtc, seq};
 use serde::{Deserialize, Serialize};
 
-/// Video memory unless `vgamem_mb` says otherwise.
-pub const DEFAULT_MEMORY: u64 = 16 << 20;
+configuration! {
+    /// How a graphics card is set up. Its memory and its ROM are the board's to give.
+    pub struct VgaConfig {
+        /// MiB of video memory, 1 to 256, rounded up to a power of two.
+        pub vgamem_mb: u16 = 16,
+        /// The file with the option ROM; empty for none.
+        pub romfile: Option<String> = None,
+    }
+}
+
+impl VgaConfig {
+    /// Bytes of video memory.
+    pub fn memory(&self) -> Result<u64, PropertyError> {
+        match self.vgamem_mb {
+            1..=256 => Ok(u64::from(self.vgamem_mb).next_power_of_two() << 20),
+            other => Err(PropertyError::Value {
+                name: "vgamem_mb",
+                value: other.to_string(),
+                wanted: "use a number from 1 to 256",
+            }),
+        }
+    }
+}
+
+impl Creatable for VgaConfig {
+    const NAME: &'static str = "VGA";
+    const ABOUT: &'static str = "graphics card: VGA with the Bochs display interface";
+
+    /// A card without memory: the board makes its own, with [`Vga::new`].
+    fn make(self) -> Result<Made, PropertyError> {
+        self.memory()?;
+        Ok(Made::new(Vga::new(Block { at: 0, len: 0 }, None), &REGIONS))
+    }
+}
+
 /// Region placed by base address register 0: the board adds it to the memory map, backed by the whole block.
 pub const FRAME_BUFFER: u8 = 0x10;
 /// Region over the window: the board adds it to the memory map at [`window::BASE`], 64 KiB, backed by the block's start,
@@ -44,6 +79,11 @@ const DISPI: u8 = 5;
 const WINDOW: u8 = 6;
 const MMIO: u8 = 7;
 
+/// Port of the display interface's index register.
+pub const DISPI_INDEX: u64 = 0x1ce;
+/// Port of the display interface's data register.
+pub const DISPI_DATA: u64 = 0x1cf;
+
 const fn ports(index: u8, base: u64, len: u64, widest: Width) -> RegionSpec {
     RegionSpec { space: Space::Io, index, base: Some(base), len, priority: 0, widest }
 }
@@ -55,7 +95,7 @@ pub const REGIONS: [RegionSpec; 8] = [
     ports(STATUS_MONO, 0x3ba, 1, Width::Byte),
     ports(CRTC_COLOR, 0x3d4, 2, Width::Byte),
     ports(STATUS_COLOR, 0x3da, 1, Width::Byte),
-    ports(DISPI, 0x1ce, 4, Width::Word),
+    ports(DISPI, DISPI_INDEX, 4, Width::Word),
     RegionSpec {
         space: Space::Memory,
         index: WINDOW,
@@ -66,6 +106,14 @@ pub const REGIONS: [RegionSpec; 8] = [
     },
     RegionSpec { space: Space::Memory, index: MMIO, base: None, len: 4096, priority: 1, widest: Width::Dword },
 ];
+
+/// The register that answers at an address, of those that lie at fixed ones.
+pub fn register(space: Space, address: u64) -> Option<Reg> {
+    REGIONS.iter().filter(|region| region.space == space).find_map(|region| {
+        let offset = address.checked_sub(region.base?).filter(|offset| *offset < region.len)?;
+        Some(Reg { region: region.index, offset })
+    })
+}
 
 /// In the memory-mapped registers: ports 3C0h to 3DFh, the display interface, and what QEMU added.
 const MMIO_PORTS: u64 = 0x400;

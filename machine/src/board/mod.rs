@@ -4,6 +4,7 @@ mod direct;
 mod firmware;
 mod pc;
 mod processors;
+pub mod video;
 
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
@@ -23,6 +24,8 @@ pub struct Board {
     pub power_button: Option<DeviceId>,
     /// The device that takes the keyboard's keys.
     pub keyboard: Option<DeviceId>,
+    /// The graphics card.
+    pub screen: Option<DeviceId>,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
 }

@@ -1,7 +1,7 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, direct, processors};
+use super::{Board, BoardError, direct, processors, video};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
@@ -50,18 +50,21 @@ const ISA_IRQS: u8 = 16;
 pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let image = firmware::image(config)?;
     let ram = RamLayout::for_size(config.memory.size);
-    let arena = config.memory.size + firmware::arena_len(&image);
+    let card = video::plan(&config.devices)?;
+    let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
+    let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
     let bus = Bus::new(memory, Clock::new(config.icount.shift.into()));
     let cpus = processors::build(config)?;
     let platform = platform(config, &cpus);
 
     let mut parts = Parts { bus, ports: Vec::new() };
-    let wiring = parts.core(config, &ram, &cpus)?;
+    let wiring = parts.core(config, &ram, &cpus, card.as_ref())?;
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
+    files.extend(card.and_then(|card| card.file));
     let boot: Box<dyn Boot> = match direct::plan(config, &platform)? {
         Some((plan, booted)) => {
             files.extend(booted);
@@ -75,8 +78,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
     };
     let keyboard = parts.bus.find(KEYBOARD);
+    let screen = parts.bus.find(video::CARD);
     let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, files })
+    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
 }
 
 fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
@@ -128,8 +132,14 @@ impl Parts {
     }
 
     /// Everything that every `pc` has, and what the command line adds.
-    fn core(&mut self, config: &Config, ram: &RamLayout, cpus: &[lockstep_cpu::Vcpu]) -> Result<Wiring, BoardError> {
-        let host = self.bridges(config, ram)?;
+    fn core(
+        &mut self,
+        config: &Config,
+        ram: &RamLayout,
+        cpus: &[lockstep_cpu::Vcpu],
+        card: Option<&video::Card>,
+    ) -> Result<Wiring, BoardError> {
+        let host = self.bridges(config, ram, card)?;
         let pics = self.add("i8259", Pics::new(), &Pics::regions());
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
         let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
@@ -162,13 +172,18 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in &config.devices {
+        for device in config.devices.iter().filter(|device| !video::is_card(device)) {
             self.device(device, &wiring)?;
         }
         Ok(wiring)
     }
 
-    fn bridges(&mut self, config: &Config, ram: &RamLayout) -> Result<DeviceId, BoardError> {
+    fn bridges(
+        &mut self,
+        config: &Config,
+        ram: &RamLayout,
+        card: Option<&video::Card>,
+    ) -> Result<DeviceId, BoardError> {
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
         let preset = config.boot.kernel.is_some();
         let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
@@ -176,6 +191,11 @@ impl Parts {
         let mut bridge = I440Fx::new();
         bridge.attach(piix3::PLACE, piix3);
         bridge.attach(piix4_pm::PLACE, power);
+        if let Some(card) = card {
+            let bytes = card.arena_len();
+            let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
+            bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
+        }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
         Ok(host)
@@ -305,7 +325,7 @@ fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
     items.extend([
         FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
         FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NOGRAPHIC, 1u16.to_le_bytes().to_vec()),
+        FwCfgItem::key(key::NOGRAPHIC, u16::from(!config.devices.iter().any(video::is_card)).to_le_bytes().to_vec()),
         FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
         FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
         FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
