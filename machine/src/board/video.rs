@@ -307,3 +307,6 @@ impl Host for CardHost<'_, '_> {
         self.cx.with_peer(self.card, read).flatten().unwrap_or(0) & !0xf
     }
 }
+
+#[cfg(test)]
+mod tests;
