@@ -1,6 +1,7 @@
 //! The devices of the whole board, driven by guests of a few instructions.
 
 use iced_x86::IcedError;
+use iced_x86::code_asm::CodeAssembler;
 use iced_x86::code_asm::*;
 use lockstep::board;
 use lockstep::machine::Ending;
@@ -250,7 +251,7 @@ fn a_board_saved_and_loaded_at_any_tick_goes_on_alike() {
 
 #[test]
 fn ports_that_are_taken_and_names_that_exist_are_refused() {
-    let bios = image::write("refused", &[image::code(0, |a| a.hlt())]);
+    let bios = image::write("refused", &[image::code(0, CodeAssembler::hlt)]);
     let error = |more: &str| {
         let arguments: Vec<_> = board_with(&bios).into_iter().chain(words(more)).collect();
         board::build(&config(&arguments)).err().map(|why| why.to_string()).unwrap_or_default()

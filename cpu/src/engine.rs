@@ -331,8 +331,7 @@ fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Resul
     cpu.gpr[Slot::Ip.number()] = base;
     // Falls through unless the last instruction branches.
     cpu.ip = base.wrapping_add(bytes.into());
-    let mut tick = cpu.tick;
-    for op in ops {
+    for (tick, op) in (cpu.tick..).zip(ops) {
         cpu.tick = tick;
         if let Err(fault) = (op.run)(cpu, bus, op) {
             if fault == Fault::TAKEN {
@@ -341,7 +340,6 @@ fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Resul
             cpu.ip = base.wrapping_add(u64::from(op.next) - u64::from(op.len));
             return Err(located(fault, op));
         }
-        tick += 1;
         if !cpu.pending.is_empty() {
             if op.next != bytes {
                 cpu.ip = base.wrapping_add(op.next.into());

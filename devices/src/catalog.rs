@@ -40,6 +40,9 @@ impl Made {
     }
 }
 
+/// Makes a device from properties as typed.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
+
 /// A line of the catalog.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
@@ -48,7 +51,7 @@ pub struct Entry {
     /// One line about it.
     pub about: &'static str,
     properties: fn() -> Vec<Property>,
-    make: fn(&[(String, String)]) -> Result<Made, PropertyError>,
+    make: Maker,
 }
 
 const fn entry<C: Creatable>() -> Entry {

@@ -11,6 +11,8 @@ pub enum Kind {
     Switch,
     /// The id of a character device.
     Chardev,
+    /// The name of a drive or of a node of the block layer.
+    Drive,
     /// Anything.
     Text,
 }
@@ -69,6 +71,11 @@ pub trait PropertyValue: Sized {
 #[serde(transparent)]
 pub struct Chardev(pub String);
 
+/// The name of a drive or node on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DriveName(pub String);
+
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl PropertyValue for $number {
@@ -108,6 +115,16 @@ impl PropertyValue for Chardev {
     const KIND: Kind = Kind::Chardev;
     fn read(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() { Err("use the id of a -chardev") } else { Ok(Self(text.into())) }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
+}
+
+impl PropertyValue for DriveName {
+    const KIND: Kind = Kind::Drive;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() { Err("use the name of a -drive if=none or a -blockdev") } else { Ok(Self(text.into())) }
     }
     fn show(&self) -> Option<String> {
         Some(self.0.clone())

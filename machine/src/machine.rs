@@ -1,10 +1,12 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
+use crate::block::queue::{Due, Fault, Queue, SavedRequest};
+use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
-    Output, Outside, PinId, Space, StateError, Tick, Width,
+    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, Outside, PinId, Space, StateError,
+    Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +36,7 @@ const OPERATOR: Cpu = Cpu(0);
 pub struct CutOff;
 
 /// Why [`Machine::run`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The tick asked for is reached.
     Reached,
@@ -42,6 +44,9 @@ pub enum Stop {
     Idle(Tick),
     /// Something was sent out of the machine: see [`Machine::take_output`].
     Output,
+    /// The host could not do a request to a drive whose policy is to stop (QEMU's BLOCK_IO_ERROR with action `stop`). No
+    /// guest time passes; running on tries the request again.
+    Fault(Fault),
     /// The machine is over.
     Ended(Ending),
 }
@@ -67,6 +72,7 @@ pub struct Machine {
     pub cpus: Vec<Vcpu>,
     /// Where everything from outside enters.
     pub gate: Gate,
+    pub(crate) blocks: Queue,
     pub(crate) engine: Engine,
     pub(crate) turn: Turn,
     wiring: Interrupts,
@@ -94,6 +100,7 @@ impl Machine {
             bus,
             cpus,
             gate: Gate::new(),
+            blocks: Queue::default(),
             engine: Engine::default(),
             turn: Turn { cpu: 0, left: TURN },
             wiring,
@@ -123,6 +130,7 @@ impl Machine {
 
     /// Resets every device and vCPU and starts over. Time goes on.
     pub fn reset(&mut self) {
+        self.blocks.forget();
         self.bus.reset();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             cpu.reset();
@@ -140,6 +148,7 @@ impl Machine {
     pub fn run(&mut self, until: Tick) -> Stop {
         loop {
             self.admit();
+            let fault = self.complete_requests();
             self.take_signals();
             self.collect();
             if let Some(ending) = self.ended {
@@ -148,19 +157,22 @@ impl Machine {
             if !self.output.is_empty() {
                 return Stop::Output;
             }
+            if let Some(fault) = fault {
+                return Stop::Fault(fault);
+            }
             let now = self.now();
             if now >= until {
                 return Stop::Reached;
             }
-            let limit = until.min(self.bus.clock.next_deadline()).min(self.gate.horizon());
+            let next = self.bus.clock.next_deadline().min(self.gate.horizon()).min(self.blocks.next_due());
             let Some(index) = self.whose_turn() else {
-                let next = self.bus.clock.next_deadline().min(self.gate.horizon());
                 if next >= until || next > now {
                     return Stop::Idle(next);
                 }
                 self.bus.advance(now);
                 continue;
             };
+            let limit = next.min(until);
             if limit <= now {
                 self.bus.advance(now);
                 continue;
@@ -172,6 +184,8 @@ impl Machine {
     /// Lets the time of an idle machine pass up to `tick`.
     pub fn skip_to(&mut self, tick: Tick) {
         self.bus.advance(tick.max(self.now()));
+        // As in `run`, what was due by now comes before what may yet enter through the gate. A fault stays for `run`.
+        let _ = self.complete_requests();
         self.take_signals();
     }
 
@@ -198,6 +212,21 @@ impl Machine {
             return Err(CutOff);
         }
         Ok(self.admit())
+    }
+
+    /// Whether a request to a drive is due at `tick`: the time until then is the host's disk's to take, not to be slept.
+    pub fn awaits_drive(&self, tick: Tick) -> bool {
+        self.blocks.next_due() == tick
+    }
+
+    /// Puts a drive behind a device, as its drive number `slot`, in place of one that was there.
+    pub fn attach_drive(&mut self, device: DeviceId, slot: u8, drive: Drive) {
+        self.blocks.attach(device, slot, drive);
+    }
+
+    /// What is known of a device's drive.
+    pub fn drive_info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
+        self.blocks.info(device, slot)
     }
 
     /// Takes what devices sent to their character devices, in order.
@@ -279,6 +308,16 @@ impl Machine {
         self.bus.read(Space::Io, port.into(), width, OPERATOR).unwrap_or(u64::MAX) & width.mask()
     }
 
+    /// Tells devices which of their requests are done, up to the first that stops the machine.
+    fn complete_requests(&mut self) -> Option<Fault> {
+        loop {
+            match self.blocks.complete(self.now())? {
+                Due::Done(device, completion) => self.bus.input(device, &Input::Block(completion)),
+                Due::Fault(fault) => return Some(fault),
+            }
+        }
+    }
+
     fn take_signals(&mut self) {
         for (cpu, signal) in self.bus.take_signals() {
             let Some(vcpu) = self.cpus.get_mut(usize::from(cpu.0)) else { continue };
@@ -313,11 +352,7 @@ impl Machine {
                         return;
                     }
                 }
-                // No drive is attached yet: the request is refused as by an empty drive.
-                Output::Block(BlockRequest { drive, tag, .. }) => {
-                    let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };
-                    self.bus.input(device, &Input::Block(done));
-                }
+                Output::Block(request) => self.blocks.submit(&self.bus.clock, device, request),
             }
         }
     }
@@ -344,6 +379,7 @@ impl Machine {
         Ok(serde_json::json!({
             "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
+            "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
             "bus": self.bus.save()?,
         }))
     }
@@ -361,7 +397,9 @@ impl Machine {
         if turn.cpu >= cpus.len() {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
         }
+        let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.bus.load(part("bus")?)?;
+        self.blocks.load(blocks)?;
         self.cpus = cpus;
         self.turn = turn;
         for cpu in &mut self.cpus {

@@ -92,7 +92,7 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
                 found += 1;
             }
             OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
-                op.imm = instruction.near_branch_target()
+                op.imm = instruction.near_branch_target();
             }
             OpKind::FarBranch16 => {
                 op.imm = instruction.far_branch16().into();

@@ -6,7 +6,6 @@ mod fpu;
 mod segment;
 
 pub use control::{CodeMode, CodeSize, Cr0, Cr4, Efer, Usable};
-pub(crate) use flags::extended;
 pub use flags::{Flags, Rflags};
 pub use fpu::{Fpu, MXCSR_RESET, Vector};
 pub use segment::{Rights, Segment, TableRegister, seg};

@@ -6,6 +6,7 @@ mod pc;
 mod processors;
 pub mod video;
 
+use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
 use crate::record::BootedFile;
@@ -36,6 +37,9 @@ pub enum BoardError {
     /// An option's value turns out to be impossible.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// A drive's image cannot be used.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
     /// The built-in firmware cannot be assembled.
     #[error(transparent)]
     Firmware(#[from] RomError),

@@ -2,6 +2,7 @@
 
 use super::firmware::{self, FromResetVector};
 use super::{Board, BoardError, direct, processors, video};
+use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
@@ -58,7 +59,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let platform = platform(config, &cpus);
 
-    let mut parts = Parts { bus, ports: Vec::new() };
+    let mut parts = Parts { bus, ports: Vec::new(), drives: Drives::open(config)?, attached: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus, card.as_ref())?;
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
@@ -79,7 +80,14 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     };
     let keyboard = parts.bus.find(KEYBOARD);
     let screen = parts.bus.find(video::CARD);
-    let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    if let Some(lost) = parts.drives.unclaimed() {
+        return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
+    }
+    files.extend_from_slice(parts.drives.files());
+    let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    for (device, slot, drive) in parts.attached {
+        machine.attach_drive(device, slot, drive);
+    }
     Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
 }
 
@@ -116,6 +124,10 @@ struct Wiring {
 struct Parts {
     bus: Bus,
     ports: Vec<(DeviceId, String)>,
+    /// Drives that no device has taken yet.
+    drives: Drives,
+    /// Drives that devices took, each with its number among the device's drives.
+    attached: Vec<(DeviceId, u8, Drive)>,
 }
 
 impl Parts {

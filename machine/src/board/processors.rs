@@ -62,7 +62,7 @@ fn set_value(model: &mut CpuModel, name: &str, value: &str) -> bool {
         "level" => within(1, 0x1f).map(|level| model.level = level),
         "xlevel" => within(0x8000_0000, 0x8000_001f).map(|level| model.extended_level = level),
         "stepping" => within(0, 15).map(|stepping| model.signature = model.signature & !0xf | stepping),
-        "model-id" if value.len() <= BRAND_MAX => Some(value.clone_into(&mut model.brand)),
+        "model-id" => (value.len() <= BRAND_MAX).then(|| value.clone_into(&mut model.brand)),
         "vendor" => vendor(value).map(|vendor| model.vendor = vendor),
         _ => None,
     }

@@ -42,6 +42,8 @@ pub(super) struct Draft<'a> {
     pub(super) references: Vec<(String, String)>,
     /// `-kernel`'s companions that were given, for the complaint when it is missing.
     pub(super) needs_kernel: Option<String>,
+    /// `-snapshot` was given.
+    pub(super) snapshot: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -58,6 +60,7 @@ impl<'a> Draft<'a> {
             monitor_given: false,
             references: Vec::new(),
             needs_kernel: None,
+            snapshot: false,
         }
     }
 
@@ -97,6 +100,7 @@ impl<'a> Draft<'a> {
         self.default_screen();
         self.check_references()?;
         self.apply_globals()?;
+        self.finish_drives()?;
         if self.config.boot.kernel.is_none()
             && let Some(option) = self.needs_kernel
         {

@@ -62,6 +62,7 @@ pub(super) fn driver_help(driver: &Entry) -> String {
             Kind::Number(_) => "number",
             Kind::Switch => "on|off",
             Kind::Chardev => "chardev",
+            Kind::Drive => "drive or node",
             Kind::Text => "text",
         };
         let default = default.map_or(String::new(), |value| format!(" (default: {value})"));

@@ -2,6 +2,8 @@
 
 use super::session::{POLL_EVERY, Session};
 use super::{Ended, RunError};
+use crate::block::Fault;
+use crate::commandline::RecordReplay;
 use crate::machine::Stop;
 use crate::record::{DIGEST_EVERY, Entry};
 use lockstep_fabric::Tick;
@@ -32,6 +34,7 @@ impl Session {
                 Stop::Reached => self.take_digest()?,
                 Stop::Output | Stop::Ended(_) => self.pass_output(),
                 Stop::Idle(next) => self.idle(next)?,
+                Stop::Fault(fault) => self.fault(fault)?,
             }
         }
     }
@@ -46,14 +49,26 @@ impl Session {
         Ok(self.control.check_log()?)
     }
 
-    /// Lets the time of an idle guest pass: asleep on the host, or at once with `sleep=off`.
+    /// The host could not do what a drive was asked: the machine stops until the operator lets it go on, and then tries
+    /// again. A recording ends here, since what the host could not do is not in it.
+    fn fault(&mut self, fault: Fault) -> Result<(), RunError> {
+        if *self.control.record_replay() != RecordReplay::Off {
+            return Err(RunError::Drive(fault));
+        }
+        eprintln!("lockstep: {fault}: the machine is stopped ('cont' tries again)");
+        self.control.stop();
+        Ok(())
+    }
+
+    /// Lets the time of an idle guest pass: asleep on the host, or at once with `sleep=off` or when it waits
+    /// for a drive.
     fn idle(&mut self, next: Tick) -> Result<(), RunError> {
         let icount = &self.control.config.icount;
         let (sleep, shift) = (icount.sleep, u32::from(icount.shift));
         let machine = &mut self.control.board.machine;
         let now = machine.now();
         let next = next.min(self.next_digest);
-        if next != Tick::MAX && !sleep {
+        if next != Tick::MAX && (!sleep || machine.awaits_drive(next)) {
             machine.skip_to(next);
             return Ok(());
         }

@@ -10,6 +10,7 @@ mod tests;
 
 pub use control::{Control, Denied, RunState};
 
+use crate::block::Fault;
 use crate::board::{self, BoardError};
 use crate::chardev::{ChardevError, Chardevs, QuitCause, Reporter};
 use crate::commandline::{Config, OnReboot, OptionError, RecordReplay, RtcBase};
@@ -60,6 +61,9 @@ pub enum RunError {
         /// Which option or file.
         what: String,
     },
+    /// The host could not do what a drive was asked, and the run could not be repeated if the guest saw that.
+    #[error("rr: {0}")]
+    Drive(Fault),
     /// The host refuses something that every run needs.
     #[error("{0}")]
     Host(#[from] io::Error),
@@ -127,6 +131,7 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
         ("-kernel, -initrd, -append, -bios or -boot", config.boot != recorded.boot),
         ("-serial", config.serial.len() != recorded.serial.len()),
         ("-device", config.devices.len() != recorded.devices.len()),
+        ("-drive or -blockdev", config.drives != recorded.drives || config.nodes != recorded.nodes),
         ("-icount shift", config.icount.shift != recorded.icount.shift),
         ("-seed", config.seed.is_some_and(|seed| Some(seed) != recorded.seed)),
     ];

@@ -60,6 +60,7 @@ impl Session {
             self.pass_output();
             match stop {
                 Stop::Ended(ending) => return Ok(Some(ending)),
+                Stop::Fault(fault) => return Err(RunError::Drive(fault)),
                 Stop::Reached if now >= tick => return Ok(None),
                 Stop::Reached | Stop::Output | Stop::Idle(_) => {}
             }

@@ -125,3 +125,47 @@ fn an_arrival_that_is_not_in_the_log_any_more_is_noticed() {
     log.entries.remove(1);
     assert!(matches!(replay(&guest, &log), Err(RunError::Diverged { .. })));
 }
+
+/// Runs a machine whose drive's host is full, with a recording or without; `lines` are typed meanwhile.
+fn on_full_host(
+    guest: &BareGuest,
+    more: &str,
+    failures: u32,
+    lines: &'static [&'static str],
+) -> (Control, Result<(), RunError>) {
+    let config = guest.config(&format!("{MONITOR} {more}"));
+    let board = crate::block::tests::stopping_board(guest, failures);
+    let (reporter, events) = Reporter::new();
+    let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+    let mut session = Session::new(Control::new(&config, board, None), chardevs, events);
+    let typist = thread::spawn(move || {
+        for line in lines {
+            thread::sleep(Duration::from_millis(30));
+            let data = format!("{line}\r").into_bytes();
+            reporter.report(HostEvent::MonitorBytes { chardev: ChardevId(0), data });
+        }
+    });
+    let ended = session.live().map(drop);
+    typist.join().expect("the typist is done");
+    (session.control, ended)
+}
+
+#[test]
+fn a_machine_that_its_drive_stopped_goes_on_when_the_operator_says_so() {
+    let guest = BareGuest::new("full-host");
+    // The first write fails twice: once before each cont, and the third time it is done.
+    let (control, ended) = on_full_host(&guest, "", 4, &["quit"]);
+    assert!(ended.is_ok());
+    assert_eq!(control.state(), RunState::Paused);
+    let stopped = control.board.machine.now();
+    let (control, ended) = on_full_host(&guest, "", 3, &["cont", "cont", "quit"]);
+    assert!(ended.is_ok());
+    assert!(control.board.machine.now() > stopped, "{stopped}");
+}
+
+#[test]
+fn a_recording_ends_at_an_error_of_the_host() {
+    let guest = BareGuest::new("full-host-recorded");
+    let (_, ended) = on_full_host(&guest, "-icount shift=0,rr=record,rrfile=log", 1, &[]);
+    assert_eq!(ended.err().map(|error| error.to_string()).as_deref(), Some("rr: drive disk: write: no storage space"));
+}

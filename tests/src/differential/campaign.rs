@@ -6,7 +6,7 @@ use super::random::Random;
 use super::state::{Case, Mode, Outcome};
 use super::{generate, guest};
 use iced_x86::Code;
-use lockstep_cpu::table::{Row, TABLE, Trial};
+use lockstep_cpu::table::{Row, TABLE};
 
 /// Reports kept of one row.
 const REPORTS: usize = 3;
@@ -32,14 +32,10 @@ pub struct RowResult {
     pub untried: Option<&'static str>,
 }
 
-/// The rows that user mode may execute.
+/// All rows. Those that the table calls untriable ([`lockstep_cpu::table::Trial::None`]) are tried too wherever user mode
+/// may execute them, or faults at them in a way of its own: see [`untried`] for the few that cannot be.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.rows().iter().filter(|row| row.trial == Trial::User)
-}
-
-/// The rows that user mode may not execute, or not with a result of its own.
-pub fn system_rows() -> impl Iterator<Item = &'static Row> {
-    TABLE.rows().iter().filter(|row| row.trial == Trial::None)
+    TABLE.rows().iter()
 }
 
 /// The seed of a row's cases: its own, so that they do not depend on what other rows there are.

@@ -1,8 +1,8 @@
 //! Makes a random case of a table row: an encoding with random operands, and a state in which they mean something.
 
-use super::contents;
 use super::random::Random;
 use super::state::{CODE, CODE_LEN, Case, DATA, DATA_LEN, DATA_SELECTOR, Mode, Poke, Registers};
+use super::{contents, latitude};
 use iced_x86::{
     Code, CodeSize, Encoder, FlowControl, Instruction, MemorySize, Mnemonic, OpCodeOperandKind as Kind, OpKind,
     Register,
@@ -249,6 +249,8 @@ impl Draft<'_> {
                 return Some(());
             }
             Kind::seg_reg => (Register::ES, 6),
+            Kind::cr_reg => (Register::CR0, 9),
+            Kind::dr_reg => (Register::DR0, 8),
             Kind::sti_opcode => (Register::ST0, 8),
             Kind::es => (Register::ES, 1),
             Kind::cs => (Register::CS, 1),
@@ -558,7 +560,8 @@ impl Draft<'_> {
             return;
         }
         if is_far {
-            let target = self.landing();
+            let upper = if self.random.once_in(8) { self.random.word() << 32 } else { 0 };
+            let target = self.landing() | upper;
             let selector = self.random.one_of(&SELECTORS);
             let len = size.size() - 2;
             let mut bytes = target.to_le_bytes()[..len].to_vec();
@@ -651,6 +654,10 @@ impl Draft<'_> {
         if self.mode == Mode::Bits32 {
             self.registers.gpr.iter_mut().for_each(|r| *r &= 0xffff_ffff);
         }
+        // A far CALL to 32-bit code may push by ESP.
+        if self.instruction.is_call_far_indirect() {
+            self.registers.gpr[RSP] &= 0xffff_ffff;
+        }
         if self.alignment_is_free() {
             self.registers.flags &= !AC;
         }
@@ -660,10 +667,12 @@ impl Draft<'_> {
 }
 
 impl Draft<'_> {
-    /// Where the manuals let the CPU choose what is misaligned: operands of 16 bytes and more, and the place that ENTER
-    /// touches below its frame.
+    /// Where the manuals let the CPU choose what is misaligned: operands of 16 bytes and more, the place that ENTER
+    /// touches below its frame, and segment registers, which may take two bytes of the stack or more.
     fn alignment_is_free(&self) -> bool {
-        self.instruction.memory_size().size() >= 16 || self.instruction.mnemonic() == Mnemonic::Enter
+        self.instruction.memory_size().size() >= 16
+            || self.instruction.mnemonic() == Mnemonic::Enter
+            || latitude::has_segment(self.instruction.code())
     }
 }
 

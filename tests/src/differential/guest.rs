@@ -61,6 +61,10 @@ const DESCRIPTORS: [u64; 7] = [
     0x00af_fb00_0000_ffff,
 ];
 
+/// Linux keeps the CPU's number in the limit of this one, readable by user mode.
+const PER_CPU: u16 = 0x78;
+const PER_CPU_DESCRIPTOR: u64 = 0x0040_f500_0000_0000;
+
 /// The most iterations of a REP instruction.
 const ITERATIONS: u64 = 4 * DATA_LEN as u64;
 
@@ -115,16 +119,16 @@ impl Guest {
         self.put(at::LOW_DIRECTORY + index(DATA, 1), at::DATA_TABLE | user);
         self.put(at::LOW_DIRECTORY + index(CODE, 1), at::CODE_TABLE | user);
         for page in (0..DATA_LEN as u64).step_by(0x1000) {
-            self.put(at::DATA_TABLE + index(DATA + page, 0), at::DATA + page | user | NO_EXECUTE);
+            self.put(at::DATA_TABLE + index(DATA + page, 0), (at::DATA + page) | user | NO_EXECUTE);
         }
         for page in (0..CODE_LEN as u64).step_by(0x1000) {
-            self.put(at::CODE_TABLE + index(CODE + page, 0), at::CODE + page | user);
+            self.put(at::CODE_TABLE + index(CODE + page, 0), (at::CODE + page) | user);
         }
         self.put(at::PML4 + index(SYSTEM, 3), at::HIGH_POINTERS | system);
         self.put(at::HIGH_POINTERS + index(SYSTEM, 2), at::HIGH_DIRECTORY | system);
         self.put(at::HIGH_DIRECTORY + index(SYSTEM, 1), at::HIGH_TABLE | system);
         for page in (0..0x4000).step_by(0x1000) {
-            self.put(at::HIGH_TABLE + index(SYSTEM + page, 0), at::SYSTEM + page | system);
+            self.put(at::HIGH_TABLE + index(SYSTEM + page, 0), (at::SYSTEM + page) | system);
         }
     }
 
@@ -133,6 +137,7 @@ impl Guest {
         for (i, descriptor) in DESCRIPTORS.into_iter().enumerate() {
             self.put(physical(GDT) + 8 * i as u64, descriptor);
         }
+        self.put(physical(GDT) + u64::from(PER_CPU), PER_CPU_DESCRIPTOR);
         let limit = u64::from(TSS_LEN) - 1;
         let low = limit | (TSS & 0xff_ffff) << 16 | 0x8b << 40 | (TSS >> 24 & 0xff) << 56;
         self.put(physical(GDT) + u64::from(TASK), low);

@@ -9,10 +9,19 @@ pub const CONDITIONS: u16 = 0x4700;
 /// C1.
 const C1: u16 = 0x200;
 /// The precision exception.
-const PRECISION: u16 = 0x20;
+pub const PRECISION: u16 = 0x20;
+/// The underflow exception.
+pub const UNDERFLOW: u16 = 0x10;
+/// ES and B: an unmasked exception waits.
+pub const WAITS: u16 = 0x8080;
 
-/// Why a row is not tried on the host although user mode may execute it.
+/// Why a row is not tried on this host.
 pub fn untried(code: Code, mode: Mode) -> Option<&'static str> {
+    excluded(code, mode).or_else(|| missing_on_host(code))
+}
+
+/// Why a row cannot be tried on any host.
+pub fn excluded(code: Code, mode: Mode) -> Option<&'static str> {
     let info = code.op_code();
     let available = match mode {
         Mode::Bits64 => info.mode64(),
@@ -50,7 +59,7 @@ pub fn untried(code: Code, mode: Mode) -> Option<&'static str> {
         | Mnemonic::Rdseed => "depends on the host",
         Mnemonic::Xbegin | Mnemonic::Xabort | Mnemonic::Xend => "transactions end as the host likes",
         _ if !CpuModel::max().announces(code) => "no model announces it",
-        _ => return missing_on_host(code),
+        _ => return None,
     })
 }
 
@@ -65,7 +74,8 @@ fn code_loads(code: Code, register: Register) -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn missing_on_host(code: Code) -> Option<&'static str> {
-    code.cpuid_features().iter().all(|f| host_has(*f)).then_some(()).map_or(Some("the host's CPU lacks it"), |()| None)
+    let has_all = code.cpuid_features().iter().all(|f| host_has(*f));
+    (!has_all).then_some("the host's CPU is not known to have it")
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -191,7 +201,7 @@ pub fn undefined_status(mnemonic: Mnemonic) -> u16 {
         | Mnemonic::Fpatan
         | Mnemonic::F2xm1
         | Mnemonic::Fyl2x
-        | Mnemonic::Fyl2xp1 => CONDITIONS & !C2 | PRECISION,
+        | Mnemonic::Fyl2xp1 => CONDITIONS & !C2 | PRECISION | UNDERFLOW,
         Mnemonic::Fcom
         | Mnemonic::Fcomp
         | Mnemonic::Fcompp
@@ -225,6 +235,10 @@ pub struct Open {
     pub upper: bool,
     /// The x87 registers' order and tags.
     pub stack: bool,
+    /// All of x87's results.
+    pub x87: bool,
+    /// Bytes above the two that a push of a segment register stores.
+    pub pushed_half: bool,
     /// Which NaN a NaN is.
     pub nan: bool,
 }
@@ -234,6 +248,9 @@ const PROTECTION: u8 = 13;
 const STACK: u8 = 12;
 const PAGE: u8 = 14;
 const AC: u64 = 1 << 18;
+/// Extended doubles: 1 and 1 - sqrt(2) / 2.
+const ONE: u128 = 0x3fff_8000_0000_0000_0000;
+const ONE_LESS_HALF_ROOT: u128 = 0x3ffd_95f6_1998_0c43_36f7;
 const RCX: usize = 1;
 const ADDRESS_SIZE: u8 = 0x67;
 
@@ -254,26 +271,33 @@ pub fn open(code: Code, case: &Case, host: &Outcome, guest: &Outcome) -> Open {
     let narrow = case.bytes.contains(&ADDRESS_SIZE);
     // With 32-bit address size and nothing to repeat, some CPUs clear the counters' upper halves and some do not.
     open.upper = strings && narrow && case.before.gpr[RCX] as u32 == 0;
+    // PUSH of a segment register may store two bytes of the four or eight (SDM volume 2, PUSH).
+    open.pushed_half = code.mnemonic() == M::Push && has_segment(code);
+    // Leaving 64-bit mode leaves the upper halves undefined (SDM volume 1, section 3.4.1.1).
+    open.upper |= case.mode == Mode::Bits64 && host.after.cs == Mode::Bits32.selector();
+    // Beyond these arguments the result is undefined (SDM volume 2, F2XM1 and FYL2XP1).
+    open.x87 = out_of_range(mnemonic, case.before.st[0]) || underflows(mnemonic, case);
     let (Some(on_host), Some(on_guest)) = (vector(host), vector(guest)) else { return open };
     // All faults of executing an instruction are one class (SDM volume 3, table 6-2).
     let access = [ALIGNMENT, PROTECTION, STACK, PAGE];
     let misaligned = case.before.flags & AC != 0 && [on_host, on_guest].contains(&ALIGNMENT);
-    // CALL to an address that is not canonical may have pushed before it is found out, and may fault at that.
-    // Operands in different pages that both fault: CMPS may read either first, and ENTER may touch its new top first.
-    let either_first = compares_strings(code) || mnemonic == M::Enter;
-    // An operand that wraps round 4 GiB may or may not break a 4-GiB limit (SDM volume 3, section 5.3).
-    let wraps = case.mode == Mode::Bits32 && matches!(host.stop, Stop::Exception { address: 0xffff_fff0.., .. });
-    let calls = mnemonic == M::Call && on_guest == PROTECTION;
-    open.exception =
-        (misaligned || calls || wraps || either_first) && access.contains(&on_host) && access.contains(&on_guest);
+    // Several accesses of which more than one would fault: CMPS may read either operand first, ENTER may touch its new top
+    // first, far returns may read CS first, and CALL may push before it finds its target bad.
     let in_pieces = matches!(
         mnemonic,
         M::Fldenv | M::Frstor | M::Fnstenv | M::Fnsave | M::Fxsave | M::Fxsave64 | M::Fxrstor | M::Fxrstor64 | M::Enter
     );
+    let calls = mnemonic == M::Call;
+    let returns = matches!(mnemonic, M::Retf | M::Iret | M::Iretd | M::Iretq);
+    let either_first =
+        compares_strings(code) || mnemonic == M::Enter || returns || pops_segment(code) || calls || in_pieces;
+    // An operand that wraps round 4 GiB may or may not break a 4-GiB limit (SDM volume 3, section 5.3).
+    let wraps = case.mode == Mode::Bits32 && matches!(host.stop, Stop::Exception { address: 0xffff_fff0.., .. });
+    open.exception = (misaligned || wraps || either_first) && access.contains(&on_host) && access.contains(&on_guest);
     let masked = matches!(mnemonic, M::Maskmovq | M::Maskmovdqu);
     let all_registers = matches!(mnemonic, M::Popa | M::Popad | M::Pusha | M::Pushad);
 
-    open.fault_offset = in_pieces || masked || all_registers;
+    open.fault_offset = in_pieces || masked || all_registers || returns;
     open.data = in_pieces || masked || calls || all_registers || matches!(mnemonic, M::Fbstp | M::Fstp);
     open.general = matches!(mnemonic, M::Popa | M::Popad);
     // A fault takes the flags back to those before the instruction, which is where it was last resumed (SDM volume 2, REP).
@@ -283,6 +307,32 @@ pub fn open(code: Code, case: &Case, host: &Outcome, guest: &Outcome) -> Open {
     // MMX state may be entered before the fault is found.
     open.stack = has_mmx(code);
     open
+}
+
+fn out_of_range(mnemonic: Mnemonic, st0: u128) -> bool {
+    let magnitude = st0 & ((1 << 79) - 1);
+    match mnemonic {
+        Mnemonic::F2xm1 => magnitude > ONE,
+        Mnemonic::Fyl2xp1 => magnitude > ONE_LESS_HALF_ROOT,
+        _ => false,
+    }
+}
+
+/// Whether a tiny result is scaled or not depends on its last place.
+fn underflows(mnemonic: Mnemonic, case: &Case) -> bool {
+    let tiny = case.before.st[0] >> 64 & 0x7fff <= 1;
+    closeness(mnemonic) == Closeness::LastPlace && tiny && case.before.control & UNDERFLOW == 0
+}
+
+/// Whether it pushes or pops a segment register.
+pub fn has_segment(code: Code) -> bool {
+    use OpCodeOperandKind as Kind;
+    let kinds = [Kind::es, Kind::cs, Kind::ss, Kind::ds, Kind::fs, Kind::gs];
+    code.op_code().op_kinds().iter().any(|k| kinds.contains(k))
+}
+
+fn pops_segment(code: Code) -> bool {
+    code.mnemonic() == Mnemonic::Pop && has_segment(code)
 }
 
 fn compares_strings(code: Code) -> bool {

@@ -130,7 +130,7 @@ impl Random {
 
     /// Any number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
-        (u128::from(self.word()) * u128::from(limit) >> 64) as u64
+        ((u128::from(self.word()) * u128::from(limit)) >> 64) as u64
     }
 
     /// Whether something happens that does so once in `times`.
@@ -190,7 +190,7 @@ impl Random {
                 (exponent ^ sign, significand)
             }
             2 | 3 => (sign | (0x3fff - 30 + self.below(60)) as u16, self.word() | 1 << 63),
-            4 => (sign | 0x3fff + self.below(70) as u16, 1 << 63 | self.word() & u64::MAX << self.below(64)),
+            4 => (sign | (0x3fff + self.below(70) as u16), 1 << 63 | self.word() & u64::MAX << self.below(64)),
             _ => (self.word() as u16, self.word()),
         };
         u128::from(exponent) << 64 | u128::from(significand)

@@ -5,7 +5,7 @@
 //! instruction names, so that the file stays small.
 
 use super::campaign::{next_case, row_seed, rows};
-use super::latitude::untried;
+use super::latitude::{excluded, untried};
 use super::random::Random;
 use super::state::{Case, DATA_LEN, Mode, Outcome, Poke, Registers, Stop};
 use flate2::Compression;
@@ -186,13 +186,13 @@ fn names_mmx(row: &Row) -> bool {
 
 /// Whether a row's result can mean anything on another host.
 pub fn recordable(row: &Row, mode: Mode) -> bool {
-    untried(row.code, mode).is_none() && !matches!(row.code.mnemonic(), Mnemonic::Rdfsbase | Mnemonic::Rdgsbase)
+    excluded(row.code, mode).is_none() && !matches!(row.code.mnemonic(), Mnemonic::Rdfsbase | Mnemonic::Rdgsbase)
 }
 
 /// Records `cases` of every row that can be tried here.
 pub fn record(mode: Mode, cases: usize, seed: u64, host: &mut dyn FnMut(&Case) -> Outcome) -> Vec<Vector> {
     let mut recorded = Vec::new();
-    for row in rows().filter(|row| recordable(row, mode)) {
+    for row in rows().filter(|row| recordable(row, mode) && untried(row.code, mode).is_none()) {
         let mut random = Random::new(row_seed(seed, row.code, mode));
         for _ in 0..cases {
             let Some(mut case) = next_case(&mut random, row.code, mode) else { continue };

@@ -461,7 +461,7 @@ mod tests {
     fn copies_go_upwards_byte_by_byte() {
         for (to, from) in [(0x100u64, 0x200u64), (0x203, 0x200), (0x201, 0x200), (0x1f9, 0x200), (0x200, 0x200)] {
             let mut memory = two_pages_of_ram_and_a_rom();
-            let mut expected: Vec<u8> = (0..0x1000u32).map(|i| (i * 7 ^ i >> 8) as u8).collect();
+            let mut expected: Vec<u8> = (0..0x1000u32).map(|i| ((i * 7) ^ (i >> 8)) as u8).collect();
             memory.fill(0, &expected);
             memory.copy_free(to, from, 0x77);
             for i in 0..0x77 {
