@@ -4,6 +4,7 @@ use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
 use crate::properties::{Configuration, Property, PropertyError};
 use crate::uart16550::Uart16550Config;
+use crate::vga::VgaConfig;
 use crate::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, PortConfig, PortKind, RngConfig};
 use lockstep_fabric::{Device, PinId, RegionSpec};
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub const CATALOG: &[Entry] = &[
     entry::<DebugconConfig>(),
     entry::<RngConfig>(),
     entry::<Uart16550Config>(),
+    entry::<VgaConfig>(),
 ];
 
 /// A configuration that makes a device by itself.
@@ -93,7 +95,8 @@ const fn entry<C: Creatable>() -> Entry {
     }
 }
 
-fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
+/// A configuration with these properties set, in order: the last mention of a name counts.
+pub fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
     let mut config = C::default();
     typed.iter().try_for_each(|(name, value)| config.set(name, value))?;
     Ok(config)

@@ -7,9 +7,9 @@ use lockstep_devices::{
     drive::DriveInfo,
     fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92,
+    port80, port92, vga,
 };
-use lockstep_fabric::memory::{Backing, Region};
+use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
     Memory, Output, PinId, RegionSpec, Space, Width,
@@ -51,6 +51,7 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "i440fx", make: || boxed(i440fx::I440Fx::new(), &[i440fx::REGION]) },
     Subject { name: "mc146818rtc", make: rtc },
     Subject { name: "port80", make: || boxed(port80::Port80::new(), &port80::Port80::regions()) },
+    Subject { name: "VGA", make: graphics },
     Subject { name: "port92", make: || boxed(port92::Port92::new(), &port92::Port92::regions()) },
     Subject { name: "virtio-balloon-pci", make: || made("virtio-balloon-pci", &[("free-page-reporting", "on")]) },
     Subject { name: "virtio-blk-pci", make: || made("virtio-blk-pci", &[("packed", "on"), ("num-queues", "2")]) },
@@ -96,6 +97,11 @@ fn piix3_ide() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
     boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
+}
+
+/// A card whose video memory is the RAM of the test.
+fn graphics() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    boxed(vga::Vga::new(Block { at: 0, len: RAM }, Some(4096)), &vga::REGIONS)
 }
 
 fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -336,9 +342,8 @@ fn fuzz(subject: &Subject, seed: u64) {
             fresh.load(&saved).expect("the same kind of bus");
             assert_eq!(fresh.save().expect("a state"), saved, "{}, seed {seed}: loads what it saved", subject.name);
             fresh.take_output();
-            let mut ram = vec![0; RAM as usize];
-            bus.memory.read_bytes(0, &mut ram);
-            fresh.memory.write_bytes(0, &ram);
+            let ram = bus.memory.arena().bytes(0, RAM as usize).expect("the RAM");
+            fresh.memory.fill(0, ram);
             copy = Some((fresh, asked.clone()));
         }
         let action = choose(&mut numbers, &regions);

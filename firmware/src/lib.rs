@@ -24,6 +24,7 @@
 //! - [`acpi`]: tables, the AML encoder, and the linker script that places tables.
 //! - [`smbios`]: SMBIOS 2.8.
 //! - [`rom`]: the monitor that runs on the serial console.
+//! - [`vgabios`]: the graphics card's option ROM, and the services that it asks the machine for.
 
 pub mod acpi;
 mod layout;
@@ -32,3 +33,4 @@ pub mod memory_map;
 pub mod platform;
 pub mod rom;
 pub mod smbios;
+pub mod vgabios;

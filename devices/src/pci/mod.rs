@@ -12,7 +12,7 @@ pub mod piix4_pm;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Bar, BarKind, Command, ConfigSpace, Identity};
+pub use config::{Bar, BarKind, Command, ConfigSpace, Identity, Rom};
 pub use intx::Intx;
 pub use msi::Msi;
 pub use msix::MsiX;

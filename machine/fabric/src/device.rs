@@ -2,7 +2,7 @@
 
 use crate::bus::{Effect, Slot};
 use crate::clock::{Clock, Nanos};
-use crate::memory::Memory;
+use crate::memory::{Block, Memory, Word};
 use crate::state::State;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -420,6 +420,11 @@ impl Cx<'_> {
         self.effects.push_back(Effect::Map { device: self.device, region, base, reads, writes });
     }
 
+    /// Has one of the device's RAM-backed regions show `block` from `offset` on, which must be on a page boundary.
+    pub fn show(&mut self, region: u8, block: Block, offset: u64) {
+        self.effects.push_back(Effect::Show { device: self.device, region, arena: block.at + offset });
+    }
+
     /// Opens or masks address line 20.
     pub fn set_a20(&mut self, open: bool) {
         self.effects.push_back(Effect::A20(open));
@@ -463,6 +468,28 @@ impl Cx<'_> {
     /// Writes guest memory by physical address, as a bus master. What no RAM backs is dropped.
     pub fn dma_write(&mut self, address: u64, from: &[u8]) {
         self.memory.write_bytes(address, from);
+    }
+
+    /// Loads from the device's own memory; what lies beyond reads as zeroes.
+    #[inline]
+    pub fn load<T: Word + Default>(&self, block: Block, offset: u64) -> T {
+        self.memory.block_load(block, offset)
+    }
+
+    /// Stores to the device's own memory; what lies beyond is dropped.
+    #[inline]
+    pub fn store<T: Word>(&mut self, block: Block, offset: u64, value: T) {
+        self.memory.block_store(block, offset, value);
+    }
+
+    /// The bytes of the device's own memory.
+    pub fn block(&self, block: Block) -> &[u8] {
+        self.memory.block_bytes(block)
+    }
+
+    /// Zeroes a range of the device's own memory.
+    pub fn clear(&mut self, block: Block, offset: u64, len: u64) {
+        self.memory.block_clear(block, offset, len);
     }
 
     /// Zeroes guest memory by physical address, as a bus master, however long the span. What no RAM backs is left out.
