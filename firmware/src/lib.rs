@@ -23,9 +23,11 @@
 //! - [`platform`]: the machine's description, and its tables on their two ways to the guest.
 //! - [`acpi`]: tables, the AML encoder, and the linker script that places tables.
 //! - [`smbios`]: SMBIOS 2.8.
-//! - [`rom`]: the monitor that runs on the serial console.
+//! - [`bios`]: the services behind the ROM's interrupts: booting, disks, keyboard, PCI and all else.
+//! - [`rom`]: the ROM: the BIOS's stubs, and the monitor that runs on the serial console.
 
 pub mod acpi;
+pub mod bios;
 mod layout;
 pub mod loader;
 pub mod memory_map;
