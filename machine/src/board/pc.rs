@@ -1,5 +1,6 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
+use super::bios_services::BiosServices;
 use super::firmware::{self, FromResetVector};
 use super::{Board, BoardError, direct, processors};
 use crate::commandline::{Config, DeviceConfig, RtcBase};
@@ -24,6 +25,7 @@ use lockstep_devices::port92::{self, Port92};
 use lockstep_devices::uart16550::{self, Uart16550, Uart16550Config};
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
+use lockstep_firmware::bios::BiosConfig;
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -54,6 +56,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut parts = Parts { bus, ports: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus)?;
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
+    if image.file.is_none() && config.boot.kernel.is_none() {
+        parts.add("bios", BiosServices::new(bios(config, &platform)), &BiosServices::regions());
+    }
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
@@ -67,6 +72,16 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let interrupts = Interrupts { local: wiring.lapics, external: wiring.pics };
     let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), files })
+}
+
+/// What the built-in BIOS is told.
+fn bios(config: &Config, platform: &PlatformConfig) -> BiosConfig {
+    BiosConfig {
+        platform: platform.clone(),
+        drives: Vec::new(),
+        serial_console: true,
+        floppy_signature_check: config.boot.floppy_signature_check,
+    }
 }
 
 fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
