@@ -183,3 +183,18 @@ fn a_program_that_writes_the_next_instruction_runs_what_it_wrote() {
     let mut guest = firmware("selfmod", &image, &["-device", "isa-debug-exit,iobase=0xf4,iosize=1"]);
     assert_eq!(guest.run_to_end(10_000), Ending::Exit(10 << 1 | 1));
 }
+
+#[test]
+fn a_fault_handler_that_faults_at_once_takes_time_all_the_same() {
+    let mut image = real_mode(|a| {
+        // Vector 6 (#UD) points at an undefined instruction at F000:0100.
+        a.db(&[0x31, 0xc0, 0x8e, 0xd8]).unwrap(); // xor ax, ax; mov ds, ax
+        a.mov(word_ptr(6 * 4), 0x100).unwrap();
+        a.mov(word_ptr(6 * 4 + 2), 0xf000u32 as i32).unwrap();
+        a.ud2().unwrap();
+    });
+    image[0x100..0x102].copy_from_slice(&[0x0f, 0x0b]); // ud2
+    let mut guest = firmware("faults", &image, &[]);
+    assert_eq!(guest.run_to(100_000), None);
+    assert_eq!(guest.board.machine.now(), 100_000);
+}

@@ -58,9 +58,7 @@ fn recorded_session(log: &Path, lines: &[(&str, &str)]) -> Output {
         for byte in line.bytes() {
             typist.write_all(&[byte]).expect("the program reads");
             typist.flush().expect("the program reads");
-            std::thread::sleep(Duration::from_micros(
-                u64::from(Instant::now().elapsed().subsec_nanos() % 7) * 900 + 300,
-            ));
+            std::thread::sleep(pause());
         }
     }
     let mut stderr = String::new();

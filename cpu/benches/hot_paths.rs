@@ -1,6 +1,7 @@
 //! The interpreter's hot paths, each as a loop of a few instructions: block dispatch, TLB hits, flags.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::ItemsCount;
 use iced_x86::code_asm::{CodeAssembler, eax, ecx, ptr, rax, rbx, rcx, rdi, rdx, rsi};
 use lockstep_cpu::cpuid::CpuModel;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rights, Segment, seg};
@@ -52,30 +53,32 @@ fn machine(code: impl FnOnce(&mut CodeAssembler)) -> (Engine, Vcpu, Bus) {
     (Engine::default(), cpu, Bus::new(memory, Clock::new(0)))
 }
 
-fn bench(c: &mut Criterion, name: &str, code: impl FnOnce(&mut CodeAssembler)) {
+fn run(bencher: Bencher<'_, '_>, code: impl FnOnce(&mut CodeAssembler)) {
     let (mut engine, mut cpu, mut bus) = machine(code);
-    let mut group = c.benchmark_group("instructions");
-    group.throughput(Throughput::Elements(TICKS)).sample_size(20);
-    group.bench_function(name, |b| {
-        b.iter(|| {
-            let exit = engine.run(&mut cpu, &mut bus, TICKS);
-            assert_eq!((exit.retired, exit.why), (TICKS, Why::Budget));
-            let now = bus.clock.now();
-            bus.clock.set_now(now + TICKS);
-        });
+    bencher.counter(ItemsCount::new(TICKS)).bench_local(|| {
+        let exit = engine.run(&mut cpu, &mut bus, TICKS);
+        assert_eq!((exit.retired, exit.why), (TICKS, Why::Budget));
+        let now = bus.clock.now();
+        bus.clock.set_now(now + TICKS);
     });
-    group.finish();
 }
 
-fn hot_paths(c: &mut Criterion) {
-    bench(c, "dispatch: jumps from block to block", |a| {
+/// Dispatch: jumps from block to block.
+#[divan::bench]
+fn jumps(bencher: Bencher<'_, '_>) {
+    run(bencher, |a| {
         let mut labels: Vec<_> = (0..8).map(|_| a.create_label()).collect();
         for i in 0..8 {
             a.set_label(&mut labels[i]).expect("label");
             a.jmp(labels[(i + 1) % 8]).expect("jmp");
         }
     });
-    bench(c, "registers: mov, lea, add in one block", |a| {
+}
+
+/// Registers: mov, lea, add in one block.
+#[divan::bench]
+fn registers(bencher: Bencher<'_, '_>) {
+    run(bencher, |a| {
         let mut top = a.create_label();
         a.set_label(&mut top).expect("label");
         for _ in 0..8 {
@@ -85,7 +88,12 @@ fn hot_paths(c: &mut Criterion) {
         }
         a.jmp(top).expect("jmp");
     });
-    bench(c, "TLB: loads and stores that hit", |a| {
+}
+
+/// TLB: loads and stores that hit.
+#[divan::bench]
+fn loads_and_stores(bencher: Bencher<'_, '_>) {
+    run(bencher, |a| {
         let mut top = a.create_label();
         a.set_label(&mut top).expect("label");
         for i in 0..8 {
@@ -94,7 +102,12 @@ fn hot_paths(c: &mut Criterion) {
         }
         a.jmp(top).expect("jmp");
     });
-    bench(c, "flags: a shell sort's inner loop", |a| {
+}
+
+/// Flags: compares and conditional branches of a sort's inner loop.
+#[divan::bench]
+fn flags(bencher: Bencher<'_, '_>) {
+    run(bencher, |a| {
         let mut top = a.create_label();
         let mut out = a.create_label();
         a.set_label(&mut top).expect("label");
@@ -109,5 +122,6 @@ fn hot_paths(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, hot_paths);
-criterion_main!(benches);
+fn main() {
+    divan::main();
+}

@@ -251,8 +251,14 @@ impl Engine {
         })
     }
 
+    /// Delivers an exception. That costs no time, but for one that comes before anything has retired since the last: without
+    /// a tick for those, a handler that faults at its first instruction would hold the clock for ever.
     fn raise(&mut self, cpu: &mut Vcpu, bus: &mut Bus, fault: Fault) {
         self.trace(cpu, bus, Traced::Exception(fault));
+        if cpu.last_exception == Some(cpu.tick) {
+            cpu.tick += 1;
+        }
+        cpu.last_exception = Some(cpu.tick);
         cpu.exception(bus, fault);
     }
 
@@ -325,8 +331,7 @@ fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Resul
     cpu.gpr[Slot::Ip.number()] = base;
     // Falls through unless the last instruction branches.
     cpu.ip = base.wrapping_add(bytes.into());
-    let mut tick = cpu.tick;
-    for op in ops {
+    for (tick, op) in (cpu.tick..).zip(ops) {
         cpu.tick = tick;
         if let Err(fault) = (op.run)(cpu, bus, op) {
             if fault == Fault::TAKEN {
@@ -335,7 +340,6 @@ fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Resul
             cpu.ip = base.wrapping_add(u64::from(op.next) - u64::from(op.len));
             return Err(located(fault, op));
         }
-        tick += 1;
         if !cpu.pending.is_empty() {
             if op.next != bytes {
                 cpu.ip = base.wrapping_add(op.next.into());

@@ -1,22 +1,27 @@
 //! The port by which a guest ends the emulator with a status (QEMU's isa-debug-exit).
 
+use crate::catalog::{Creatable, Made};
 use crate::ports::ports;
+use crate::properties::{PropertyError, configuration};
 use lockstep_fabric::{Cx, Device, MachineRequest, Reg, RegionSpec, Width};
 use serde::{Deserialize, Serialize};
 
-/// Where the exit port lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DebugExitConfig {
-    /// First port.
-    pub iobase: u16,
-    /// Number of ports, and with it the widest write.
-    pub iosize: u16,
+configuration! {
+    /// Where the exit port lies.
+    pub struct DebugExitConfig {
+        /// First port.
+        pub iobase: u16 = 0x501,
+        /// Number of ports, and with it the widest write.
+        pub iosize: u16 = 2,
+    }
 }
 
-impl Default for DebugExitConfig {
-    fn default() -> Self {
-        Self { iobase: 0x501, iosize: 2 }
+impl Creatable for DebugExitConfig {
+    const NAME: &'static str = "isa-debug-exit";
+    const ABOUT: &'static str = "a write of V ends the run with exit status V << 1 | 1";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        Ok(Made::new(DebugExit::new(), &DebugExit::regions(&self)))
     }
 }
 

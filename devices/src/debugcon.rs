@@ -1,24 +1,30 @@
 //! The debug console that firmware writes to: each byte written goes out as it is (QEMU's isa-debugcon, Bochs' E9h).
 
+use crate::catalog::{Creatable, Made};
 use crate::ports::ports;
+use crate::properties::{Chardev, PropertyError, configuration};
 use lockstep_fabric::{Cx, Device, Reg, RegionSpec, Width};
 use serde::{Deserialize, Serialize};
 
-/// How a debug console is set up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DebugconConfig {
-    /// The port; SeaBIOS uses 402h, Bochs' BIOS E9h.
-    pub iobase: u16,
-    /// What a read returns, by which firmware finds the console.
-    pub readback: u8,
-    /// Name of the character device that takes the bytes.
-    pub chardev: Option<String>,
+configuration! {
+    /// How a debug console is set up. SeaBIOS looks for it at 402h, Bochs' BIOS at E9h.
+    pub struct DebugconConfig {
+        /// The port.
+        pub iobase: u16 = 0xe9,
+        /// What a read returns, by which firmware finds the console.
+        pub readback: u8 = 0xe9,
+        /// The character device that takes the bytes.
+        pub chardev: Option<Chardev> = None,
+    }
 }
 
-impl Default for DebugconConfig {
-    fn default() -> Self {
-        Self { iobase: 0xe9, readback: 0xe9, chardev: None }
+impl Creatable for DebugconConfig {
+    const NAME: &'static str = "isa-debugcon";
+    const ABOUT: &'static str = "debug console: bytes written to the port go to the character device";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        let made = Made::new(Debugcon::new(&self), &Debugcon::regions(&self));
+        Ok(Made { chardev: self.chardev.map(|chardev| chardev.0), ..made })
     }
 }
 

@@ -94,9 +94,6 @@ const ID_DMA: u32 = 1 << 1;
 /// What the DMA address register reads as, big-endian.
 const DMA_SIGNATURE: [u8; 8] = *b"QEMU CFG";
 const DESCRIPTOR_LEN: usize = 16;
-const CHUNK: usize = 4096;
-/// The widest physical address of any x86.
-const PHYSICAL_END: u64 = 1 << 52;
 
 bitflags! {
     /// The low half of a DMA descriptor's control word; the high half is a key.
@@ -258,12 +255,7 @@ impl FwCfg {
         let rest = self.rest();
         let held = rest.len().min(length as usize);
         cx.dma_write(address, &rest[..held]);
-        // No memory lies beyond: descriptors there read as ones and would have nothing zeroed at great length.
-        let end = address.saturating_add(length.into()).min(PHYSICAL_END);
-        for to in (address.saturating_add(held as u64)..end).step_by(CHUNK) {
-            let len = (end - to).min(CHUNK as u64);
-            cx.dma_write(to, &[0; CHUNK][..len as usize]);
-        }
+        cx.dma_zero(address.wrapping_add(held as u64), u64::from(length) - held as u64);
         self.advance(length);
     }
 
@@ -458,6 +450,14 @@ mod tests {
         assert_eq!(board.dma(0x21 << 16 | 8 | 4, 1), 0);
         assert_eq!(board.dma(2, 5), 0);
         assert_eq!(board.buffer(), *b"ap\0\0\0\xaa");
+    }
+
+    #[test]
+    fn four_gibibytes_of_zeroes_cost_no_more_than_the_ram_there_is() {
+        let mut board = Board::new();
+        board.bus.memory.write_bytes(BUFFER, &[0xaa; 6]);
+        assert_eq!(board.dma(0x21 << 16 | 8 | 2, u32::MAX), 0);
+        assert_eq!(board.buffer(), *b"map\0\0\0");
     }
 
     #[test]

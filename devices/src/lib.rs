@@ -1,5 +1,9 @@
 //! One file or folder per device, the catalog of them, and the PCI model.
 
+/// Every device that `-device` can add.
+pub mod catalog;
+/// x87 errors as IRQ 13.
+pub mod coprocessor;
 /// The port by which a guest ends the emulator.
 pub mod debug_exit;
 /// The debug console.
@@ -30,6 +34,8 @@ pub mod port80;
 pub mod port92;
 /// Regions among the I/O ports.
 pub mod ports;
+/// What can be set on a device.
+pub mod properties;
 /// The serial port.
 pub mod uart16550;
 

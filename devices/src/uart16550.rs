@@ -8,7 +8,9 @@
 
 mod registers;
 
+use crate::catalog::{Creatable, Made};
 use crate::ports::ports;
+use crate::properties::{Chardev, PropertyError, configuration};
 use lockstep_fabric::{Cx, Device, Input, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
 use registers::{Fcr, Ier, Lcr, Lsr, Mcr, Msr};
 use serde::{Deserialize, Serialize};
@@ -35,18 +37,34 @@ const IIR_LINE: u8 = 0x06;
 const IIR_TIMEOUT: u8 = 0x0c;
 const IIR_FIFOS: u8 = 0xc0;
 
-/// How a serial port is set up.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Uart16550Config {
-    /// Which of the four usual ports: 0 is COM1.
-    pub index: u8,
-    /// First port, if not the usual one.
-    pub iobase: Option<u16>,
-    /// ISA interrupt, if not the usual one.
-    pub irq: Option<u8>,
-    /// Name of the character device at the other end of the line.
-    pub chardev: Option<String>,
+configuration! {
+    /// How a serial port is set up.
+    pub struct Uart16550Config {
+        /// Which of the four usual ports: 0 is COM1.
+        pub index: u8 = 0,
+        /// First port, if not the usual one.
+        pub iobase: Option<u16> = None,
+        /// ISA interrupt, if not the usual one.
+        pub irq: Option<u8> = None,
+        /// The character device at the other end of the line.
+        pub chardev: Option<Chardev> = None,
+    }
+}
+
+impl Creatable for Uart16550Config {
+    const NAME: &'static str = "isa-serial";
+    const ABOUT: &'static str = "serial port (16550A)";
+
+    fn make(self) -> Result<Made, PropertyError> {
+        let within = |name, value: u8, most: u8| match value {
+            value if value <= most => Ok(()),
+            value => Err(PropertyError::Value { name, value: value.to_string(), wanted: "too large" }),
+        };
+        within("index", self.index, 3)?;
+        within("irq", self.irq(), 15)?;
+        let made = Made::new(Uart16550::new(), &Uart16550::regions(&self));
+        Ok(Made { irqs: vec![(IRQ, self.irq())], chardev: self.chardev.map(|chardev| chardev.0), ..made })
+    }
 }
 
 impl Uart16550Config {

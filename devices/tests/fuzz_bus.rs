@@ -2,15 +2,19 @@
 //! random moment goes on exactly as the original does.
 
 use lockstep_devices::{
-    debug_exit, debugcon, dma8237, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    catalog::{CATALOG, Entry},
+    coprocessor, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92, uart16550,
+    port80, port92,
 };
+use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
 
 /// Rounds of random actions for each device and seed.
 const ROUNDS: u32 = 4000;
 const SEEDS: u64 = 8;
+/// RAM from address zero on, for devices that are bus masters.
+const RAM: u64 = 1 << 20;
 
 /// A device to be fuzzed. Called once for each copy: all copies must be alike.
 struct Subject {
@@ -22,13 +26,15 @@ struct Subject {
 const SUBJECTS: &[Subject] = &[
     Subject { name: "i8042", make: || boxed(i8042::I8042::new(), &i8042::I8042::regions()) },
     Subject { name: "i8257", make: || boxed(dma8237::Dma::new(), &dma8237::Dma::regions()) },
+    Subject { name: "coprocessor-error", make: coprocessor_error },
+    Subject { name: "fw_cfg", make: firmware_items },
     Subject { name: "hpet", make: || boxed(hpet::Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]) },
     Subject { name: "ioapic", make: || boxed(ioapic::IoApic::new(), &[ioapic::REGION]) },
-    Subject { name: "isa-debug-exit", make: debug_exit },
-    Subject { name: "isa-debugcon", make: debugcon },
+    Subject { name: "isa-debug-exit", make: || made("isa-debug-exit", &[("iosize", "4")]) },
+    Subject { name: "isa-debugcon", make: || made("isa-debugcon", &[]) },
     Subject { name: "isa-i8259", make: || boxed(i8259::Pics::new(), &i8259::Pics::regions()) },
     Subject { name: "isa-pit", make: || boxed(i8254::Pit::new(), &i8254::Pit::regions()) },
-    Subject { name: "isa-serial", make: serial },
+    Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
     Subject { name: "piix4-pm", make: piix4_pm },
@@ -42,14 +48,20 @@ fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Devi
     (Box::new(device), regions.to_vec())
 }
 
-fn debug_exit() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = debug_exit::DebugExitConfig { iosize: 4, ..debug_exit::DebugExitConfig::default() };
-    boxed(debug_exit::DebugExit::new(), &debug_exit::DebugExit::regions(&config))
+fn coprocessor_error() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    boxed(coprocessor::CoprocessorError::new(), &coprocessor::CoprocessorError::regions())
 }
 
-fn debugcon() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = debugcon::DebugconConfig::default();
-    boxed(debugcon::Debugcon::new(&config), &debugcon::Debugcon::regions(&config))
+/// What the catalog makes with these properties.
+fn made(name: &str, properties: &[(&str, &str)]) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let typed: Vec<_> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let made = Entry::find(name).expect("in the catalog").make(&typed).expect("good properties");
+    (made.device, made.regions)
+}
+
+fn firmware_items() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let writable = fw_cfg::FwCfgItem { writable: true, ..fw_cfg::FwCfgItem::file("etc/writable", vec![0; 64]) };
+    boxed(fw_cfg::FwCfg::new(vec![fw_cfg::FwCfgItem::file("etc/e820", vec![1; 100]), writable]), &fw_cfg::REGIONS)
 }
 
 fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -60,11 +72,6 @@ fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
     boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
-}
-
-fn serial() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = uart16550::Uart16550Config::default();
-    boxed(uart16550::Uart16550::new(), &uart16550::Uart16550::regions(&config))
 }
 
 fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -156,7 +163,19 @@ fn input(numbers: &mut Numbers) -> Input {
 }
 
 fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
-    let memory = Memory::new(1 << 20).expect("memory for a test");
+    let mut memory = Memory::new(RAM).expect("memory for a test");
+    let ram = memory.allocate(RAM).expect("room for it");
+    let all = Region {
+        owner: DeviceId(u16::MAX),
+        index: 0,
+        base: Some(0),
+        len: RAM,
+        priority: -1,
+        reads: true,
+        writes: true,
+        backing: Backing::Ram(ram),
+    };
+    memory.add_region(all);
     let mut bus = Bus::new(memory, Clock::new(shift));
     let (device, regions) = (subject.make)();
     let id = bus.add(subject.name, device);
@@ -235,6 +254,13 @@ fn random_accesses_never_panic_and_a_loaded_copy_goes_on_alike() {
         for seed in 0..SEEDS {
             fuzz(subject, seed);
         }
+    }
+}
+
+#[test]
+fn the_whole_catalog_is_tried() {
+    for entry in CATALOG {
+        assert!(SUBJECTS.iter().any(|subject| subject.name == entry.name), "{}", entry.name);
     }
 }
 

@@ -1,14 +1,19 @@
 //! Boards, the run loop, record and replay, and the command line.
 
+pub mod block;
 pub mod board;
 pub mod chardev;
 pub mod commandline;
 pub mod digest;
 pub mod machine;
+pub mod monitor;
 pub mod record;
 pub mod run;
 pub mod snapshot;
 pub mod terminal;
 mod trace;
+
+#[cfg(test)]
+mod bare_guest;
 
 pub use run::run;

@@ -1,10 +1,12 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
+use crate::block::queue::{Due, Fault, Queue, SavedRequest};
+use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, BlockCompletion, BlockError, BlockRequest, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest,
-    Output, StateError, Tick,
+    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, Outside, PinId, Space, StateError,
+    Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +27,16 @@ pub enum Ending {
     Exit(i32),
 }
 
+/// In whose name the operator's port accesses are made.
+const OPERATOR: Cpu = Cpu(0);
+
+/// The gate is closed: a recording is being replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a recording is being replayed: nothing from outside reaches the guest")]
+pub struct CutOff;
+
 /// Why [`Machine::run`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The tick asked for is reached.
     Reached,
@@ -34,6 +44,9 @@ pub enum Stop {
     Idle(Tick),
     /// Something was sent out of the machine: see [`Machine::take_output`].
     Output,
+    /// The host could not do a request to a drive whose policy is to stop (QEMU's BLOCK_IO_ERROR with action `stop`). No
+    /// guest time passes; running on tries the request again.
+    Fault(Fault),
     /// The machine is over.
     Ended(Ending),
 }
@@ -59,6 +72,7 @@ pub struct Machine {
     pub cpus: Vec<Vcpu>,
     /// Where everything from outside enters.
     pub gate: Gate,
+    pub(crate) blocks: Queue,
     pub(crate) engine: Engine,
     pub(crate) turn: Turn,
     wiring: Interrupts,
@@ -75,6 +89,8 @@ pub struct Interrupts {
     pub local: DeviceId,
     /// The 8259 pair.
     pub external: DeviceId,
+    /// Where the first vCPU's FERR# goes.
+    pub numeric_errors: (DeviceId, PinId),
 }
 
 impl Machine {
@@ -84,6 +100,7 @@ impl Machine {
             bus,
             cpus,
             gate: Gate::new(),
+            blocks: Queue::default(),
             engine: Engine::default(),
             turn: Turn { cpu: 0, left: TURN },
             wiring,
@@ -113,6 +130,7 @@ impl Machine {
 
     /// Resets every device and vCPU and starts over. Time goes on.
     pub fn reset(&mut self) {
+        self.blocks.forget();
         self.bus.reset();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
             cpu.reset();
@@ -130,6 +148,7 @@ impl Machine {
     pub fn run(&mut self, until: Tick) -> Stop {
         loop {
             self.admit();
+            let fault = self.complete_requests();
             self.take_signals();
             self.collect();
             if let Some(ending) = self.ended {
@@ -138,19 +157,22 @@ impl Machine {
             if !self.output.is_empty() {
                 return Stop::Output;
             }
+            if let Some(fault) = fault {
+                return Stop::Fault(fault);
+            }
             let now = self.now();
             if now >= until {
                 return Stop::Reached;
             }
-            let limit = until.min(self.bus.clock.next_deadline()).min(self.gate.horizon());
+            let next = self.bus.clock.next_deadline().min(self.gate.horizon()).min(self.blocks.next_due());
             let Some(index) = self.whose_turn() else {
-                let next = self.bus.clock.next_deadline().min(self.gate.horizon());
                 if next >= until || next > now {
                     return Stop::Idle(next);
                 }
                 self.bus.advance(now);
                 continue;
             };
+            let limit = next.min(until);
             if limit <= now {
                 self.bus.advance(now);
                 continue;
@@ -162,6 +184,8 @@ impl Machine {
     /// Lets the time of an idle machine pass up to `tick`.
     pub fn skip_to(&mut self, tick: Tick) {
         self.bus.advance(tick.max(self.now()));
+        // As in `run`, what was due by now comes before what may yet enter through the gate. A fault stays for `run`.
+        let _ = self.complete_requests();
         self.take_signals();
     }
 
@@ -176,10 +200,38 @@ impl Machine {
         }
     }
 
-    /// Something arrives from a live source; false if live sources are cut off.
+    /// Something arrives for a device from a live source; false if live sources are cut off.
     pub fn arrive(&mut self, device: DeviceId, input: Input) -> bool {
-        let now = self.now();
-        self.gate.arrive(now, device, input)
+        self.enter(Outside::Input { device, input }).is_ok()
+    }
+
+    /// Something enters through the gate and takes effect at once, since between two runs no vCPU is within an
+    /// instruction. Gives what a port read found.
+    pub fn enter(&mut self, what: Outside) -> Result<Option<u64>, CutOff> {
+        if !self.gate.arrive(self.now(), what) {
+            return Err(CutOff);
+        }
+        Ok(self.admit())
+    }
+
+    /// Whether a request to a drive is due at `tick`: the time until then is the host's disk's to take, not to be slept.
+    pub fn awaits_drive(&self, tick: Tick) -> bool {
+        self.blocks.next_due() == tick
+    }
+
+    /// Puts a drive behind a device, as its drive number `slot`, in place of one that was there.
+    pub fn attach_drive(&mut self, device: DeviceId, slot: u8, drive: Drive) {
+        self.blocks.attach(device, slot, drive);
+    }
+
+    /// Lets a device reach a drive that is attached to another one, as its own drive number `slot`.
+    pub fn share_drive(&mut self, device: DeviceId, slot: u8, of: (DeviceId, u8)) {
+        self.blocks.share(device, slot, of);
+    }
+
+    /// What is known of a device's drive.
+    pub fn drive_info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
+        self.blocks.info(device, slot)
     }
 
     /// Takes what devices sent to their character devices, in order.
@@ -193,7 +245,12 @@ impl Machine {
         cpu.activity = Activity::Running;
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
+        let error = index == 0 && cpu.fpu.take_error();
         self.bus.advance(start + exit.retired);
+        if error {
+            let (device, pin) = self.wiring.numeric_errors;
+            self.bus.drive(device, pin, true);
+        }
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
@@ -232,9 +289,37 @@ impl Machine {
         Some(next)
     }
 
-    fn admit(&mut self) {
+    /// Lets in what is due; gives what the last port read among it found.
+    fn admit(&mut self) -> Option<u64> {
+        let mut found = None;
         while let Some(arrival) = self.gate.take(self.now()) {
-            self.bus.input(arrival.device, &arrival.input);
+            match arrival.what {
+                Outside::Input { device, input } => self.bus.input(device, &input),
+                Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
+                Outside::PortWrite { port, width, value } => {
+                    // What nothing claims is dropped, as with OUT.
+                    let _ = self.bus.write(Space::Io, port.into(), width, value & width.mask(), OPERATOR);
+                }
+            }
+            // An arrival's effects are complete before the next one's begin, however closely they follow.
+            self.take_signals();
+            self.collect();
+        }
+        found
+    }
+
+    fn read_port(&mut self, port: u16, width: Width) -> u64 {
+        self.bus.read(Space::Io, port.into(), width, OPERATOR).unwrap_or(u64::MAX) & width.mask()
+    }
+
+    /// Tells devices which of their requests are done, up to the first that stops the machine.
+    fn complete_requests(&mut self) -> Option<Fault> {
+        loop {
+            match self.blocks.complete(self.now())? {
+                Due::Done(device, completion) => self.bus.input(device, &Input::Block(completion)),
+                Due::Fault(fault) => return Some(fault),
+            }
         }
     }
 
@@ -244,6 +329,7 @@ impl Machine {
             match signal {
                 CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
                 CpuSignal::Nmi => vcpu.nmi_pending = true,
+                CpuSignal::IgnoreNumericErrors => vcpu.fpu.ignore_error(),
                 CpuSignal::Init => {
                     vcpu.init();
                     if cpu.0 != 0 {
@@ -265,15 +351,13 @@ impl Machine {
                     Some((last, held)) if *last == device => held.extend(bytes),
                     _ => self.output.push((device, bytes)),
                 },
-                Output::Machine(request) => self.act(request),
-                // No drive is attached yet: the request is refused as by an empty drive.
-                Output::Block(BlockRequest { drive, tag, .. }) => {
-                    let done = BlockCompletion { drive, tag, result: Err(BlockError::NoMedium) };
-                    self.bus.input(device, &Input::Block(done));
+                Output::Machine(request) => {
+                    self.act(request);
+                    if self.ended.is_some() {
+                        return;
+                    }
                 }
-            }
-            if self.ended.is_some() {
-                return;
+                Output::Block(request) => self.blocks.submit(&self.bus.clock, device, request),
             }
         }
     }
@@ -282,6 +366,7 @@ impl Machine {
         match request {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
+                self.ended = None;
                 let now = self.now();
                 self.bus.advance(now + RESET_TICKS);
                 self.reset();
@@ -299,6 +384,7 @@ impl Machine {
         Ok(serde_json::json!({
             "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
+            "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
             "bus": self.bus.save()?,
         }))
     }
@@ -316,7 +402,9 @@ impl Machine {
         if turn.cpu >= cpus.len() {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
         }
+        let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.bus.load(part("bus")?)?;
+        self.blocks.load(blocks)?;
         self.cpus = cpus;
         self.turn = turn;
         for cpu in &mut self.cpus {

@@ -1,8 +1,9 @@
-//! The whole machine at a tick: state as JSON, RAM as pages.
+//! The whole machine at a tick: state as JSON, RAM as pages, overlays of drives as clusters.
 
+use crate::block::image::Contents;
 use crate::machine::Machine;
-use lockstep_fabric::StateError;
 use lockstep_fabric::memory::PAGE_SIZE;
+use lockstep_fabric::{DeviceId, StateError};
 use serde_json::Value;
 
 /// A saved machine.
@@ -12,6 +13,8 @@ pub struct Snapshot {
     pub state: Value,
     /// Arena pages that are not all zeroes, by page number.
     pub pages: Vec<(u64, Box<[u8]>)>,
+    /// What drives with `snapshot=on` hold over their bases. Images that are written in place are no part of it.
+    pub overlays: Vec<(DeviceId, u8, Contents)>,
 }
 
 impl Snapshot {
@@ -23,7 +26,11 @@ impl Snapshot {
             let bytes = memory.arena().bytes(number * PAGE_SIZE, PAGE_SIZE as usize)?;
             bytes.iter().any(|b| *b != 0).then(|| (number, bytes.into()))
         };
-        Ok(Self { state: machine.save_state()?, pages: (0..count).filter_map(page).collect() })
+        Ok(Self {
+            state: machine.save_state()?,
+            pages: (0..count).filter_map(page).collect(),
+            overlays: machine.blocks.overlays()?,
+        })
     }
 
     /// Loads it into a machine of the same parts.
@@ -42,6 +49,7 @@ impl Snapshot {
                 machine.bus.memory.fill(at, bytes);
             }
         }
+        machine.blocks.replace_overlays(&self.overlays)?;
         machine.load_state(&self.state)
     }
 }

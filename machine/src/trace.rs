@@ -23,6 +23,14 @@ struct Wanted {
 
 /// Starts tracing as the command line asks.
 pub(crate) fn start(log: &LogConfig, machine: &mut Machine) -> io::Result<()> {
+    if let Some(path) = &log.file {
+        File::create(path)?;
+    }
+    change(log, machine)
+}
+
+/// Traces from now on what `log` says, and goes on in the file that [`start`] made.
+pub(crate) fn change(log: &LogConfig, machine: &mut Machine) -> io::Result<()> {
     let item = |name: &str| log.items.iter().any(|item| item == name);
     let from = log.items.iter().find_map(|item| item.strip_prefix("from:")?.parse().ok());
     let wanted = Wanted {
@@ -32,10 +40,11 @@ pub(crate) fn start(log: &LogConfig, machine: &mut Machine) -> io::Result<()> {
         from: from.unwrap_or(0),
     };
     if !(wanted.exceptions || wanted.instructions || wanted.registers) {
+        machine.set_tracer(None, false);
         return Ok(());
     }
     let mut out: Box<dyn Write + Send> = match &log.file {
-        Some(path) => Box::new(BufWriter::new(File::create(path)?)),
+        Some(path) => Box::new(BufWriter::new(File::options().append(true).create(true).open(path)?)),
         None => Box::new(BufWriter::new(io::stderr())),
     };
     let each_instruction = wanted.instructions || wanted.registers;

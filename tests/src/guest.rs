@@ -69,6 +69,7 @@ impl Guest {
                 Stop::Ended(ending) => return Some(ending),
                 Stop::Reached => return None,
                 Stop::Output | Stop::Idle(_) => {}
+                Stop::Fault(fault) => panic!("{fault}"),
             }
         }
     }

@@ -46,9 +46,12 @@ pub enum ModelError {
     /// No model of this name.
     #[error("unknown CPU model '{0}'")]
     Model(String),
-    /// No feature of this name, or one that is not implemented.
-    #[error("CPU feature '{0}' is unknown or not implemented")]
+    /// No feature of this name.
+    #[error("unknown CPU feature '{0}'")]
     Feature(String),
+    /// A feature that processors have and that is not implemented; it can be switched off.
+    #[error("CPU feature '{0}' is not built in this version of Lockstep")]
+    NotBuilt(String),
     /// A value that is neither on nor off.
     #[error("CPU feature '{0}' takes on or off, not '{1}'")]
     Value(String, String),
@@ -117,7 +120,7 @@ impl CpuModel {
         Ok(model)
     }
 
-    /// Announces a feature or not. Switching off what does not exist is fine.
+    /// Announces a feature or not. Switching off what is not implemented is fine.
     pub fn set(&mut self, feature: &str, on: bool) -> Result<(), ModelError> {
         let name = match feature {
             // Spellings that QEMU takes for the same thing.
@@ -129,14 +132,18 @@ impl CpuModel {
             "tsc_adjust" => "tsc-adjust".to_owned(),
             name => name.replace('_', "-"),
         };
-        if self.features.set(&name, on) || !on {
+        if self.features.set(&name, on) {
             // Leaves beyond the model's own are needed to tell of what was added.
             if on && self.level < 0xd {
                 self.level = 0xd;
             }
             return Ok(());
         }
-        Err(ModelError::Feature(feature.into()))
+        match feature::NOT_BUILT.contains(&name.as_str()) {
+            true if on => Err(ModelError::NotBuilt(feature.into())),
+            true => Ok(()),
+            false => Err(ModelError::Feature(feature.into())),
+        }
     }
 
     /// 1-GiB pages.
@@ -255,7 +262,8 @@ mod tests {
 
     #[test]
     fn what_is_not_implemented_cannot_be_announced() {
-        assert_eq!(CpuModel::parse("max,+avx2"), Err(ModelError::Feature("avx2".into())));
+        assert_eq!(CpuModel::parse("max,+avx2"), Err(ModelError::NotBuilt("avx2".into())));
+        assert_eq!(CpuModel::parse("max,-warp"), Err(ModelError::Feature("warp".into())));
         assert!(CpuModel::parse("max,-avx2").is_ok());
         assert_eq!(CpuModel::parse("486DX9"), Err(ModelError::Model("486DX9".into())));
         assert!(CpuModel::parse("max,nx=maybe").is_err());

@@ -144,16 +144,6 @@ impl Cache {
         self.ops.clear();
         self.jumps.fill(NOTHING);
     }
-
-    /// How many blocks are held.
-    pub fn len(&self) -> usize {
-        self.pages.values().map(Vec::len).sum()
-    }
-
-    /// Whether no block is held.
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
-    }
 }
 
 /// Blocks name ranges that exist; out of line, so that the check costs a branch and no more.

@@ -92,7 +92,7 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
                 found += 1;
             }
             OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
-                op.imm = instruction.near_branch_target()
+                op.imm = instruction.near_branch_target();
             }
             OpKind::FarBranch16 => {
                 op.imm = instruction.far_branch16().into();
@@ -225,7 +225,7 @@ fn lower_memory(instruction: &Instruction, op: &mut Op, mode: CodeMode) {
     let base = instruction.memory_base();
     let index = instruction.memory_index();
     op.disp = instruction.memory_displacement64();
-    op.seg = segment_index(instruction.memory_segment());
+    op.seg = segment_index(effective_segment(instruction, mode));
     op.scale = instruction.memory_index_scale().trailing_zeros() as u8;
     op.index = if index == Register::None { Slot::Zero } else { slot_of(index).0 };
     let address_bits = match base {
@@ -248,6 +248,18 @@ fn lower_memory(instruction: &Instruction, op: &mut Op, mode: CodeMode) {
                 op.traits |= Traits::FLAT;
             }
         }
+    }
+}
+
+/// In 64-bit mode, prefixes that name ES, CS, SS or DS mean nothing: not even which fault a bad address raises.
+fn effective_segment(instruction: &Instruction, mode: CodeMode) -> Register {
+    let ignored = matches!(instruction.segment_prefix(), Register::ES | Register::CS | Register::SS | Register::DS);
+    if mode.size() != CodeSize::Bits64 || !ignored {
+        return instruction.memory_segment();
+    }
+    match instruction.memory_base() {
+        Register::RSP | Register::RBP | Register::ESP | Register::EBP => Register::SS,
+        _ => Register::DS,
     }
 }
 

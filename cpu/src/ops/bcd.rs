@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn packed_decimal_sums_and_differences_come_out_decimal() {
         let mut cpu = Vcpu::new(0, CpuModel::max(), 0);
-        let packed = |n: u64| (n / 10) << 4 | n % 10;
+        let packed = |n: u64| ((n / 10) << 4) | (n % 10);
         for a in 0..100 {
             for b in 0..100 {
                 let sum = packed(a) + packed(b);

@@ -43,6 +43,12 @@ impl Vcpu {
         self.stack_segment(bus, selector, level, Fault::gp, null_allowed)
     }
 
+    /// Where a far transfer goes: on the way from 64-bit mode to a compatibility segment the upper half of RIP is dropped,
+    /// not checked.
+    pub(crate) fn far_offset(&self, code: &Segment, ip: u64) -> u64 {
+        if self.code64() && !code.rights.has(Rights::LONG) { ip & 0xffff_ffff } else { ip }
+    }
+
     /// Goes to checked code at an equal or outer level, onto the stack given, if any.
     pub(crate) fn return_to(&mut self, ip: u64, code: Segment, level: u8, stack: Option<(Segment, u64)>) {
         let outward = level > self.cpl;
@@ -99,6 +105,7 @@ impl Vcpu {
             return Err(Fault::np(selector));
         }
         let code = found.segment(selector & !3 | u16::from(self.cpl));
+        let offset = self.far_offset(&code, offset);
         self.check_target(&code, offset)?;
         self.mark_accessed(bus, selector, found)?;
         self.go::<T, CALL>(bus, op, code, offset)
@@ -250,7 +257,8 @@ fn far_pointer<T: Int, const CALL: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op)
 fn retf<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let release = op.imm & 0xffff;
     let ip = cpu.peek::<T>(bus, 0)?.zero_extend();
-    let cs = cpu.peek::<T>(bus, T::BYTES)?.zero_extend() as u16;
+    // Only two bytes of a selector's place are read.
+    let cs = cpu.peek::<u16>(bus, T::BYTES)?;
     let above = 2 * T::BYTES + release;
     if !cpu.protected() {
         if ip > cpu.seg[seg::CS].limit.into() {
@@ -263,6 +271,7 @@ fn retf<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
         return Ok(());
     }
     let code = cpu.return_segment(bus, cs)?;
+    let ip = cpu.far_offset(&code, ip);
     cpu.check_target(&code, ip)?;
     let level = rpl(cs);
     if level == cpu.cpl {
@@ -271,7 +280,7 @@ fn retf<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
         return Ok(());
     }
     let pointer = cpu.peek::<T>(bus, above)?.zero_extend();
-    let ss = cpu.peek::<T>(bus, above + T::BYTES)?.zero_extend() as u16;
+    let ss = cpu.peek::<u16>(bus, above + T::BYTES)?;
     let segment = cpu.return_stack(bus, ss, &code, level)?;
     cpu.return_to(ip, code, level, Some((segment, pointer.wrapping_add(release))));
     Ok(())

@@ -33,10 +33,12 @@ fn int1(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 /// BOUND: the index must lie between the two signed bounds in memory.
 fn bound<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let at = cpu.linear(op, 2 * T::BYTES, Access::Read)?;
-    let lower = cpu.load::<T>(bus, at)?.sign_extend() as i64;
-    let upper = cpu.load::<T>(bus, cpu.wrapped(at.wrapping_add(T::BYTES)))?.sign_extend() as i64;
     let index = cpu.read_dst::<T>(op).sign_extend() as i64;
-    if (lower..=upper).contains(&index) { Ok(()) } else { Err(Fault::BR) }
+    if index < cpu.load::<T>(bus, at)?.sign_extend() as i64 {
+        return Err(Fault::BR);
+    }
+    let upper = cpu.load::<T>(bus, cpu.wrapped(at.wrapping_add(T::BYTES)))?.sign_extend() as i64;
+    if index <= upper { Ok(()) } else { Err(Fault::BR) }
 }
 
 fn hlt(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
@@ -122,19 +124,21 @@ fn iret_task(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 
 fn iret_protected<T: Int>(cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
     let ip = cpu.peek::<T>(bus, 0)?.zero_extend();
-    let cs = cpu.peek::<T>(bus, T::BYTES)?.zero_extend() as u16;
+    // Only two bytes of a selector's place are read.
+    let cs = cpu.peek::<u16>(bus, T::BYTES)?;
     let image = cpu.peek::<T>(bus, 2 * T::BYTES)?.zero_extend();
     let to_v86 = T::BITS == 32 && image & Rflags::VM.bits() != 0 && cpu.cpl == 0 && !cpu.long_mode();
     if to_v86 {
         return iret_to_v86(cpu, bus, ip, cs, image);
     }
     let code = cpu.return_segment(bus, cs)?;
+    let ip = cpu.far_offset(&code, ip);
     cpu.check_target(&code, ip)?;
     let level = rpl(cs);
     // 64-bit mode pops SS:RSP whatever the privilege level returned to.
     let stack = if level > cpu.cpl || cpu.code64() {
         let pointer = cpu.peek::<T>(bus, 3 * T::BYTES)?.zero_extend();
-        let ss = cpu.peek::<T>(bus, 4 * T::BYTES)?.zero_extend() as u16;
+        let ss = cpu.peek::<u16>(bus, 4 * T::BYTES)?;
         Some((cpu.return_stack(bus, ss, &code, level)?, pointer))
     } else {
         None

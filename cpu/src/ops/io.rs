@@ -134,6 +134,12 @@ impl StringOp for Outs {
     }
 }
 
+/// Permission comes before the count: even a REP with nothing to do faults without it.
+fn string_io<S: StringOp, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    cpu.may_access_ports(bus, dx(cpu), T::BYTES)?;
+    string::<S, T>(cpu, bus, op)
+}
+
 /// The family's rows.
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -149,11 +155,11 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Out_DX_AL, out_dx::<u8>).system(),
         Row::single(Code::Out_DX_AX, out_dx::<u16>).system(),
         Row::single(Code::Out_DX_EAX, out_dx::<u32>).system(),
-        Row::single(Code::Insb_m8_DX, string::<Ins, u8>).system().repeats(),
-        Row::single(Code::Insw_m16_DX, string::<Ins, u16>).system().repeats(),
-        Row::single(Code::Insd_m32_DX, string::<Ins, u32>).system().repeats(),
-        Row::single(Code::Outsb_DX_m8, string::<Outs, u8>).system().repeats(),
-        Row::single(Code::Outsw_DX_m16, string::<Outs, u16>).system().repeats(),
-        Row::single(Code::Outsd_DX_m32, string::<Outs, u32>).system().repeats(),
+        Row::single(Code::Insb_m8_DX, string_io::<Ins, u8>).system().repeats(),
+        Row::single(Code::Insw_m16_DX, string_io::<Ins, u16>).system().repeats(),
+        Row::single(Code::Insd_m32_DX, string_io::<Ins, u32>).system().repeats(),
+        Row::single(Code::Outsb_DX_m8, string_io::<Outs, u8>).system().repeats(),
+        Row::single(Code::Outsw_DX_m16, string_io::<Outs, u16>).system().repeats(),
+        Row::single(Code::Outsd_DX_m32, string_io::<Outs, u32>).system().repeats(),
     ]
 }

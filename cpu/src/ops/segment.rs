@@ -73,7 +73,8 @@ fn push<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 
 fn pop<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let index = op.dst.number();
-    let selector = cpu.peek::<T>(bus, 0)?.zero_extend() as u16;
+    // Only two bytes are read, as Intel's CPUs do.
+    let selector = cpu.peek::<u16>(bus, 0)?;
     let segment = cpu.data_segment(bus, index, selector)?;
     cpu.set_stack_pointer(cpu.stack_pointer().wrapping_add(T::BYTES));
     cpu.set_segment(index, segment);

@@ -133,7 +133,8 @@ fn enter<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
         for i in 1..level {
             let at = base.wrapping_sub(i as u64 * T::BYTES) & cpu.stack_mask();
             let linear = cpu.stack_linear(at, T::BYTES, Access::Read)?;
-            values[i] = cpu.load(bus, linear).map_err(on_stack)?;
+            let below: T = cpu.load(bus, linear).map_err(on_stack)?;
+            values[i] = behind_pushes(below, at, top, &values[..i], cpu.stack_mask());
         }
         values[level] = frame;
         count = level + 1;
@@ -145,6 +146,19 @@ fn enter<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     cpu.set_stack_pointer(top.wrapping_sub(depth));
     cpu.write_gpr(Slot::RBP, 0, frame);
     Ok(())
+}
+
+/// What a load at `at` finds once `pushed` lie below `top`, where memory itself holds `below`: ENTER's copies see its own
+/// pushes, though these are only done when nothing can fault any more.
+fn behind_pushes<T: Int>(below: T, at: u64, top: u64, pushed: &[T], mask: u64) -> T {
+    let mut bytes = below.zero_extend().to_le_bytes();
+    for (i, byte) in bytes.iter_mut().enumerate().take(T::BYTES as usize) {
+        let depth = top.wrapping_sub(at).wrapping_sub(i as u64 + 1) & mask;
+        if let Some(value) = pushed.get((depth / T::BYTES) as usize) {
+            *byte = value.zero_extend().to_le_bytes()[(T::BYTES - 1 - depth % T::BYTES) as usize];
+        }
+    }
+    T::truncate(u64::from_le_bytes(bytes))
 }
 
 fn leave<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, _: &Op) -> Result<(), Fault> {

@@ -148,6 +148,8 @@ fn fxsave<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<()
     save_x87(&cpu.fpu, form, &mut image);
     save_mxcsr(cpu, &mut image);
     save_xmm(cpu, form, &mut image);
+    // What it leaves untouched must be writable too.
+    cpu.probe_write(bus, cpu.wrapped(linear.wrapping_add(511)), 1)?;
     cpu.store_block::<u64>(bus, linear, &image[..form.image_size()])
 }
 
@@ -156,6 +158,8 @@ fn fxrstor<const WIDE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(
     let linear = aligned(cpu, op, 512, 16, Access::Read)?;
     let mut image = [0; IMAGE_64];
     cpu.load_block::<u64>(bus, linear, &mut image[..form.image_size()])?;
+    // What it ignores must be readable too.
+    cpu.load::<u8>(bus, cpu.wrapped(linear.wrapping_add(511)))?;
     cpu.mxcsr = checked_mxcsr(&image)?;
     load_x87(&mut cpu.fpu, form, &image);
     load_xmm(cpu, form, &image);

@@ -80,7 +80,7 @@ fn aligned<const BITS: u32>(carries: u64) -> u64 {
 
 /// Sign-extends a `BITS` wide value.
 #[inline(always)]
-pub(crate) fn extended<const BITS: u32>(value: u64) -> u64 {
+fn extended<const BITS: u32>(value: u64) -> u64 {
     ((value << (64 - BITS)) as i64 >> (64 - BITS)) as u64
 }
 

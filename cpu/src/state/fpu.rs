@@ -51,6 +51,8 @@ pub struct Fpu {
     pub operand: u64,
     /// FERR#: an error waits and CR0.NE is clear; the board turns this into IRQ 13.
     pub ferr: bool,
+    /// FERR# as it is now has been told by [`Fpu::take_error`].
+    pub ferr_told: bool,
     /// IGNNE#: the board lets the guest go on in spite of the error (port F0h).
     pub ignne: bool,
 }
@@ -71,8 +73,23 @@ impl Default for Fpu {
             operand_segment: 0,
             operand: 0,
             ferr: false,
+            ferr_told: false,
             ignne: false,
         }
+    }
+}
+
+impl Fpu {
+    /// Whether FERR# was asserted since the last call: true once for each error. Asserting it ends the engine's run.
+    pub fn take_error(&mut self) -> bool {
+        let news = self.ferr && !self.ferr_told;
+        self.ferr_told = self.ferr;
+        news
+    }
+
+    /// The board asserts IGNNE#, which it can while FERR# is.
+    pub fn ignore_error(&mut self) {
+        self.ignne = self.ferr;
     }
 }
 

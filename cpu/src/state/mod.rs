@@ -6,7 +6,6 @@ mod fpu;
 mod segment;
 
 pub use control::{CodeMode, CodeSize, Cr0, Cr4, Efer, Usable};
-pub(crate) use flags::extended;
 pub use flags::{Flags, Rflags};
 pub use fpu::{Fpu, MXCSR_RESET, Vector};
 pub use segment::{Rights, Segment, TableRegister, seg};
@@ -172,6 +171,8 @@ pub struct Vcpu {
     pub interrupt_line: bool,
     /// Linear address of the last page fault, moved to CR2 on delivery.
     pub fault_address: u64,
+    /// Tick at which the last exception was delivered.
+    pub last_exception: Option<Tick>,
     /// State of the RDRAND and RDSEED generator.
     pub random: u64,
     /// Which vCPU this is, from zero; its initial local APIC ID.
@@ -217,6 +218,7 @@ impl Vcpu {
             nmi_blocked: false,
             interrupt_line: false,
             fault_address: 0,
+            last_exception: None,
             random: seed ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             index,
             model,

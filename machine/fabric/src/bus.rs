@@ -41,8 +41,8 @@ pub struct RegionSpec {
     pub widest: Width,
 }
 
-/// What an output pin is wired to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an output pin is wired to. A sink with several sources is high while any of them is: a wired OR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
     /// An input pin of a device.
     Device(DeviceId, PinId),
@@ -102,6 +102,8 @@ pub struct Bus {
     shapes: BTreeMap<(DeviceId, u8), Shape>,
     devices: Vec<Slot>,
     wires: BTreeMap<(DeviceId, PinId), Vec<Sink>>,
+    /// The same wires from their other ends.
+    sources: BTreeMap<Sink, Vec<(DeviceId, PinId)>>,
     levels: BTreeMap<(DeviceId, PinId), bool>,
     msi_target: Option<DeviceId>,
     effects: VecDeque<Effect>,
@@ -120,6 +122,7 @@ impl Bus {
             shapes: BTreeMap::new(),
             devices: Vec::new(),
             wires: BTreeMap::new(),
+            sources: BTreeMap::new(),
             levels: BTreeMap::new(),
             msi_target: None,
             effects: VecDeque::new(),
@@ -170,9 +173,19 @@ impl Bus {
         }
     }
 
-    /// Wires an output pin to a sink, beside what it is wired to already.
+    /// Wires an output pin to a sink, beside what either is wired to already. A second wire between the two changes nothing.
     pub fn wire(&mut self, device: DeviceId, pin: PinId, sink: Sink) {
-        self.wires.entry((device, pin)).or_default().push(sink);
+        let sources = self.sources.entry(sink).or_default();
+        if !sources.contains(&(device, pin)) {
+            sources.push((device, pin));
+            self.wires.entry((device, pin)).or_default().push(sink);
+        }
+    }
+
+    /// Whether a source of this sink other than `but` is high.
+    fn held_high(&self, sink: Sink, but: (DeviceId, PinId)) -> bool {
+        let mut others = self.sources.get(&sink).into_iter().flatten().filter(|source| **source != but);
+        others.any(|source| self.levels.get(source) == Some(&true))
     }
 
     /// Names the device that takes message-signalled interrupts.
@@ -407,7 +420,11 @@ impl Bus {
             return;
         }
         for i in 0..self.wires.get(&(device, pin)).map_or(0, Vec::len) {
-            match self.wires[&(device, pin)][i] {
+            let sink = self.wires[&(device, pin)][i];
+            if self.held_high(sink, (device, pin)) {
+                continue;
+            }
+            match sink {
                 Sink::Device(to, pin) => {
                     self.call(to, Cpu(0), &mut false, |d, cx| d.input(cx, &Input::Pin { pin, level }));
                 }
@@ -491,4 +508,74 @@ struct Wiring {
 
 fn json<T: Serialize>(what: &str, value: &T) -> Result<Value, StateError> {
     serde_json::to_value(value).map_err(|e| StateError::Malformed { what: what.into(), why: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Drives its pin to what is written; notes the changes of its inputs.
+    #[derive(Default, Serialize, Deserialize)]
+    struct Part {
+        seen: Vec<(PinId, bool)>,
+    }
+
+    impl Device for Part {
+        fn kind(&self) -> &'static str {
+            "part"
+        }
+        fn read(&mut self, _cx: &mut Cx<'_>, _at: Reg, _width: Width) -> u64 {
+            0
+        }
+        fn write(&mut self, _cx: &mut Cx<'_>, _at: Reg, _width: Width, _value: u64) {}
+        fn reset(&mut self, _cx: &mut Cx<'_>) {}
+        fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
+            if let Input::Pin { pin, level } = *input {
+                self.seen.push((pin, level));
+            }
+        }
+    }
+
+    const OUT: PinId = PinId(0);
+    const IN: PinId = PinId(5);
+
+    /// Devices 0 and 1, whose pins share an input of device 2.
+    fn shared_line() -> Bus {
+        let mut bus = Bus::new(Memory::new(0x1000).unwrap(), Clock::new(0));
+        let parts: Vec<_> = ["a", "b", "c"].map(|name| bus.add(name, Box::new(Part::default()))).into();
+        for source in [0, 1, 0] {
+            bus.wire(parts[source], OUT, Sink::Device(parts[2], IN));
+        }
+        bus
+    }
+
+    fn set(bus: &mut Bus, device: u16, level: bool) {
+        bus.with(DeviceId(device), |_, cx| cx.set_pin(OUT, level));
+    }
+
+    fn seen(bus: &Bus) -> Value {
+        bus.save().unwrap()["devices"]["c"]["state"]["seen"].clone()
+    }
+
+    #[test]
+    fn a_shared_line_is_high_while_any_source_is() {
+        let mut bus = shared_line();
+        for (device, level) in [(0, true), (1, true), (0, false), (0, true), (1, false), (0, false)] {
+            set(&mut bus, device, level);
+        }
+        assert_eq!(seen(&bus), serde_json::json!([[5, true], [5, false]]));
+    }
+
+    #[test]
+    fn a_loaded_bus_remembers_who_holds_a_line() {
+        let mut bus = shared_line();
+        set(&mut bus, 0, true);
+        set(&mut bus, 1, true);
+        let mut loaded = shared_line();
+        loaded.load(&bus.save().unwrap()).unwrap();
+        set(&mut loaded, 0, false);
+        assert_eq!(seen(&loaded), serde_json::json!([[5, true]]));
+        set(&mut loaded, 1, false);
+        assert_eq!(seen(&loaded), serde_json::json!([[5, true], [5, false]]));
+    }
 }

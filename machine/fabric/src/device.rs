@@ -210,6 +210,8 @@ pub enum CpuSignal {
     Nmi,
     /// INIT: the vCPU resets and waits for [`CpuSignal::Startup`] unless it is the first.
     Init,
+    /// IGNNE#: go on in spite of the x87 error that is signalled now.
+    IgnoreNumericErrors,
     /// Start-up with this page number.
     Startup(u8),
 }
@@ -386,6 +388,11 @@ impl Cx<'_> {
             let at = Reg { offset: at.offset + i, ..at };
             self.with_peer(device, |d, cx| d.write(cx, at, step, value >> (8 * i) & step.mask()));
         }
+    }
+
+    /// Zeroes guest memory by physical address, as a bus master, however long the span. What no RAM backs is left out.
+    pub fn dma_zero(&mut self, address: u64, len: u64) {
+        self.memory.zero_bytes(address, len);
     }
 
     /// Calls another device with a context of its own: how a bridge reaches the functions behind it.

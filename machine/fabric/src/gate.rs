@@ -1,19 +1,48 @@
 //! The gate: everything that comes from outside enters here, stamped with the tick at which it took effect.
 
 use crate::clock::{NEVER, Tick};
-use crate::device::{DeviceId, Input};
+use crate::device::{DeviceId, Input, Width};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+
+/// What can come from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outside {
+    /// Something for one device.
+    Input {
+        /// Whom it reaches.
+        device: DeviceId,
+        /// What it is.
+        input: Input,
+    },
+    /// The operator resets the machine.
+    Reset,
+    /// The operator reads an I/O port: that alone can change a device.
+    PortRead {
+        /// The port.
+        port: u16,
+        /// Width of the access.
+        width: Width,
+    },
+    /// The operator writes an I/O port.
+    PortWrite {
+        /// The port.
+        port: u16,
+        /// Width of the access.
+        width: Width,
+        /// What is written.
+        value: u64,
+    },
+}
 
 /// One thing from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// When it takes effect.
     pub tick: Tick,
-    /// Whom it reaches.
-    pub device: DeviceId,
     /// What it is.
-    pub input: Input,
+    pub what: Outside,
 }
 
 /// Holds what has arrived until the machine's loop takes it. Live, arrivals are stamped with the present;
@@ -36,9 +65,9 @@ impl Gate {
     }
 
     /// Something arrives from a live source at `now`; refused (`false`) when the gate is closed.
-    pub fn arrive(&mut self, now: Tick, device: DeviceId, input: Input) -> bool {
+    pub fn arrive(&mut self, now: Tick, what: Outside) -> bool {
         if !self.closed {
-            self.waiting.push_back(Arrival { tick: now, device, input });
+            self.waiting.push_back(Arrival { tick: now, what });
         }
         !self.closed
     }

@@ -21,6 +21,6 @@ pub use device::{
     Acknowledge, BlockCompletion, BlockError, BlockOperation, BlockRequest, Cpu, CpuSignal, Cx, Device, DeviceId,
     Input, MachineRequest, Output, PciFunction, PinId, Reg, TimerId, Width,
 };
-pub use gate::{Arrival, Gate};
+pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;
 pub use state::{State, StateError};

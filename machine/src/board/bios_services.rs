@@ -1,7 +1,9 @@
 //! The built-in BIOS's services as a device: their port, guest memory by DMA, the board's ports, and the drives.
 
-use lockstep_fabric::{BlockError, BlockOperation, BlockRequest, Cx, Device, Input, Reg, RegionSpec, Space, Width};
-use lockstep_firmware::bios::{self, Bios, BiosConfig, Board, DriveError, DriveOperation, DriveRequest, PortWidth};
+use crate::block::Drive;
+use crate::commandline::{Config, Media};
+use lockstep_fabric::{Bus, DeviceId,BlockError, BlockOperation, BlockRequest, Cx, Device, Input, Reg, RegionSpec, Space, Width};
+use lockstep_firmware::bios::{self, Bios, BiosConfig, BiosDrive, DriveKind, Board, DriveError, DriveOperation, DriveRequest, PortWidth};
 use serde::{Deserialize, Serialize};
 
 /// Region of the service ports.
@@ -13,6 +15,8 @@ const REGION: RegionSpec = RegionSpec {
     priority: 0,
     widest: Width::Dword,
 };
+/// The floppy controller's name on the bus.
+const FLOPPY_CONTROLLER: &str = "fdc";
 const CALL: u64 = 0;
 const MAILBOX: u64 = (bios::MAILBOX_PORT - bios::PORT) as u64;
 
@@ -64,6 +68,32 @@ impl Device for BiosServices {
             self.bios.completed(done.tag, done.result.clone().map_err(drive_error));
         }
     }
+}
+
+/// The drives that devices took, as the BIOS knows them: their requests carry their places in this list.
+pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, config: &Config) -> Vec<BiosDrive> {
+    let places = (0..).zip(attached);
+    let drives = places.map(|(drive, (device, _, behind))| {
+        let info = behind.info();
+        let kind = match info.media {
+            Media::Cdrom => DriveKind::Cdrom,
+            Media::Disk if bus.name(*device) == FLOPPY_CONTROLLER => DriveKind::Floppy,
+            Media::Disk => DriveKind::HardDisk,
+        };
+        BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order: boot_order(kind, config) }
+    });
+    drives.collect()
+}
+
+/// The place of a kind of drive in `-boot order=` (or `once=`): a and b are floppies, c is a disk, d is a CD.
+fn boot_order(kind: DriveKind, config: &Config) -> Option<u32> {
+    let letters = config.boot.once.as_deref().or(config.boot.order.as_deref())?;
+    let names = match kind {
+        DriveKind::Floppy => ['a', 'b'],
+        DriveKind::HardDisk => ['c', 'c'],
+        DriveKind::Cdrom => ['d', 'd'],
+    };
+    letters.chars().position(|letter| names.contains(&letter)).map(|place| place as u32)
 }
 
 /// What the services reach of the machine.

@@ -6,6 +6,7 @@ mod firmware;
 mod pc;
 mod processors;
 
+use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
 use crate::record::BootedFile;
@@ -22,6 +23,8 @@ pub struct Board {
     pub ports: Vec<(DeviceId, String)>,
     /// The device that takes the power button.
     pub power_button: Option<DeviceId>,
+    /// The device that takes the keyboard's keys.
+    pub keyboard: Option<DeviceId>,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
 }
@@ -32,6 +35,9 @@ pub enum BoardError {
     /// An option's value turns out to be impossible.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// A drive's image cannot be used.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
     /// The built-in firmware cannot be assembled.
     #[error(transparent)]
     Firmware(#[from] RomError),

@@ -2,12 +2,14 @@
 
 use super::bios_services::BiosServices;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, direct, processors};
-use crate::commandline::{Config, DeviceConfig, RtcBase};
+use super::{Board, BoardError, bios_services, direct, processors};
+use crate::block::{Drive, Drives};
+use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
-use lockstep_devices::debug_exit::{DebugExit, DebugExitConfig};
-use lockstep_devices::debugcon::{Debugcon, DebugconConfig};
+use lockstep_cpu::cpuid::Leaf1Ecx;
+use lockstep_devices::catalog::{Creatable, Entry, Made};
+use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
 use lockstep_devices::hpet::{self, Hpet};
@@ -22,10 +24,11 @@ use lockstep_devices::pci::piix3::{self, Piix3};
 use lockstep_devices::pci::piix4_pm::{self, Piix4Pm, Piix4PmConfig};
 use lockstep_devices::port80::Port80;
 use lockstep_devices::port92::{self, Port92};
-use lockstep_devices::uart16550::{self, Uart16550, Uart16550Config};
+use lockstep_devices::properties::Chardev;
+use lockstep_devices::uart16550::Uart16550Config;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
-use lockstep_firmware::bios::BiosConfig;
+use lockstep_firmware::bios::{BiosConfig, BiosDrive};
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -34,6 +37,8 @@ const ONE_MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
 /// PAM and SMRAM windows lie over ROM and video memory.
 const WINDOW_PRIORITY: i32 = 16;
+/// The keyboard controller's name on the bus.
+const KEYBOARD: &str = "i8042";
 /// IRQ0 reaches input 2 of the I/O APIC, as the MADT says.
 const TIMER_GSI: u8 = 2;
 const IRQ_TIMER: u8 = 0;
@@ -41,6 +46,7 @@ const IRQ_KEYBOARD: u8 = 1;
 const IRQ_RTC: u8 = 8;
 const IRQ_SCI: u8 = 9;
 const IRQ_MOUSE: u8 = 12;
+const IRQ_COPROCESSOR: u8 = 13;
 const ISA_IRQS: u8 = 16;
 
 /// Builds the board.
@@ -53,12 +59,15 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let platform = platform(config, &cpus);
 
-    let mut parts = Parts { bus, ports: Vec::new() };
+    let mut parts = Parts { bus, ports: Vec::new(), drives: Drives::open(config)?, attached: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus)?;
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
-    if image.file.is_none() && config.boot.kernel.is_none() {
-        parts.add("bios", BiosServices::new(bios(config, &platform)), &BiosServices::regions());
-    }
+    let built_in = image.file.is_none() && config.boot.kernel.is_none();
+    let services = built_in.then(|| {
+        let drives = bios_services::drives(&parts.attached, &parts.bus, config);
+        let services = BiosServices::new(bios(config, &platform, drives));
+        parts.add("bios", services, &BiosServices::regions())
+    });
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
@@ -69,16 +78,31 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         }
         None => Box::new(FromResetVector),
     };
-    let interrupts = Interrupts { local: wiring.lapics, external: wiring.pics };
-    let machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), files })
+    let interrupts = Interrupts {
+        local: wiring.lapics,
+        external: wiring.pics,
+        numeric_errors: (wiring.coprocessor, coprocessor::FERR),
+    };
+    let keyboard = parts.bus.find(KEYBOARD);
+    if let Some(lost) = parts.drives.unclaimed() {
+        return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
+    }
+    files.extend_from_slice(parts.drives.files());
+    let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
+        machine.attach_drive(device, slot, drive);
+        if let Some(services) = services {
+            machine.share_drive(services, number, (device, slot));
+        }
+    }
+    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, files })
 }
 
 /// What the built-in BIOS is told.
-fn bios(config: &Config, platform: &PlatformConfig) -> BiosConfig {
+fn bios(config: &Config, platform: &PlatformConfig, drives: Vec<BiosDrive>) -> BiosConfig {
     BiosConfig {
         platform: platform.clone(),
-        drives: Vec::new(),
+        drives,
         serial_console: true,
         floppy_signature_check: config.boot.floppy_signature_check,
     }
@@ -95,7 +119,9 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
         platform.identity.uuid = uuid;
     }
     if let Some(cpu) = cpus.first() {
-        platform.cpu_id = (cpu.model.signature, 0);
+        platform.cpu_id = (cpu.model.signature, cpu.model.features.leaf1_edx.bits());
+        platform.cpu_brand.clone_from(&cpu.model.brand);
+        processors::vendor_name(cpu.model.vendor).clone_into(&mut platform.cpu_vendor);
     }
     platform
 }
@@ -108,12 +134,17 @@ struct Wiring {
     ioapic: DeviceId,
     lapics: DeviceId,
     power: DeviceId,
+    coprocessor: DeviceId,
 }
 
 /// The board while it is put together.
 struct Parts {
     bus: Bus,
     ports: Vec<(DeviceId, String)>,
+    /// Drives that no device has taken yet.
+    drives: Drives,
+    /// Drives that devices took, each with its number among the device's drives.
+    attached: Vec<(DeviceId, u8, Drive)>,
 }
 
 impl Parts {
@@ -134,19 +165,22 @@ impl Parts {
         let host = self.bridges(config, ram)?;
         let pics = self.add("i8259", Pics::new(), &Pics::regions());
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
+        let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
         let apics = LocalApicsConfig {
             cpus: cpus.len() as u8,
             ioapic: Some(ioapic),
             physical_bits: cpus.first().map_or(36, |cpu| cpu.model.physical_bits as u8),
-            x2apic: true,
-            tsc_deadline: true,
+            x2apic: announced(Leaf1Ecx::X2APIC),
+            tsc_deadline: announced(Leaf1Ecx::TSC_DEADLINE),
         };
         let lapics = self.add("apic", LocalApics::new(apics), &lapic::REGIONS);
         self.bus.set_msi_target(lapics);
         self.connect(pics, i8259::INTR, lapics, lapic::PIN_LINT0);
         let isa = self.bus.find("piix3").unwrap_or(host);
         let power = self.bus.find("piix4-pm").unwrap_or(host);
-        let wiring = Wiring { host, isa, pics, ioapic, lapics, power };
+        let coprocessor = self.add("coprocessor", CoprocessorError::new(), &CoprocessorError::regions());
+        self.connect(coprocessor, coprocessor::IRQ, isa, piix3::pin_isa(IRQ_COPROCESSOR));
+        let wiring = Wiring { host, isa, pics, ioapic, lapics, power, coprocessor };
         for irq in 1..ISA_IRQS {
             self.connect(isa, piix3::pin_irq(irq), pics, PinId(irq.into()));
             if irq != TIMER_GSI {
@@ -158,11 +192,11 @@ impl Parts {
         self.controls(config, &wiring);
         for (index, chardev) in config.serial.iter().enumerate() {
             if let Some(chardev) = chardev {
-                self.serial(index as u8, chardev, &wiring);
+                self.serial(index as u8, chardev, &wiring)?;
             }
         }
         for device in &config.devices {
-            self.device(device)?;
+            self.device(device, &wiring)?;
         }
         Ok(wiring)
     }
@@ -243,50 +277,56 @@ impl Parts {
         self.add("port80", Port80::new(), &Port80::regions());
         self.add("dma", Dma::new(), &Dma::regions());
         if config.machine.i8042 {
-            let keyboard = self.add("i8042", I8042::new(), &I8042::regions());
+            let keyboard = self.add(KEYBOARD, I8042::new(), &I8042::regions());
             self.connect(keyboard, i8042::IRQ_KEYBOARD, to.isa, piix3::pin_isa(IRQ_KEYBOARD));
             self.connect(keyboard, i8042::IRQ_MOUSE, to.isa, piix3::pin_isa(IRQ_MOUSE));
             self.connect(keyboard, i8042::A20, port92, port92::KEYBOARD_A20);
         }
     }
 
-    fn serial(&mut self, index: u8, chardev: &str, to: &Wiring) {
-        let settings = Uart16550Config { index, chardev: Some(chardev.into()), ..Uart16550Config::default() };
-        let uart = self.add(&format!("serial{index}"), Uart16550::new(), &Uart16550::regions(&settings));
-        self.connect(uart, uart16550::IRQ, to.isa, piix3::pin_isa(settings.irq()));
-        self.ports.push((uart, chardev.into()));
+    fn serial(&mut self, index: u8, chardev: &str, to: &Wiring) -> Result<(), BoardError> {
+        let settings = Uart16550Config { index, chardev: Some(Chardev(chardev.into())), ..Uart16550Config::default() };
+        let option = format!("-serial {chardev}");
+        let made = settings.make().map_err(|why| OptionError::refused(&option, why.to_string()))?;
+        self.install(&format!("serial{index}"), &option, made, to)
     }
 
     /// One `-device`.
-    fn device(&mut self, device: &DeviceConfig) -> Result<(), BoardError> {
+    fn device(&mut self, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
         let name = device.id.clone().unwrap_or_else(|| format!("device{}", self.bus.devices().count()));
-        let port = |property: &str, default: u16| device.number(property).map_or(default, |n| n as u16);
-        match device.driver.as_str() {
-            "isa-debug-exit" => {
-                let usual = DebugExitConfig::default();
-                let settings =
-                    DebugExitConfig { iobase: port("iobase", usual.iobase), iosize: port("iosize", usual.iosize) };
-                self.add(&name, DebugExit::new(), &DebugExit::regions(&settings));
-            }
-            "isa-debugcon" => {
-                let usual = DebugconConfig::default();
-                let chardev = device.property("chardev").map(str::to_owned);
-                let settings = DebugconConfig {
-                    iobase: port("iobase", usual.iobase),
-                    readback: device.number("readback").map_or(usual.readback, |n| n as u8),
-                    chardev: chardev.clone(),
-                };
-                let id = self.add(&name, Debugcon::new(&settings), &Debugcon::regions(&settings));
-                self.ports.extend(chardev.map(|chardev| (id, chardev)));
-            }
-            other => {
-                return Err(BoardError::Refused {
-                    option: format!("-device {other}"),
-                    why: "the machine pc has no such device yet".into(),
-                });
-            }
+        let option = format!("-device {}", device.driver);
+        let entry =
+            Entry::find(&device.driver).ok_or_else(|| OptionError::refused(&option, "there is no such device"))?;
+        let made = entry.make(&device.properties).map_err(|why| OptionError::refused(&option, why.to_string()))?;
+        self.install(&name, &option, made, to)
+    }
+
+    /// Adds what the catalog made and connects it.
+    fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
+        if self.bus.find(name).is_some() {
+            return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
         }
+        if let Some((base, owner)) = made.regions.iter().find_map(|region| self.taken(region)) {
+            let why = format!("{base:#x} is taken by '{}'", self.bus.name(owner));
+            return Err(OptionError::refused(option, why).into());
+        }
+        let id = self.bus.add(name, made.device);
+        for region in made.regions {
+            self.bus.map(id, region);
+        }
+        for (pin, irq) in made.irqs {
+            self.connect(id, pin, to.isa, piix3::pin_isa(irq));
+        }
+        self.ports.extend(made.chardev.map(|chardev| (id, chardev)));
         Ok(())
+    }
+
+    /// Where another device's region would hide `region` or be hidden by it, and whose it is.
+    fn taken(&self, region: &RegionSpec) -> Option<(u64, DeviceId)> {
+        let (base, len) = (region.base?, region.len);
+        let others = self.bus.space(region.space).regions().iter().filter(|r| r.priority == region.priority);
+        let mut overlaps = others.filter_map(|r| Some((r.base?, r.len, r.owner)));
+        overlaps.find(|(at, l, _)| base < at + l && *at < base + len).map(|(at, _, owner)| (base.max(at), owner))
     }
 }
 

@@ -80,6 +80,8 @@ pub enum HostEvent {
 pub enum QuitCause {
     /// Ctrl-A x.
     Key,
+    /// The monitor's `quit`.
+    Monitor,
     /// This signal.
     Signal(i32),
 }

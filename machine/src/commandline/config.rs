@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::storage_config::{DriveConfig, NodeConfig};
 use serde::{Deserialize, Serialize};
 
 /// A whole command line, read, checked and completed with the defaults.
@@ -26,6 +27,10 @@ pub struct Config {
     pub serial: Vec<Option<String>>,
     /// The ids of the character devices that carry a monitor.
     pub monitors: Vec<String>,
+    /// `-drive` and the options that stand for one, in order.
+    pub drives: Vec<DriveConfig>,
+    /// `-blockdev`, in order.
+    pub nodes: Vec<NodeConfig>,
     /// `-device` and `-debugcon`, in order, with `-global` applied.
     pub devices: Vec<DeviceConfig>,
     /// `-global`, in order.
@@ -315,6 +320,8 @@ impl Default for Config {
             chardevs: Vec::new(),
             serial: Vec::new(),
             monitors: Vec::new(),
+            drives: Vec::new(),
+            nodes: Vec::new(),
             devices: Vec::new(),
             globals: Vec::new(),
             rtc: RtcConfig { base: RtcBase::Utc },

@@ -2,7 +2,7 @@
 
 use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
 use super::error::{OptionError, Reason};
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{Vocabulary, check};
 
 /// What to do after an option.
 pub(super) enum Flow {
@@ -37,6 +37,8 @@ pub(super) struct Draft<'a> {
     pub(super) references: Vec<(String, String)>,
     /// `-kernel`'s companions that were given, for the complaint when it is missing.
     pub(super) needs_kernel: Option<String>,
+    /// `-snapshot` was given.
+    pub(super) snapshot: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -52,6 +54,7 @@ impl<'a> Draft<'a> {
             monitor_given: false,
             references: Vec::new(),
             needs_kernel: None,
+            snapshot: false,
         }
     }
 
@@ -90,6 +93,7 @@ impl<'a> Draft<'a> {
         self.default_consoles()?;
         self.check_references()?;
         self.apply_globals()?;
+        self.finish_drives()?;
         if self.config.boot.kernel.is_none()
             && let Some(option) = self.needs_kernel
         {
@@ -146,7 +150,8 @@ impl<'a> Draft<'a> {
             if let Some(known) = self.vocabulary.driver(driver) {
                 for (property, value) in &set {
                     let option = format!("-global {driver}.{property}={value}");
-                    known.check(property, value).map_err(|reason| OptionError { option, reason })?;
+                    check(known, &[(property.clone(), value.clone())])
+                        .map_err(|reason| OptionError { option, reason })?;
                 }
             }
             properties.splice(0..0, set);

@@ -124,13 +124,18 @@ pub(super) fn log_items(draft: &mut Draft<'_>, argument: &str) -> Handled {
         if item.starts_with("trace:") || item == "tid" || item == "strace" {
             return Err(Reason::not_built(format!("'{item}'")));
         }
-        let ticks = item.strip_prefix("from:").is_some_and(|tick| tick.parse::<u64>().is_ok());
-        if !ticks && !LOG_ITEMS.iter().any(|(name, _)| *name == item) {
+        if !is_log_item(item) {
             return Err(Reason::UnknownName { kind: "log item", name: item.to_owned(), option: "-d" });
         }
         draft.config.log.items.push(item.to_owned());
     }
     Ok(Flow::Next)
+}
+
+/// Whether `-d` takes this item.
+pub(crate) fn is_log_item(item: &str) -> bool {
+    let ticks = item.strip_prefix("from:").is_some_and(|tick| tick.parse::<u64>().is_ok());
+    ticks || LOG_ITEMS.iter().any(|(name, _)| *name == item)
 }
 
 pub(super) fn log_file(draft: &mut Draft<'_>, argument: &str) -> Handled {

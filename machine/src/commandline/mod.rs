@@ -8,11 +8,14 @@ mod characters;
 mod clocks;
 mod config;
 mod draft;
+mod drives;
 mod error;
 mod host;
+mod nodes;
 mod peripherals;
 mod processors;
 mod startup;
+mod storage_config;
 mod suboptions;
 mod table;
 mod unbuilt;
@@ -24,9 +27,12 @@ mod tests;
 
 pub use config::*;
 pub use error::{OptionError, Reason};
+pub(crate) use host::is_log_item;
 pub use startup::Image;
+pub use storage_config::*;
 pub use suboptions::Suboptions;
-pub use vocabulary::{Driver, Property, PropertyKind, Vocabulary};
+pub use values::number;
+pub use vocabulary::Vocabulary;
 
 use draft::{Draft, Flow};
 
@@ -46,7 +52,8 @@ pub fn parse(argv: &[String], vocabulary: &Vocabulary) -> Result<Invocation, Opt
     while let Some(typed) = rest.next() {
         draft.current = printable(typed);
         let Some(name) = typed.strip_prefix("--").or_else(|| typed.strip_prefix('-')) else {
-            return Err(draft.blame(Reason::not_built("a disk image")));
+            drives::hda(&mut draft, typed).map_err(|reason| draft.blame(reason))?;
+            continue;
         };
         let Some(spec) = table::find(name) else {
             let known = unbuilt::UNBUILT.contains(&name);

@@ -4,7 +4,8 @@ use super::config::{DeviceConfig, Global};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
-use super::vocabulary::PropertyKind;
+use super::vocabulary::{check, driver_help};
+use lockstep_devices::properties::Kind;
 
 pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if matches!(argument, "help" | "?") {
@@ -23,17 +24,14 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
     }
     let properties = options.rest();
     if properties.iter().any(|(key, value)| key == "help" && value == "on") {
-        return Ok(Flow::Print(driver.help()));
+        return Ok(Flow::Print(driver_help(driver)));
     }
-    let mut chardevs = Vec::new();
+    check(driver, &properties)?;
+    let known = driver.properties();
     for (key, value) in &properties {
-        driver.check(key, value)?;
-        if driver.properties.iter().any(|p| p.name == key && p.kind == PropertyKind::Chardev) {
-            chardevs.push(value.clone());
+        if known.iter().any(|p| p.name == key && p.kind == Kind::Chardev) {
+            draft.refer(value);
         }
-    }
-    for chardev in chardevs {
-        draft.refer(&chardev);
     }
     draft.config.devices.push(DeviceConfig { driver: name, id, properties });
     Ok(Flow::Next)

@@ -23,7 +23,6 @@ pub(super) fn cpu(draft: &mut Draft<'_>, argument: &str) -> Handled {
         return Err(Reason::UnknownName { kind: "CPU model", name: model.to_owned(), option: "-cpu" });
     }
     let properties = elements.map(property).collect::<Result<Vec<_>, _>>()?;
-    check_features(draft, &properties)?;
     draft.config.cpu = CpuConfig { model: model.to_owned(), properties };
     Ok(Flow::Next)
 }
@@ -41,21 +40,6 @@ fn property(element: &str) -> Result<CpuProperty, Reason> {
         }
         _ => Ok(property),
     }
-}
-
-/// Checks the names that `+` and `-` turn on and off, if the processor has said which ones there are.
-fn check_features(draft: &Draft<'_>, properties: &[CpuProperty]) -> Result<(), Reason> {
-    let known = &draft.vocabulary.cpu_features;
-    let plain = |name: &str| name.replace(['_', '.'], "-").to_ascii_lowercase();
-    for property in properties {
-        if let CpuProperty::Plus(name) | CpuProperty::Minus(name) = property
-            && !known.is_empty()
-            && !known.iter().any(|feature| plain(feature) == plain(name))
-        {
-            return Err(Reason::UnknownName { kind: "CPU feature", name: name.clone(), option: "-cpu" });
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn smp(draft: &mut Draft<'_>, argument: &str) -> Handled {

@@ -32,6 +32,26 @@ impl Suboptions {
         Suboptions { entries }
     }
 
+    /// Suboptions that came in another syntax.
+    pub fn of(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        Suboptions { entries: pairs.into_iter().map(|(key, value)| Entry { key, value: Some(value) }).collect() }
+    }
+
+    /// Takes every suboption whose key begins with `prefix` and a dot out, and gives them without it.
+    pub fn group(&mut self, prefix: &str) -> Suboptions {
+        let inner = |entry: &Entry| entry.key.strip_prefix(prefix)?.strip_prefix('.').map(str::to_owned);
+        let (taken, left) = std::mem::take(&mut self.entries).into_iter().partition(|entry| inner(entry).is_some());
+        self.entries = left;
+        let strip = |entry: Entry| inner(&entry).map(|key| Entry { key, value: entry.value });
+        let taken: Vec<Entry> = taken;
+        Suboptions { entries: taken.into_iter().filter_map(strip).collect() }
+    }
+
+    /// Whether none are left.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Takes every `key` out and returns the last one's value: later suboptions override earlier ones.
     pub fn text(&mut self, key: &str) -> Option<String> {
         let mut found = None;

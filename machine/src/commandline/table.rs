@@ -1,7 +1,7 @@
 //! The table of options: everything that the command line takes, and the help text, come from here.
 
 use super::draft::{Draft, Handled};
-use super::{board, characters, clocks, host, peripherals, processors, startup};
+use super::{board, characters, clocks, drives, host, nodes, peripherals, processors, startup};
 
 /// One option.
 pub(super) struct Spec {
@@ -49,6 +49,16 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("append", "TEXT", "its command line", startup::append),
     row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off]", "boot order for foreign firmware", startup::order),
     row("no-fd-bootchk", "", "let firmware boot unsigned floppies", startup::no_fd_bootchk),
+    row("hda", "FILE", "", drives::hda),
+    row("hdb", "FILE", "", drives::hdb),
+    row("hdc", "FILE", "", drives::hdc),
+    row("hdd", "FILE", "an IDE hard disk, as -drive index=0 to 3; an argument without a dash is -hda", drives::hdd),
+    row("cdrom", "FILE", "a disc in an IDE CD drive, as -drive index=2,media=cdrom", drives::cdrom),
+    row("fda", "FILE", "", drives::fda),
+    row("fdb", "FILE", "a floppy disk, as -drive if=floppy,index=0 or 1", drives::fdb),
+    row("drive", "[file=FILE][,if=ide|virtio|floppy|none][,index=|bus=,unit=][,media=disk|cdrom][,format=raw|qcow2][,snapshot=on][,readonly=on][,cache=][,discard=][,id=][,serial=][,werror=,rerror=]", "a drive and its image", drives::drive),
+    row("blockdev", "driver=file|raw|qcow2,node-name=NAME[,filename=|,file=NODE][,read-only=on][,...]", "an image for -device ...,drive=NAME; as KEY=VALUE or JSON", nodes::blockdev),
+    row("snapshot", "", "write to temporary overlays, leave every image as it is", drives::snapshot),
     row("serial", "DEV", "what is behind the next serial port: stdio, mon:stdio, null, none, file:PATH, unix:PATH, tcp:HOST:PORT, chardev:ID (repeatable)", characters::serial),
     row("parallel", "none", "accepted: there is none", characters::parallel),
     row("monitor", "DEV", "what is behind the monitor", characters::monitor),

@@ -1,30 +1,12 @@
 //! The kinds of value that options take: booleans, numbers, sizes, dates, UUIDs.
 
+pub use lockstep_devices::properties::{number, switch};
+
 /// What [`size`] reads, for messages.
 pub(super) const SIZE_SYNTAX: &str = "use a number with an optional suffix b, k, M, G, T, P or E";
 
 /// Bytes in a mebibyte, the unit of a bare `-m`.
 pub(super) const MIB: u64 = 1 << 20;
-
-/// Reads QEMU's spellings of a boolean.
-pub(super) fn switch(text: &str) -> Option<bool> {
-    match text {
-        "on" | "yes" | "true" | "y" => Some(true),
-        "off" | "no" | "false" | "n" => Some(false),
-        _ => None,
-    }
-}
-
-/// Reads a number as C's `strtoull` with base 0 does: `0x` is hexadecimal, a leading 0 is octal.
-pub(super) fn number(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => (hex, 16),
-        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
-        None => (text, 10),
-    };
-    // from_str_radix would take a sign.
-    digits.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| u64::from_str_radix(digits, radix).ok()).flatten()
-}
 
 /// Reads a size in bytes. A bare number counts `unit` bytes; `1.5G` works, `0x` numbers take no suffix.
 pub(super) fn size(text: &str, unit: u64) -> Option<u64> {

@@ -3,93 +3,35 @@
 //! The command line checks against them, lists them for `help`, and stays ignorant of what they do.
 
 use super::error::Reason;
-use super::values;
+use lockstep_cpu::cpuid::{CpuModel, Features};
+use lockstep_devices::catalog::{CATALOG, Entry};
+use lockstep_devices::properties::{Kind, Property, PropertyError};
 
 /// The names known to the program.
 #[derive(Debug, Clone)]
 pub struct Vocabulary {
     /// Processor models: name and one line about it.
     pub cpu_models: Vec<(String, String)>,
-    /// Feature names that `-cpu` may add and remove; empty leaves the check to the processor.
+    /// Features that `-cpu` may add and remove.
     pub cpu_features: Vec<String>,
     /// Drivers for `-device`.
-    pub drivers: Vec<Driver>,
+    pub drivers: &'static [Entry],
 }
-
-/// A driver that `-device` can instantiate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Driver {
-    /// Its name.
-    pub name: &'static str,
-    /// One line about it.
-    pub about: &'static str,
-    /// What can be set on it.
-    pub properties: &'static [Property],
-}
-
-/// A property of a driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Property {
-    /// Its name.
-    pub name: &'static str,
-    /// What values it takes.
-    pub kind: PropertyKind,
-    /// One line about it.
-    pub about: &'static str,
-}
-
-/// The values that a property takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PropertyKind {
-    /// A number up to this one.
-    Number(u64),
-    /// on or off.
-    Switch,
-    /// The id of a character device.
-    Chardev,
-    /// Anything.
-    Text,
-}
-
-const ISA_DEBUG_EXIT: Driver = Driver {
-    name: "isa-debug-exit",
-    about: "a write of V ends the run with exit status V << 1 | 1",
-    properties: &[
-        Property { name: "iobase", kind: PropertyKind::Number(0xffff), about: "first port (0x501)" },
-        Property { name: "iosize", kind: PropertyKind::Number(8), about: "ports (2)" },
-    ],
-};
-
-const ISA_DEBUGCON: Driver = Driver {
-    name: "isa-debugcon",
-    about: "debug console: bytes written to the port go to the character device",
-    properties: &[
-        Property { name: "iobase", kind: PropertyKind::Number(0xffff), about: "the port (0xe9)" },
-        Property { name: "chardev", kind: PropertyKind::Chardev, about: "where the bytes go" },
-        Property { name: "readback", kind: PropertyKind::Number(0xffff_ffff), about: "what a read returns (0xe9)" },
-    ],
-};
 
 impl Default for Vocabulary {
     fn default() -> Self {
-        let models = [
-            ("max", "everything that Lockstep implements"),
-            ("qemu64", "QEMU's plain 64-bit processor"),
-            ("Conroe", "Intel Core 2 of 2006"),
-            ("Penryn", "Intel Core 2 of 2007: SSE4.1"),
-            ("Nehalem", "Intel Core i7 of 2008: SSE4.2, POPCNT"),
-        ];
+        let model = |name: &str| CpuModel::named(name).map(|model| (model.name, model.brand));
         Vocabulary {
-            cpu_models: models.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())).collect(),
-            cpu_features: Vec::new(),
-            drivers: vec![ISA_DEBUG_EXIT, ISA_DEBUGCON],
+            cpu_models: CpuModel::names().filter_map(model).collect(),
+            cpu_features: Features::names().iter().map(|name| (*name).to_owned()).collect(),
+            drivers: CATALOG,
         }
     }
 }
 
 impl Vocabulary {
     /// The driver called `name`.
-    pub fn driver(&self, name: &str) -> Option<&Driver> {
+    pub fn driver(&self, name: &str) -> Option<&'static Entry> {
         self.drivers.iter().find(|driver| driver.name == name)
     }
 
@@ -107,41 +49,33 @@ impl Vocabulary {
 
     /// The list of drivers, for `-device help`.
     pub(super) fn device_help(&self) -> String {
-        let line = |driver: &Driver| format!("name \"{}\", desc \"{}\"\n", driver.name, driver.about);
+        let line = |driver: &Entry| format!("name \"{}\", desc \"{}\"\n", driver.name, driver.about);
         self.drivers.iter().map(line).collect()
     }
 }
 
-impl Driver {
-    /// Checks one property that was set on a device of this driver.
-    pub(super) fn check(&self, key: &str, value: &str) -> Result<(), Reason> {
-        let property = self.properties.iter().find(|property| property.name == key);
-        let property = property.ok_or_else(|| Reason::UnknownProperty(key.to_owned()))?;
-        let wrong = |wanted| Err(Reason::bad(key, value, wanted));
-        match property.kind {
-            PropertyKind::Number(most) => match values::number(value) {
-                None => wrong("use a number"),
-                Some(number) if number > most => wrong("too large"),
-                Some(_) => Ok(()),
-            },
-            PropertyKind::Switch if values::switch(value).is_none() => wrong("use on or off"),
-            PropertyKind::Chardev if value.is_empty() => wrong("use the id of a -chardev"),
-            PropertyKind::Switch | PropertyKind::Chardev | PropertyKind::Text => Ok(()),
-        }
+/// What can be set on a device, for `-device NAME,help`.
+pub(super) fn driver_help(driver: &Entry) -> String {
+    let mut text = format!("{} options:\n", driver.name);
+    for Property { name, kind, about, default } in driver.properties() {
+        let kind = match kind {
+            Kind::Number(_) => "number",
+            Kind::Switch => "on|off",
+            Kind::Chardev => "chardev",
+            Kind::Drive => "drive or node",
+            Kind::Text => "text",
+        };
+        let default = default.map_or(String::new(), |value| format!(" (default: {value})"));
+        text.push_str(&format!("  {name}=<{kind}>  - {about}{default}\n"));
     }
+    text
+}
 
-    /// What can be set, for `-device NAME,help`.
-    pub(super) fn help(&self) -> String {
-        let mut text = format!("{} options:\n", self.name);
-        for Property { name, kind, about } in self.properties {
-            let kind = match kind {
-                PropertyKind::Number(_) => "number",
-                PropertyKind::Switch => "on|off",
-                PropertyKind::Chardev => "chardev",
-                PropertyKind::Text => "text",
-            };
-            text.push_str(&format!("  {name}=<{kind}>  - {about}\n"));
-        }
-        text
+/// Checks that a device can be made so.
+pub(super) fn check(driver: &Entry, properties: &[(String, String)]) -> Result<(), Reason> {
+    match driver.make(properties) {
+        Ok(_) => Ok(()),
+        Err(PropertyError::Unknown(name)) => Err(Reason::UnknownProperty(name)),
+        Err(PropertyError::Value { name, value, wanted }) => Err(Reason::bad(name, &value, wanted)),
     }
 }

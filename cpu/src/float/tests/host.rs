@@ -18,7 +18,7 @@ macro_rules! sse {
                     "ldmxcsr [{control}]", $insn, "stmxcsr [{status}]", "ldmxcsr [{normal}]",
                     concat!($mov, " {a", $reg, "}, xmm0"),
                     a = inout(reg) result, b = in(reg) b, control = in(reg) &mxcsr, status = in(reg) &mut status,
-                    normal = in(reg) &normal, out("xmm0") _, out("xmm1") _,
+                    normal = in(reg) &normal, out("rax") _, out("xmm0") _, out("xmm1") _,
                 );
             }
             (result, status & 0x3f)

@@ -1,8 +1,8 @@
 //! Moves to and from MMX registers.
 
 use crate::fault::Fault;
-use crate::mmu::Int;
-use crate::op::Op;
+use crate::mmu::{Int, Tlb};
+use crate::op::{Op, Slot};
 use crate::ops::sse::lanes::{get, with};
 use crate::ops::sse::moves::{byte_signs, store_masked};
 use crate::state::Vcpu;
@@ -55,6 +55,10 @@ fn pmovmskb(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 
 fn maskmovq(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
     cpu.wait_for_x87()?;
+    // Unlike MASKMOVDQU it checks the alignment of the whole, whatever the mask.
+    if cpu.bank == Tlb::CHECKED && cpu.gpr[Slot::RDI.number()] & 7 != 0 {
+        return Err(Fault::AC0);
+    }
     let (value, mask) = (cpu.mm(op.dst), cpu.mm(op.src));
     store_masked(cpu, bus, op, value, mask)?;
     cpu.enter_mmx();

@@ -92,15 +92,16 @@ fn i32<const POPS: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fau
 
 fn eflags<const ANY: bool, const POPS: u8>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
     on_stack(cpu, op, |cpu| {
-        let Some(relation) = cpu.fpu.compare_eflags(index(op.src), signal(ANY)) else { return };
-        // OF, SF and AF are cleared.
+        let (relation, goes_on) = cpu.fpu.compare_eflags(index(op.src), signal(ANY));
+        // OF, SF and AF are cleared. The manual says that an unmasked exception leaves the flags; the hardware sets them
+        // and only does not pop.
         cpu.flags.put_status(match relation {
             Relation::Less => Rflags::CF,
             Relation::Equal => Rflags::ZF,
             Relation::Greater => Rflags::empty(),
             Relation::Unordered => Rflags::ZF | Rflags::PF | Rflags::CF,
         });
-        pops(cpu, POPS, true);
+        pops(cpu, POPS, goes_on);
     })
 }
 

@@ -143,6 +143,11 @@ fn fst_sti<const POP: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), 
     on_stack(cpu, op, |cpu| cpu.fpu.copy_to(index(op.dst), POP))
 }
 
+/// FSTPNCE, an undocumented FSTP: with ST(0) empty it copies nothing, raises nothing, and pops all the same.
+fn fstpnce(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
+    on_stack(cpu, op, |cpu| cpu.fpu.copy_unchecked(index(op.dst)))
+}
+
 fn fxch(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
     on_stack(cpu, op, |cpu| cpu.fpu.exchange(index(op.src)))
 }
@@ -195,7 +200,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row::single(Code::Fbstp_m80bcd, fbstp),
         Row::single(Code::Fst_sti, fst_sti::<false>),
         Row::single(Code::Fstp_sti, fst_sti::<true>),
-        Row::single(Code::Fstpnce_sti, fst_sti::<true>),
+        Row::single(Code::Fstpnce_sti, fstpnce),
         Row::single(Code::Fstp_sti_DFD0, fst_sti::<true>),
         Row::single(Code::Fstp_sti_DFD8, fst_sti::<true>),
         Row::single(Code::Fxch_st0_sti, fxch),

@@ -160,8 +160,12 @@ fn without_ne_the_board_hears_of_an_error_before_the_instruction_runs() {
     assert!(!m.cpu.fpu.ferr);
     assert_eq!(m.step(FWAIT), Err(Fault::SUSPEND));
     assert!(m.cpu.fpu.ferr && m.cpu.pending.contains(Pending::ACCESS));
+    assert!(m.cpu.fpu.take_error() && !m.cpu.fpu.take_error(), "told once");
     m.steps(&[FWAIT, FNCLEX]);
     assert!(!m.cpu.fpu.ferr);
+    m.steps(&[FDIVP]);
+    assert_eq!(m.step(FWAIT), Err(Fault::SUSPEND));
+    assert!(m.cpu.fpu.take_error(), "the next error");
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl Fpu {
         if !pending {
             // FERR# follows the summary, and the board's IGNNE# latch is cleared by FERR#.
             self.ferr = false;
+            self.ferr_told = false;
             self.ignne = false;
         }
     }
@@ -391,14 +392,14 @@ impl Fpu {
         goes_on
     }
 
-    /// FCOMI and FUCOMI: the relation for EFLAGS, or `None` when stopped.
-    pub(super) fn compare_eflags(&mut self, i: u8, signal: Signal) -> Option<Relation> {
+    /// FCOMI and FUCOMI: the relation for EFLAGS; true unless stopped.
+    pub(super) fn compare_eflags(&mut self, i: u8, signal: Signal) -> (Relation, bool) {
         let present = self.has(0) && self.has(i);
         // Only a stack fault touches C1 here; the manual says otherwise, the hardware does not.
         let c1 = if present { self.status & C1 } else { 0 };
         let (relation, goes_on) = self.relate_st(i, signal);
         self.status |= c1;
-        goes_on.then_some(relation)
+        (relation, goes_on)
     }
 
     /// FXAM.
@@ -464,6 +465,15 @@ impl Fpu {
         if pop && written {
             self.pop();
         }
+    }
+
+    /// Copies ST(0), if there is one, to ST(i), and pops in any case.
+    pub(super) fn copy_unchecked(&mut self, i: u8) {
+        self.record(0);
+        if self.has(0) {
+            self.put(i, self.st(0));
+        }
+        self.pop();
     }
 
     /// Converts ST(0) for a store; `empty` is what a masked stack underflow stores.

@@ -125,6 +125,13 @@ impl AddressMap {
         Some((span.target.advanced(address - span.start), span.last))
     }
 
+    /// The last address of the gap around `address`, at which [`AddressMap::find`] found nothing.
+    pub fn gap_end(&self, address: u64, write: bool) -> u64 {
+        let view = if write { &self.writes } else { &self.reads };
+        let next = view.partition_point(|s| s.start <= address);
+        view.get(next).map_or(u64::MAX, |s| s.start - 1)
+    }
+
     fn flatten(&mut self) {
         self.reads = flat_view(self.regions.iter().filter(|r| r.reads));
         self.writes = flat_view(self.regions.iter().filter(|r| r.writes));

@@ -17,6 +17,8 @@ pub const PAGE_SIZE: u64 = 4096;
 /// Physical addresses are first looked up by chunks of this size, so that page walks seldom search the map.
 const CHUNK_SHIFT: u32 = 21;
 const NO_CHUNK: u64 = u64::MAX;
+/// Address line 20.
+const A20: u64 = 1 << 20;
 
 /// How a whole physical page can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +115,7 @@ impl Memory {
 
     /// Opens or masks address line 20.
     pub fn set_a20(&mut self, open: bool) {
-        let mask = if open { u64::MAX } else { !(1 << 20) };
+        let mask = if open { u64::MAX } else { !A20 };
         if mask != self.address_mask {
             self.address_mask = mask;
             self.map_changed();
@@ -252,54 +254,72 @@ impl Memory {
         true
     }
 
-    /// Reads by physical address, page by page; what no RAM or ROM backs reads as ones.
+    /// Reads by physical address; what no RAM or ROM backs reads as ones.
     pub fn read_bytes(&self, address: u64, into: &mut [u8]) {
         let mut done = 0;
         while done < into.len() {
-            let at = address.wrapping_add(done as u64);
-            let len = self.run_length(at, into.len() - done);
-            let to = &mut into[done..done + len];
-            let from = match self.find(at, false) {
-                Some((Target::Ram(offset) | Target::Rom(offset), last))
-                    if last - (at & self.address_mask) >= len as u64 - 1 =>
-                {
-                    self.arena.bytes(offset, len)
-                }
-                _ => None,
+            let (target, len) = self.run(address.wrapping_add(done as u64), (into.len() - done) as u64, false);
+            let to = &mut into[done..][..len as usize];
+            let from = match target {
+                Some(Target::Ram(offset) | Target::Rom(offset)) => self.arena.bytes(offset, to.len()),
+                Some(Target::Device(..)) | None => None,
             };
             match from {
                 Some(from) => to.copy_from_slice(from),
                 None => to.fill(0xff),
             }
-            done += len;
+            done += len as usize;
         }
     }
 
-    /// Writes by physical address, page by page; what no RAM backs is dropped.
+    /// Writes by physical address; what no RAM backs is dropped.
     pub fn write_bytes(&mut self, address: u64, from: &[u8]) {
         let mut done = 0;
         while done < from.len() {
-            let at = address.wrapping_add(done as u64);
-            let len = self.run_length(at, from.len() - done);
-            if let Some((Target::Ram(offset), last)) = self.find(at, true)
-                && last - (at & self.address_mask) >= len as u64 - 1
-            {
-                self.fill(offset, &from[done..done + len]);
+            let (target, len) = self.run(address.wrapping_add(done as u64), (from.len() - done) as u64, true);
+            if let Some(Target::Ram(offset)) = target {
+                self.fill(offset, &from[done..][..len as usize]);
             }
-            done += len;
+            done += len as usize;
         }
     }
 
-    /// How far one answer reaches from `at`: never over the end of a page, nor of a span within it.
-    fn run_length(&self, at: u64, wanted: usize) -> usize {
-        let to_page_end = PAGE_SIZE - at % PAGE_SIZE;
-        let in_span = |write| {
-            self.find(at, write).map_or(u64::MAX, |(_, last)| (last - (at & self.address_mask)).saturating_add(1))
+    /// Zeroes by physical address; what no RAM backs is left out. The time that this takes grows with the RAM there is
+    /// and not with `len`, and host pages that hold nothing yet stay untouched.
+    pub fn zero_bytes(&mut self, address: u64, len: u64) {
+        let mut done = 0;
+        while done < len {
+            let (target, run) = self.run(address.wrapping_add(done), len - done, true);
+            if let Some(Target::Ram(offset)) = target {
+                self.zero(offset, run);
+            }
+            done += run;
+        }
+    }
+
+    fn zero(&mut self, offset: u64, len: u64) {
+        let mut at = offset;
+        let end = offset + len;
+        while at < end {
+            let piece = (PAGE_SIZE - at % PAGE_SIZE).min(end - at);
+            if self.arena.bytes(at, piece as usize).is_some_and(|held| held.iter().any(|b| *b != 0)) {
+                self.fill(at, &[0; PAGE_SIZE as usize][..piece as usize]);
+            }
+            at += piece;
+        }
+    }
+
+    /// What answers at `at` (`None`: nothing), and for how many bytes from there it goes on so: one or more, at most
+    /// `wanted`.
+    fn run(&self, at: u64, wanted: u64, write: bool) -> (Option<Target>, u64) {
+        let first = at & self.address_mask;
+        let (target, last) = match self.map.find(first, write) {
+            Some((target, last)) => (Some(target), last),
+            None => (None, self.map.gap_end(first, write)),
         };
-        // Where nothing answers, what comes next may begin at any byte.
-        let empty = self.find(at, false).is_none() || self.find(at, true).is_none();
-        let len = if empty { 1 } else { to_page_end.min(in_span(false)).min(in_span(true)) };
-        (len as usize).min(wanted)
+        // With line 20 masked, what comes after a mebibyte's end is not what follows it in the map.
+        let last = if self.a20() { last } else { last.min(first | (A20 - 1)) };
+        (target, (last - first).saturating_add(1).min(wanted))
     }
 
     fn written(&mut self, offset: u64, len: u64) -> bool {
@@ -399,10 +419,34 @@ mod tests {
     }
 
     #[test]
+    fn huge_spans_cost_no_more_than_what_backs_them() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        memory.write_bytes(0xff0, &[7; 0x20]);
+        memory.zero_bytes(0x1000, u64::MAX);
+        let mut back = [0; 0x20];
+        memory.read_bytes(0xff0, &mut back);
+        assert_eq!(back[..0x10], [[0; 0xf].as_slice(), &[7]].concat(), "all but the last byte of the round");
+        assert_eq!(back[0x10..], [0; 0x10]);
+        memory.write_bytes(0xffe, &[7; 4]);
+        memory.zero_bytes(0xfff, 2);
+        memory.read_bytes(0xffc, &mut back);
+        assert_eq!(back[..8], [0, 0, 7, 0, 0, 7, 0, 0]);
+    }
+
+    #[test]
+    fn zeroing_drops_decoded_code() {
+        let mut memory = two_pages_of_ram_and_a_rom();
+        memory.write_bytes(0x100, &[0x90]);
+        memory.mark_code(0x100, 1);
+        memory.zero_bytes(0, 0x1000);
+        assert!(memory.has_stale());
+    }
+
+    #[test]
     fn copies_go_upwards_byte_by_byte() {
         for (to, from) in [(0x100u64, 0x200u64), (0x203, 0x200), (0x201, 0x200), (0x1f9, 0x200), (0x200, 0x200)] {
             let mut memory = two_pages_of_ram_and_a_rom();
-            let mut expected: Vec<u8> = (0..0x1000u32).map(|i| (i * 7 ^ i >> 8) as u8).collect();
+            let mut expected: Vec<u8> = (0..0x1000u32).map(|i| ((i * 7) ^ (i >> 8)) as u8).collect();
             memory.fill(0, &expected);
             memory.copy_free(to, from, 0x77);
             for i in 0..0x77 {
@@ -439,6 +483,9 @@ mod tests {
         let mut byte = [0];
         memory.read_bytes(0x10_0010, &mut byte);
         assert_eq!(byte, [42]);
+        let mut over_the_end = [1; 0x12];
+        memory.read_bytes(0xf_ffff, &mut over_the_end);
+        assert_eq!((over_the_end[0], over_the_end[0x11]), (0xff, 42));
         memory.set_a20(true);
         memory.read_bytes(0x10_0010, &mut byte);
         assert_eq!(byte, [0xff]);

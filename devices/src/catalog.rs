@@ -1,0 +1,135 @@
+//! The catalog: every device that `-device` can add, a line each.
+
+use crate::debug_exit::DebugExitConfig;
+use crate::debugcon::DebugconConfig;
+use crate::properties::{Configuration, Property, PropertyError};
+use crate::uart16550::Uart16550Config;
+use lockstep_fabric::{Device, PinId, RegionSpec};
+
+/// The devices, by name.
+pub const CATALOG: &[Entry] = &[entry::<DebugExitConfig>(), entry::<DebugconConfig>(), entry::<Uart16550Config>()];
+
+/// A configuration that makes a device by itself.
+pub trait Creatable: Configuration {
+    /// The name that `-device` takes.
+    const NAME: &'static str;
+    /// One line about it.
+    const ABOUT: &'static str;
+    /// The device, and what the board must connect it to.
+    fn make(self) -> Result<Made, PropertyError>;
+}
+
+/// A device that was made, and what it needs of the board.
+pub struct Made {
+    /// The device.
+    pub device: Box<dyn Device>,
+    /// Its regions.
+    pub regions: Vec<RegionSpec>,
+    /// Its output pins that are ISA interrupts, and which.
+    pub irqs: Vec<(PinId, u8)>,
+    /// The id of the character device behind it.
+    pub chardev: Option<String>,
+}
+
+impl Made {
+    /// A device that needs nothing but its regions.
+    pub fn new(device: impl Device + 'static, regions: &[RegionSpec]) -> Self {
+        Self { device: Box::new(device), regions: regions.to_vec(), irqs: Vec::new(), chardev: None }
+    }
+}
+
+/// Makes a device from properties as typed.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
+
+/// A line of the catalog.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The name that `-device` takes.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    properties: fn() -> Vec<Property>,
+    make: Maker,
+}
+
+/// Makes a device from the properties typed, in their order.
+type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
+
+const fn entry<C: Creatable>() -> Entry {
+    Entry { name: C::NAME, about: C::ABOUT, properties: C::properties, make: |typed| configured::<C>(typed)?.make() }
+}
+
+fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
+    let mut config = C::default();
+    typed.iter().try_for_each(|(name, value)| config.set(name, value))?;
+    Ok(config)
+}
+
+impl Entry {
+    /// The entry of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        CATALOG.iter().find(|entry| entry.name == name)
+    }
+
+    /// What can be set.
+    pub fn properties(&self) -> Vec<Property> {
+        (self.properties)()
+    }
+
+    /// Makes a device with these properties set, in order: the last mention of a name counts.
+    pub fn make(&self, properties: &[(String, String)]) -> Result<Made, PropertyError> {
+        (self.make)(properties)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::properties::Kind;
+
+    fn make(name: &str, typed: &[(&str, &str)]) -> Result<Made, PropertyError> {
+        let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Entry::find(name).expect("an entry").make(&typed)
+    }
+
+    #[test]
+    fn every_entry_makes_its_device_with_the_defaults_that_it_tells() {
+        for entry in CATALOG {
+            let made = make(entry.name, &[]).unwrap_or_else(|why| panic!("{}: {why}", entry.name));
+            assert_eq!(made.device.kind(), entry.name);
+            let told: Vec<_> = entry.properties().into_iter().filter_map(|p| Some((p.name, p.default?))).collect();
+            let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let again = make(entry.name, &told).unwrap_or_else(|why| panic!("{}: {why}", entry.name));
+            let bases = |made: &Made| made.regions.iter().map(|r| (r.base, r.len)).collect::<Vec<_>>();
+            assert_eq!(bases(&again), bases(&made), "{}", entry.name);
+            assert!(entry.properties().iter().all(|p| !p.about.is_empty()));
+        }
+    }
+
+    #[test]
+    fn what_is_typed_takes_the_declared_types() {
+        let made = make("isa-debug-exit", &[("iobase", "1"), ("iobase", "0xf4"), ("iosize", "04")]).expect("a device");
+        assert_eq!((made.regions[0].base, made.regions[0].len), (Some(0xf4), 4));
+        let made = make("isa-serial", &[("index", "1"), ("chardev", "line")]).expect("a device");
+        assert_eq!((made.regions[0].base, made.irqs[0].1, made.chardev.as_deref()), (Some(0x2f8), 3, Some("line")));
+        let why = |name, typed: &[(&str, &str)]| make(name, typed).err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(why("isa-debug-exit", &[("iobase", "zz")]), "'zz' is no value for 'iobase': use a number");
+        assert_eq!(why("isa-debug-exit", &[("iobase", "0x10000")]), "'0x10000' is no value for 'iobase': too large");
+        assert_eq!(why("isa-debug-exit", &[("port", "1")]), "unknown property 'port'");
+        assert!(why("isa-serial", &[("irq", "16")]).contains("'irq'"));
+    }
+
+    #[test]
+    fn kinds_and_defaults_follow_from_the_fields() {
+        let properties = Entry::find("isa-debugcon").expect("an entry").properties();
+        let seen: Vec<_> = properties.iter().map(|p| (p.name, p.kind, p.default.as_deref())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("iobase", Kind::Number(0xffff), Some("0xe9")),
+                ("readback", Kind::Number(0xff), Some("0xe9")),
+                ("chardev", Kind::Chardev, None)
+            ]
+        );
+    }
+}

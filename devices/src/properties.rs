@@ -1,0 +1,207 @@
+//! Properties: what can be set on a device, made from the declaration of its configuration alone.
+
+use serde::{Deserialize, Serialize};
+
+/// The values that a property takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A number up to this one.
+    Number(u64),
+    /// On or off.
+    Switch,
+    /// The id of a character device.
+    Chardev,
+    /// The name of a drive or of a node of the block layer.
+    Drive,
+    /// Anything.
+    Text,
+}
+
+/// A property of a device's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// Its name.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What it is about, in a line.
+    pub about: &'static str,
+    /// Its value if nothing is said, as it would be typed; `None` if that depends on others or is nothing.
+    pub default: Option<String>,
+}
+
+/// Why a property cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PropertyError {
+    /// There is none of this name.
+    #[error("unknown property '{0}'")]
+    Unknown(String),
+    /// A value that it does not take.
+    #[error("'{value}' is no value for '{name}': {wanted}")]
+    Value {
+        /// The property.
+        name: &'static str,
+        /// What was typed.
+        value: String,
+        /// What it takes.
+        wanted: &'static str,
+    },
+}
+
+/// A device's configuration; [`configuration!`] implements it.
+pub trait Configuration: Default {
+    /// What can be set.
+    fn properties() -> Vec<Property>;
+    /// Sets one property from text.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), PropertyError>;
+}
+
+/// A type that a property can have.
+pub trait PropertyValue: Sized {
+    /// What values it takes.
+    const KIND: Kind;
+    /// Reads it; `Err` says what it takes.
+    fn read(text: &str) -> Result<Self, &'static str>;
+    /// As it would be typed.
+    fn show(&self) -> Option<String>;
+}
+
+/// The id of a character device on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Chardev(pub String);
+
+/// The name of a drive or node on the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DriveName(pub String);
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl PropertyValue for $number {
+            const KIND: Kind = Kind::Number(<$number>::MAX as u64);
+            fn read(text: &str) -> Result<Self, &'static str> {
+                number(text).ok_or("use a number")?.try_into().map_err(|_| "too large")
+            }
+            fn show(&self) -> Option<String> {
+                Some(if *self < 10 { self.to_string() } else { format!("{self:#x}") })
+            }
+        }
+    )*};
+}
+numbers!(u8, u16, u32, u64);
+
+impl PropertyValue for bool {
+    const KIND: Kind = Kind::Switch;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        switch(text).ok_or("use on or off")
+    }
+    fn show(&self) -> Option<String> {
+        Some(if *self { "on" } else { "off" }.into())
+    }
+}
+
+impl PropertyValue for String {
+    const KIND: Kind = Kind::Text;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        Ok(text.into())
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.clone())
+    }
+}
+
+impl PropertyValue for Chardev {
+    const KIND: Kind = Kind::Chardev;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() { Err("use the id of a -chardev") } else { Ok(Self(text.into())) }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
+}
+
+impl PropertyValue for DriveName {
+    const KIND: Kind = Kind::Drive;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() { Err("use the name of a -drive if=none or a -blockdev") } else { Ok(Self(text.into())) }
+    }
+    fn show(&self) -> Option<String> {
+        Some(self.0.clone())
+    }
+}
+
+impl<T: PropertyValue> PropertyValue for Option<T> {
+    const KIND: Kind = T::KIND;
+    fn read(text: &str) -> Result<Self, &'static str> {
+        T::read(text).map(Some)
+    }
+    fn show(&self) -> Option<String> {
+        self.as_ref().and_then(T::show)
+    }
+}
+
+/// Reads QEMU's spellings of a boolean.
+pub fn switch(text: &str) -> Option<bool> {
+    match text {
+        "on" | "yes" | "true" | "y" => Some(true),
+        "off" | "no" | "false" | "n" => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads a number as C's `strtoull` with base 0 does: `0x` is hexadecimal, a leading 0 is octal.
+pub fn number(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => (hex, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
+    };
+    // from_str_radix would take a sign.
+    digits.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| u64::from_str_radix(digits, radix).ok()).flatten()
+}
+
+/// Declares a device's configuration: each field with one line about it, its type and its default. The struct is plain
+/// serde data; what can be set on the command line, the help text and the defaults come from the same lines.
+macro_rules! configuration {
+    (
+        $(#[$outer:meta])*
+        pub struct $name:ident { $(#[doc = $about:literal] pub $field:ident: $kind:ty = $default:expr,)* }
+    ) => {
+        $(#[$outer])*
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $(#[doc = $about] pub $field: $kind,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl $crate::properties::Configuration for $name {
+            fn properties() -> Vec<$crate::properties::Property> {
+                use $crate::properties::{Property, PropertyValue};
+                let usual = Self::default();
+                vec![$(Property {
+                    name: stringify!($field),
+                    kind: <$kind as PropertyValue>::KIND,
+                    about: $about.trim(),
+                    default: usual.$field.show(),
+                }),*]
+            }
+
+            fn set(&mut self, name: &str, value: &str) -> Result<(), $crate::properties::PropertyError> {
+                use $crate::properties::{PropertyError, PropertyValue};
+                match name {
+                    $(stringify!($field) => self.$field = PropertyValue::read(value).map_err(|wanted| {
+                        PropertyError::Value { name: stringify!($field), value: value.to_owned(), wanted }
+                    })?,)*
+                    _ => return Err(PropertyError::Unknown(name.to_owned())),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+pub(crate) use configuration;

@@ -1,0 +1,159 @@
+//! A drive as devices see it, and the image behind it.
+
+use super::image::Image;
+use super::worker::{Handling, Worker};
+use crate::commandline::{DriveConfig, ErrorPolicy, ImageConfig, Media};
+use lockstep_fabric::{BlockError, BlockOperation};
+use std::io;
+
+/// What a device must know of its drive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DriveInfo {
+    /// The drive's or node's name on the command line.
+    pub id: String,
+    /// Length of the medium in bytes, a multiple of 512; zero without one.
+    pub len: u64,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// What kind of medium.
+    pub media: Media,
+    /// The serial number that was given.
+    pub serial: Option<String>,
+    /// There is a medium.
+    pub present: bool,
+}
+
+/// What requests that the host could not do become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Reads.
+    pub read: ErrorPolicy,
+    /// Everything else.
+    pub write: ErrorPolicy,
+}
+
+/// What one failed request becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Report,
+    Ignore,
+    Stop,
+}
+
+impl Default for Policy {
+    /// QEMU's: reads are reported, writes stop the machine when there is no space and are reported otherwise.
+    fn default() -> Self {
+        Policy { read: ErrorPolicy::Report, write: ErrorPolicy::StopOnNoSpace }
+    }
+}
+
+impl Policy {
+    /// For runs that are recorded or replayed: a guest that saw an error of the host could not be replayed.
+    pub const STRICT: Self = Policy { read: ErrorPolicy::Stop, write: ErrorPolicy::Stop };
+
+    pub(super) fn judge(self, operation: &BlockOperation, error: BlockError) -> Verdict {
+        let policy = if matches!(operation, BlockOperation::Read { .. }) { self.read } else { self.write };
+        match policy {
+            ErrorPolicy::Report => Verdict::Report,
+            ErrorPolicy::Ignore => Verdict::Ignore,
+            ErrorPolicy::Stop => Verdict::Stop,
+            ErrorPolicy::StopOnNoSpace if error == BlockError::NoSpace => Verdict::Stop,
+            ErrorPolicy::StopOnNoSpace => Verdict::Report,
+        }
+    }
+}
+
+/// A drive, to be attached to a device of a machine.
+pub struct Drive {
+    info: DriveInfo,
+    pub(super) policy: Policy,
+    /// The run is recorded or replayed, and the policy is [`Policy::STRICT`] whatever a device says.
+    strict: bool,
+    pub(super) worker: Option<Worker>,
+}
+
+/// The longest request. Longer ones are refused, so that no guest can make the host run out of memory.
+pub const MOST_BYTES: u64 = 256 << 20;
+
+impl Drive {
+    /// A drive with `image` in it.
+    pub fn with(info: DriveInfo, policy: Policy, image: Box<dyn Image>, config: &ImageConfig) -> io::Result<Self> {
+        let info = DriveInfo { len: image.len(), present: true, ..info };
+        let handling = Handling {
+            cache: config.cache,
+            unmap: config.unmap,
+            detect_zeroes: config.detect_zeroes,
+            read_only: info.read_only,
+        };
+        let worker = Worker::start(&info.id, image, handling)?;
+        Ok(Self { info, policy, strict: false, worker: Some(worker) })
+    }
+
+    /// An empty drive.
+    pub fn empty(info: DriveInfo) -> Self {
+        Self {
+            info: DriveInfo { len: 0, present: false, ..info },
+            policy: Policy::default(),
+            strict: false,
+            worker: None,
+        }
+    }
+
+    /// The drive with the policies that a device's own `werror=` and `rerror=` ask for, where they are given.
+    pub fn with_policies(mut self, write: Option<ErrorPolicy>, read: Option<ErrorPolicy>) -> Self {
+        if !self.strict {
+            self.policy = Policy { read: read.unwrap_or(self.policy.read), write: write.unwrap_or(self.policy.write) };
+        }
+        self
+    }
+
+    /// The drive as it must be in a run that can be repeated.
+    pub(super) fn strict(self) -> Self {
+        Self { policy: Policy::STRICT, strict: true, ..self }
+    }
+
+    /// What its device must know.
+    pub fn info(&self) -> &DriveInfo {
+        &self.info
+    }
+
+    /// Why a request cannot be made at all, whatever the host does.
+    pub(super) fn refuses(&self, operation: &BlockOperation) -> Option<BlockError> {
+        if !self.info.present {
+            return Some(BlockError::NoMedium);
+        }
+        let (offset, len, writes) = match operation {
+            BlockOperation::Read { offset, len } => (*offset, *len, false),
+            BlockOperation::Write { offset, data } => (*offset, data.len() as u64, true),
+            // Nothing is moved, so these may be of any length.
+            BlockOperation::WriteZeroes { offset, len, .. } | BlockOperation::Discard { offset, len } => {
+                let inside = offset.checked_add(*len).is_some_and(|end| end <= self.info.len);
+                return match (self.info.read_only, inside) {
+                    (true, _) => Some(BlockError::ReadOnly),
+                    (_, false) => Some(BlockError::OutOfRange),
+                    _ => None,
+                };
+            }
+            BlockOperation::Flush => return None,
+        };
+        if writes && self.info.read_only {
+            return Some(BlockError::ReadOnly);
+        }
+        let inside = len <= MOST_BYTES && offset.checked_add(len).is_some_and(|end| end <= self.info.len);
+        (!inside).then_some(BlockError::OutOfRange)
+    }
+}
+
+impl DriveInfo {
+    /// Of a drive that the command line asks for, before its medium is known.
+    pub(super) fn of(config: &DriveConfig) -> Self {
+        DriveInfo {
+            id: config.id.clone(),
+            len: 0,
+            read_only: config.media == Media::Cdrom,
+            media: config.media,
+            serial: config.serial.clone(),
+            present: false,
+        }
+    }
+}

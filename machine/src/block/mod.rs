@@ -1,0 +1,22 @@
+//! The block layer: everything between a device's [`BlockRequest`](lockstep_fabric::BlockRequest) and the host's files.
+//!
+//! - [`queue`]: requests in flight, as part of the machine's state; each completes at a tick fixed when it was made.
+//! - [`latency`]: how long that takes, by operation and length alone.
+//! - [`drive`]: a drive as devices see it, and which image is in it.
+//! - [`drives`]: all drives and nodes of a command line, opened.
+//! - [`image`]: raw, qcow2, overlays, locks.
+//! - [`worker`]: a drive's thread on the host.
+
+pub mod drive;
+pub mod drives;
+pub mod image;
+pub mod latency;
+pub mod queue;
+mod worker;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use drive::{Drive, DriveInfo, Policy};
+pub use drives::{DriveError, Drives};
+pub use queue::{Fault, Queue};

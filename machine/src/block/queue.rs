@@ -1,0 +1,323 @@
+//! Requests in flight, as part of the machine's state.
+//!
+//! A request goes to the host when it is made and completes at a tick that is fixed then: its latency after now, but not
+//! before those that its drive was asked earlier. If the host has not finished by that tick, the machine waits for it.
+
+use super::drive::{Drive, DriveInfo, Verdict};
+use super::image::Contents;
+use super::latency;
+use super::worker::{Answer, HostError};
+use lockstep_fabric::clock::NEVER;
+use lockstep_fabric::{BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, Tick};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A request that the host could not do, where the drive's policy is to stop the machine. It is tried again when the
+/// machine goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The device that asked.
+    pub device: DeviceId,
+    /// The drive's name on the command line.
+    pub id: String,
+    /// What was asked: `read`, `write` or `flush`.
+    pub operation: &'static str,
+    /// The kind of error.
+    pub error: BlockError,
+    /// The host's word.
+    pub why: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "drive {}: {}: {}", self.id, self.operation, self.why)
+    }
+}
+
+/// What came due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A request is done.
+    Done(DeviceId, BlockCompletion),
+    /// The machine must stop.
+    Fault(Fault),
+}
+
+/// How far the host is with a request.
+enum Progress {
+    /// It was asked.
+    Asked(Arc<Answer>),
+    /// It failed and must be asked again.
+    ToAsk,
+    /// The result is known.
+    Known(Result<Vec<u8>, BlockError>),
+}
+
+struct Request {
+    /// Who asked, and what it calls the drive.
+    asker: (DeviceId, u8),
+    /// Whom the drive is attached to.
+    device: DeviceId,
+    drive: u8,
+    tag: u64,
+    operation: Arc<BlockOperation>,
+    progress: Progress,
+}
+
+/// The drives of a machine's devices and the requests to them.
+#[derive(Default)]
+pub struct Queue {
+    drives: BTreeMap<(DeviceId, u8), Drive>,
+    /// Drives that a device reaches beside the one that they are attached to.
+    shared: BTreeMap<(DeviceId, u8), (DeviceId, u8)>,
+    /// By due tick, then in the order of asking.
+    pending: BTreeMap<(Tick, u64), Request>,
+    order: u64,
+}
+
+impl Queue {
+    /// Puts a drive behind a device, as its drive number `slot`.
+    pub fn attach(&mut self, device: DeviceId, slot: u8, drive: Drive) {
+        self.drives.insert((device, slot), drive);
+    }
+
+    /// Lets a device reach a drive that is attached to another one, as its own drive number `slot`. Both ask one queue, so that
+    /// neither overtakes the other.
+    pub fn share(&mut self, device: DeviceId, slot: u8, of: (DeviceId, u8)) {
+        self.shared.insert((device, slot), of);
+    }
+
+    /// Whom the drive that a device calls `slot` is attached to.
+    fn owner(&self, device: DeviceId, slot: u8) -> (DeviceId, u8) {
+        self.shared.get(&(device, slot)).copied().unwrap_or((device, slot))
+    }
+
+    /// What is known of a device's drive.
+    pub fn info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
+        self.drives.get(&(device, slot)).map(Drive::info)
+    }
+
+    /// Every drive and whom it is attached to.
+    pub fn drives(&self) -> impl Iterator<Item = (DeviceId, u8, &Drive)> {
+        self.drives.iter().map(|((device, slot), drive)| (*device, *slot, drive))
+    }
+
+    /// The tick at which the next request is due, or [`NEVER`].
+    pub fn next_due(&self) -> Tick {
+        self.pending.first_key_value().map_or(NEVER, |((due, _), _)| *due)
+    }
+
+    /// Takes a request that a device makes now.
+    pub fn submit(&mut self, clock: &Clock, device: DeviceId, request: BlockRequest) {
+        let BlockRequest { drive, tag, operation } = request;
+        let asker = (device, drive);
+        let (device, drive) = self.owner(device, drive);
+        let refused = self.drives.get(&(device, drive)).map_or(Some(BlockError::NoMedium), |d| d.refuses(&operation));
+        let nanos = if refused.is_some() { latency::ACCESS } else { latency::of(&operation) };
+        let ticks = nanos.div_ceil(1 << clock.shift());
+        let mine = self.pending.iter().rev().find(|(_, r)| (r.device, r.drive) == (device, drive));
+        let earlier = mine.map_or(0, |((due, _), _)| *due);
+        let due = clock.now().saturating_add(ticks).max(earlier);
+        let mut request = Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
+        match refused {
+            Some(error) => request.progress = Progress::Known(Err(error)),
+            None => ask(&self.drives, &mut request),
+        }
+        self.pending.insert((due, self.order), request);
+        self.order += 1;
+    }
+
+    /// Takes the next request that is due at `now`, waiting for the host if need be. After a [`Due::Fault`] the next call
+    /// tries again.
+    pub fn complete(&mut self, now: Tick) -> Option<Due> {
+        let (at, request) = self.pending.iter_mut().next().filter(|((due, _), _)| *due <= now)?;
+        let at = *at;
+        if matches!(request.progress, Progress::ToAsk) {
+            ask(&self.drives, request);
+        }
+        let result = match &request.progress {
+            Progress::Asked(answer) => match answer.take() {
+                Ok(data) => Ok(data),
+                Err(error) => match judge(&self.drives, request, &error) {
+                    Some(known) => known,
+                    None => return Some(Due::Fault(self.stop(&error))),
+                },
+            },
+            Progress::Known(known) => known.clone(),
+            Progress::ToAsk => Err(BlockError::NoMedium),
+        };
+        let Request { asker: (device, drive), tag, .. } = self.pending.remove(&at)?;
+        Some(Due::Done(device, BlockCompletion { drive, tag, result }))
+    }
+
+    /// The request at the head failed. All later ones of its drive that change something are asked again after it, so
+    /// that what it writes never lands on what they wrote.
+    fn stop(&mut self, error: &HostError) -> Fault {
+        let mut requests = self.pending.values_mut();
+        let Some(head) = requests.next() else { return fault(DeviceId(0), String::new(), "request", error) };
+        head.progress = Progress::ToAsk;
+        let whose = (head.device, head.drive);
+        for later in requests.filter(|r| (r.device, r.drive) == whose) {
+            if matches!(later.progress, Progress::Asked(_)) && !matches!(*later.operation, BlockOperation::Read { .. })
+            {
+                later.progress = Progress::ToAsk;
+            }
+        }
+        let name = match *head.operation {
+            BlockOperation::Read { .. } => "read",
+            BlockOperation::Write { .. } | BlockOperation::WriteZeroes { .. } | BlockOperation::Discard { .. } => {
+                "write"
+            }
+            BlockOperation::Flush => "flush",
+        };
+        let id = self.drives.get(&whose).map_or_else(String::new, |drive| drive.info().id.clone());
+        fault(whose.0, id, name, error)
+    }
+
+    /// Forgets all requests: the machine was reset. What the host was asked it still does, before anything asked later.
+    pub fn forget(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The requests in flight. Waits for the host, so that a state says nothing of how fast the host is.
+    pub fn save(&self) -> Vec<SavedRequest> {
+        let saved = self.pending.iter().map(|((due, _), request)| {
+            let again = || SavedOutcome::Again((*request.operation).clone());
+            let outcome = match &request.progress {
+                Progress::Known(known) => SavedOutcome::of(known),
+                Progress::ToAsk => again(),
+                Progress::Asked(answer) => match answer.look() {
+                    Ok(data) => SavedOutcome::of(&Ok(data)),
+                    Err(error) => {
+                        judge(&self.drives, request, &error).map_or_else(again, |known| SavedOutcome::of(&known))
+                    }
+                },
+            };
+            SavedRequest { due: *due, device: request.asker.0, drive: request.asker.1, tag: request.tag, outcome }
+        });
+        saved.collect()
+    }
+
+    /// Replaces the requests in flight by what [`Queue::save`] gave.
+    pub fn load(&mut self, saved: Vec<SavedRequest>) -> Result<(), StateError> {
+        let mut pending = BTreeMap::new();
+        for (order, saved) in saved.into_iter().enumerate() {
+            let SavedRequest { due, device, drive, tag, outcome } = saved;
+            let (operation, progress) = match outcome {
+                // What was asked for no longer matters.
+                SavedOutcome::Data(hex) => (BlockOperation::Flush, Progress::Known(Ok(decode(&hex)?))),
+                SavedOutcome::Error(error) => (BlockOperation::Flush, Progress::Known(Err(error))),
+                SavedOutcome::Again(operation) => (operation, Progress::ToAsk),
+            };
+            let asker = (device, drive);
+            let (device, drive) = self.owner(device, drive);
+            let request = Request { asker, device, drive, tag, operation: Arc::new(operation), progress };
+            pending.insert((due, order as u64), request);
+        }
+        self.order = pending.len() as u64;
+        self.pending = pending;
+        Ok(())
+    }
+
+    /// What the overlays of drives hold: part of a snapshot, beside the state.
+    pub fn overlays(&self) -> Result<Vec<(DeviceId, u8, Contents)>, StateError> {
+        let mut all = Vec::new();
+        for ((device, slot), drive) in &self.drives {
+            let Some(worker) = &drive.worker else { continue };
+            let contents = worker.export().map_err(|error| of_drive(drive, &error.to_string()))?;
+            all.extend(contents.map(|contents| (*device, *slot, contents)));
+        }
+        Ok(all)
+    }
+
+    /// Replaces what the overlays hold by what [`Queue::overlays`] gave.
+    pub fn replace_overlays(&self, overlays: &[(DeviceId, u8, Contents)]) -> Result<(), StateError> {
+        for (device, slot, contents) in overlays {
+            let missing =
+                || StateError::Malformed { what: format!("drive {slot}"), why: "there is no such drive".into() };
+            let drive = self.drives.get(&(*device, *slot)).ok_or_else(missing)?;
+            let worker = drive.worker.as_ref().ok_or_else(missing)?;
+            worker.import(contents.clone()).map_err(|error| of_drive(drive, &error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn ask(drives: &BTreeMap<(DeviceId, u8), Drive>, request: &mut Request) {
+    let drive = drives.get(&(request.device, request.drive));
+    request.progress = match drive.and_then(|drive| drive.worker.as_ref()) {
+        Some(worker) => Progress::Asked(worker.operate(request.operation.clone())),
+        None => Progress::Known(Err(BlockError::NoMedium)),
+    };
+}
+
+/// What the guest is told of a host's error; `None` if the machine stops instead.
+fn judge(
+    drives: &BTreeMap<(DeviceId, u8), Drive>,
+    request: &Request,
+    error: &HostError,
+) -> Option<Result<Vec<u8>, BlockError>> {
+    let policy = drives.get(&(request.device, request.drive)).map(|drive| drive.policy).unwrap_or_default();
+    match (policy.judge(&request.operation, error.error), &*request.operation) {
+        (Verdict::Report, _) => Some(Err(error.error)),
+        (Verdict::Ignore, BlockOperation::Read { len, .. }) => Some(Ok(vec![0; *len as usize])),
+        (Verdict::Ignore, _) => Some(Ok(Vec::new())),
+        (Verdict::Stop, _) => None,
+    }
+}
+
+fn fault(device: DeviceId, id: String, operation: &'static str, error: &HostError) -> Fault {
+    Fault { device, id, operation, error: error.error, why: error.why.clone() }
+}
+
+fn of_drive(drive: &Drive, why: &str) -> StateError {
+    StateError::Malformed { what: format!("drive {}", drive.info().id), why: why.into() }
+}
+
+/// A request in flight, in a saved state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedRequest {
+    due: Tick,
+    device: DeviceId,
+    drive: u8,
+    tag: u64,
+    outcome: SavedOutcome,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum SavedOutcome {
+    /// It succeeds with these bytes, in hexadecimal: a request may be long, and JSON's numbers are longer.
+    Data(String),
+    /// It fails.
+    Error(BlockError),
+    /// The host is asked again.
+    Again(BlockOperation),
+}
+
+impl SavedOutcome {
+    fn of(known: &Result<Vec<u8>, BlockError>) -> Self {
+        match known {
+            Ok(data) => Self::Data(encode(data)),
+            Err(error) => Self::Error(*error),
+        }
+    }
+}
+
+fn encode(data: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    data.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]).map(char::from).collect()
+}
+
+fn decode(hex: &str) -> Result<Vec<u8>, StateError> {
+    let malformed =
+        || StateError::Malformed { what: "block request".into(), why: "its data is not hexadecimal".into() };
+    let digit = |b: &u8| char::from(*b).to_digit(16).map(|digit| digit as u8);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(digit(high)? << 4 | digit(low)?),
+        _ => None,
+    };
+    hex.as_bytes().chunks(2).map(byte).collect::<Option<_>>().ok_or_else(malformed)
+}

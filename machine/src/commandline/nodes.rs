@@ -1,0 +1,140 @@
+//! `-blockdev`: images by node, in QEMU's `key=value` form or as JSON.
+
+use super::draft::{Draft, Flow, Handled};
+use super::drives;
+use super::error::Reason;
+use super::storage_config::{Access, Backing, Cache, ImageConfig, ImageFormat, NodeConfig};
+use super::suboptions::Suboptions;
+use serde_json::Value;
+
+/// Longest name of a node.
+const LONGEST_NAME: usize = 31;
+
+pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = if argument.trim_start().starts_with('{') {
+        let json: Value = serde_json::from_str(argument).map_err(|_| Reason::Expected("a JSON object"))?;
+        let mut pairs = Vec::new();
+        flatten("", &json, &mut pairs);
+        Suboptions::of(pairs)
+    } else {
+        Suboptions::parse(argument, None)
+    };
+    let name = options.required("node-name")?;
+    let well_formed = name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'));
+    if !well_formed {
+        return Err(Reason::bad("node-name", &name, "use up to 31 letters, digits, '-', '.' and '_', a letter first"));
+    }
+    if find(draft, &name).is_some() || draft.config.drives.iter().any(|drive| drive.id == name) {
+        return Err(Reason::refused(format!("there is already a node or drive '{name}'")));
+    }
+    let (is_file, image) = node(draft, options)?;
+    draft.config.nodes.push(NodeConfig { name, origin: draft.current.clone(), is_file, image });
+    Ok(Flow::Next)
+}
+
+fn find<'a>(draft: &'a Draft<'_>, name: &str) -> Option<&'a NodeConfig> {
+    draft.config.nodes.iter().find(|node| node.name == name)
+}
+
+/// One object of JSON as dotted keys, as QEMU's other syntax has them.
+fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    let key = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| flatten(&key(name), value, into)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| flatten(&key(&at.to_string()), value, into));
+        }
+        Value::Bool(on) => into.push((prefix.to_owned(), if *on { "on" } else { "off" }.to_owned())),
+        Value::Null => into.push((prefix.to_owned(), String::new())),
+        Value::String(text) => into.push((prefix.to_owned(), text.clone())),
+        Value::Number(number) => into.push((prefix.to_owned(), number.to_string())),
+    }
+}
+
+/// Reads a node; the flag says whether it is a file without a format.
+fn node(draft: &Draft<'_>, mut options: Suboptions) -> Result<(bool, ImageConfig), Reason> {
+    let driver = options.required("driver")?;
+    let (is_file, mut image) = match driver.as_str() {
+        "file" | "host_device" => {
+            // The name is taken as it is: what looks like a protocol here is part of it.
+            let image = ImageConfig::at(options.required("filename")?);
+            (true, ImageConfig { format: Some(ImageFormat::Raw), ..image })
+        }
+        "raw" | "qcow2" => {
+            let file = file(draft, &mut options)?;
+            (false, ImageConfig { format: Some(drives::format("driver", &driver)?), ..file })
+        }
+        other => return Err(Reason::not_built(format!("driver '{other}'"))),
+    };
+    if driver == "qcow2" {
+        image.backing = backing(draft, &mut options)?;
+        for harmless in [
+            "lazy-refcounts",
+            "l2-cache-size",
+            "refcount-cache-size",
+            "cache-size",
+            "l2-cache-entry-size",
+            "cache-clean-interval",
+            "pass-discard-request",
+            "pass-discard-snapshot",
+            "pass-discard-other",
+            "overlap-check",
+        ] {
+            options.text(harmless);
+        }
+    }
+    let read_only = options.switch("read-only")?;
+    let auto = options.switch("auto-read-only")?.unwrap_or(false);
+    match (read_only, auto) {
+        (Some(true), _) => image.access = Access::ReadOnly,
+        (_, true) => image.access = Access::Auto,
+        // What the node below allows.
+        (Some(false) | None, false) => {}
+    }
+    let lock = image.lock;
+    image.cache = match drives::cache(&mut options)? {
+        Cache::Writeback => image.cache,
+        other => other,
+    };
+    drives::access_details(&mut options, &mut image)?;
+    image.lock &= lock;
+    options.finish()?;
+    Ok((is_file, image))
+}
+
+/// The `file` below a format: another node's name, or a node defined here.
+fn file(draft: &Draft<'_>, options: &mut Suboptions) -> Result<ImageConfig, Reason> {
+    below(draft, options, "file")?.ok_or(Reason::MissingProperty("file")).and_then(|(is_file, image)| {
+        if is_file { Ok(image) } else { Err(Reason::not_built("a format inside another format")) }
+    })
+}
+
+fn backing(draft: &Draft<'_>, options: &mut Suboptions) -> Result<Backing, Reason> {
+    let mut name = options.clone();
+    if name.text("backing").as_deref() == Some("") {
+        options.text("backing");
+        return Ok(Backing::Nothing);
+    }
+    Ok(match below(draft, options, "backing")? {
+        Some((_, image)) => Backing::Image(Box::new(ImageConfig { access: Access::ReadOnly, ..image })),
+        None => Backing::AsHeader,
+    })
+}
+
+/// A node below another one: by name, or by a definition under `key.`.
+fn below(draft: &Draft<'_>, options: &mut Suboptions, key: &str) -> Result<Option<(bool, ImageConfig)>, Reason> {
+    let inner = options.group(key);
+    match (options.text(key), inner.is_empty()) {
+        (Some(name), true) => {
+            let node = find(draft, &name);
+            let node =
+                node.ok_or_else(|| Reason::refused(format!("there is no node '{name}' (define it before this one)")))?;
+            Ok(Some((node.is_file, node.image.clone())))
+        }
+        (None, false) => node(draft, inner).map(Some),
+        (None, true) => Ok(None),
+        (Some(_), false) => Err(Reason::refused(format!("'{key}' is both a name and a definition"))),
+    }
+}

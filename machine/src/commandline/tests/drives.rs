@@ -1,0 +1,182 @@
+//! What the options about drives and images mean.
+
+use super::*;
+
+fn drive(line: &str) -> DriveConfig {
+    let mut drives = config(&format!("-nodefaults {line}")).drives;
+    assert_eq!(drives.len(), 1, "{line}");
+    drives.remove(0)
+}
+
+fn image(line: &str) -> ImageConfig {
+    drive(line).image.expect("an image")
+}
+
+fn place(line: &str) -> (DriveInterface, u8, u8, Media, String) {
+    let drive = drive(line);
+    (drive.interface, drive.bus, drive.unit, drive.media, drive.id)
+}
+
+#[test]
+fn short_options_are_drives_at_their_places() {
+    use DriveInterface::{Floppy, Ide};
+    let ide = |bus, unit, id: &str| (Ide, bus, unit, Media::Disk, id.to_owned());
+    assert_eq!(place("-hda d.img"), ide(0, 0, "ide0-hd0"));
+    assert_eq!(place("d.img"), ide(0, 0, "ide0-hd0"));
+    assert_eq!(place("-hdb d.img"), ide(0, 1, "ide0-hd1"));
+    assert_eq!(place("-hdc d.img"), ide(1, 0, "ide1-hd0"));
+    assert_eq!(place("-hdd d.img"), ide(1, 1, "ide1-hd1"));
+    assert_eq!(place("-cdrom d.iso"), (Ide, 1, 0, Media::Cdrom, "ide1-cd0".to_owned()));
+    assert_eq!(place("-fda d.img"), (Floppy, 0, 0, Media::Disk, "floppy0".to_owned()));
+    assert_eq!(place("-fdb d.img"), (Floppy, 0, 1, Media::Disk, "floppy1".to_owned()));
+    assert_eq!(image("-hda a,b=c").path, Path::new("a,b=c"));
+    assert_eq!(image("-cdrom d.iso").access, Access::ReadOnly);
+}
+
+#[test]
+fn drives_without_a_place_take_the_next_one() {
+    let drives =
+        config("-drive file=a -drive file=b -drive file=c -drive if=virtio,file=d -drive if=none,file=e").drives;
+    let names: Vec<&str> = drives.iter().filter(|d| d.image.is_some()).map(|d| d.id.as_str()).collect();
+    assert_eq!(names, ["ide0-hd0", "ide0-hd1", "ide1-hd0", "virtio0", "none0"]);
+    assert_eq!(place("-drive file=a,bus=1").4, "ide1-hd0");
+    assert_eq!(place("-drive file=a,bus=1,unit=1,id=x").4, "x");
+    assert_eq!(place("-drive file=a,if=virtio,index=3").4, "virtio3");
+}
+
+#[test]
+fn every_pc_has_an_empty_cd_and_floppy_drive_unless_told_otherwise() {
+    let empty = |line: &str| {
+        let drives = config(line).drives;
+        drives.into_iter().filter(|d| d.image.is_none()).map(|d| d.id).collect::<Vec<_>>()
+    };
+    assert_eq!(empty(""), ["ide1-cd0", "floppy0"]);
+    assert_eq!(empty("-hdc a"), ["floppy0"]);
+    assert_eq!(empty("-cdrom a -fda b"), Vec::<String>::new());
+    assert_eq!(empty("-nodefaults"), Vec::<String>::new());
+}
+
+#[test]
+fn images_are_accessed_as_asked() {
+    let plain = ImageConfig::at("a");
+    assert_eq!(image("-drive file=a"), plain);
+    assert_eq!(image("-drive file=file:a,aio=io_uring,copy-on-read=off,cache.direct=on"), plain);
+    assert_eq!(image("-drive file.driver=file,file.filename=a,driver=qcow2").format, Some(ImageFormat::Qcow2));
+    let all = "-drive file=a,format=raw,readonly=on,snapshot=on,cache=unsafe,discard=unmap,detect-zeroes=unmap,file.locking=off";
+    let expected = ImageConfig {
+        format: Some(ImageFormat::Raw),
+        access: Access::ReadOnly,
+        snapshot: true,
+        unmap: true,
+        cache: Cache::Unsafe,
+        detect_zeroes: DetectZeroes::Unmap,
+        lock: false,
+        ..plain
+    };
+    assert_eq!(image(all), expected);
+    assert!(image("-hda a -snapshot").snapshot);
+    assert!(image("-snapshot -hda a").snapshot);
+    for (mode, cache) in [
+        ("writeback", Cache::Writeback),
+        ("none", Cache::Writeback),
+        ("writethrough", Cache::Writethrough),
+        ("directsync", Cache::Writethrough),
+        ("writethrough,cache.writeback=on", Cache::Writeback),
+        ("none,cache.no-flush=on", Cache::Unsafe),
+    ] {
+        assert_eq!(image(&format!("-drive file=a,cache={mode}")).cache, cache, "{mode}");
+    }
+}
+
+#[test]
+fn errors_of_the_host_have_their_policies() {
+    let usual = drive("-hda a");
+    assert_eq!((usual.write_errors, usual.read_errors), (ErrorPolicy::StopOnNoSpace, ErrorPolicy::Report));
+    let told = drive("-drive file=a,werror=ignore,rerror=stop,serial=S1");
+    assert_eq!((told.write_errors, told.read_errors), (ErrorPolicy::Ignore, ErrorPolicy::Stop));
+    assert_eq!(told.serial.as_deref(), Some("S1"));
+    assert!(error("-drive file=a,rerror=enospc").contains("use report, ignore or stop"));
+    assert!(error("-drive if=floppy,file=a,werror=stop").contains("has no werror"));
+}
+
+#[test]
+fn drives_that_cannot_be_are_refused_with_the_reason() {
+    for (line, text) in [
+        ("-drive file=a,index=4", "no such place"),
+        ("-drive if=floppy,file=a,unit=2", "no such place"),
+        ("-hda a -drive file=b,index=0", "already a drive at bus 0, unit 0"),
+        ("-drive file=a,id=x -drive file=b,id=x", "already a drive 'x'"),
+        ("-drive file=a,index=1,unit=0", "index cannot be used with bus and unit"),
+        ("-hda a -hdb b -hdc c -hdd d -drive file=e", "no such place"),
+        ("-drive if=scsi,file=a", "if=scsi is not built"),
+        ("-drive if=sata,file=a", "use ide, virtio, floppy or none"),
+        ("-drive file=nbd:localhost:10809", "protocol 'nbd' is not built"),
+        ("-drive file=a,format=vmdk", "format=vmdk is not built"),
+        ("-drive file=a,media=tape", "use disk or cdrom"),
+        ("-drive file=a,media=cdrom,readonly=off", "a CD cannot be written"),
+        ("-drive file=a,throttling.iops-total=5", "throttling is not built"),
+        ("-drive file=a,copy-on-read=on", "copy-on-read is not built"),
+        ("-drive file=a,detect-zeroes=unmap", "needs discard=unmap"),
+        ("-drive file=a,colour=red", "unknown property 'colour'"),
+    ] {
+        let line_error = error(line);
+        assert!(line_error.contains(text), "{line}: {line_error}");
+    }
+}
+
+#[test]
+fn nodes_are_defined_apart_nested_or_as_json() {
+    let qcow2 = |line: &str| {
+        let node = config(line).nodes.pop().expect("a node");
+        assert_eq!((node.name.as_str(), node.is_file), ("d", false), "{line}");
+        node.image
+    };
+    let apart =
+        qcow2("-blockdev driver=file,node-name=f,filename=x -blockdev driver=qcow2,node-name=d,file=f,read-only=on");
+    let nested = qcow2("-blockdev driver=qcow2,node-name=d,file.driver=file,file.filename=x,read-only=on");
+    let json = qcow2(
+        r#"-blockdev {"driver":"qcow2","node-name":"d","file":{"driver":"file","filename":"x"},"read-only":true}"#,
+    );
+    let expected = ImageConfig { format: Some(ImageFormat::Qcow2), access: Access::ReadOnly, ..ImageConfig::at("x") };
+    assert_eq!([&apart, &nested, &json], [&expected; 3]);
+    let chain = qcow2(
+        "-blockdev driver=raw,node-name=b,file.driver=file,file.filename=y -blockdev driver=qcow2,node-name=d,file.driver=file,file.filename=x,backing=b",
+    );
+    assert!(matches!(&chain.backing, Backing::Image(b) if b.path == Path::new("y") && b.access == Access::ReadOnly));
+    let alone =
+        qcow2(r#"-blockdev {"driver":"qcow2","node-name":"d","file":{"driver":"file","filename":"x"},"backing":null}"#);
+    assert_eq!(alone.backing, Backing::Nothing);
+    let cached =
+        qcow2("-blockdev driver=raw,node-name=d,file.driver=file,file.filename=x,cache.no-flush=on,discard=unmap");
+    assert_eq!((cached.cache, cached.unmap), (Cache::Unsafe, true));
+}
+
+#[test]
+fn nodes_that_cannot_be_are_refused_with_the_reason() {
+    for (line, text) in [
+        ("-blockdev driver=file,filename=x", "'node-name' is missing"),
+        ("-blockdev driver=file,node-name=1x,filename=x", "a letter first"),
+        ("-blockdev driver=file,node-name=f", "'filename' is missing"),
+        ("-blockdev driver=raw,node-name=d", "'file' is missing"),
+        ("-blockdev driver=raw,node-name=d,file=f", "there is no node 'f'"),
+        ("-blockdev driver=nbd,node-name=d", "driver 'nbd' is not built"),
+        ("-blockdev driver=file,node-name=f,filename=x -blockdev driver=file,node-name=f,filename=y", "already a node"),
+        ("-blockdev {", "expected a JSON object"),
+        ("-blockdev driver=file,node-name=f,filename=x,depth=3", "unknown property 'depth'"),
+    ] {
+        let line_error = error(line);
+        assert!(line_error.contains(text), "{line}: {line_error}");
+    }
+}
+
+#[test]
+fn a_run_that_is_to_be_repeated_leaves_its_images_as_they_are() {
+    let record = "-icount shift=0,rr=record,rrfile=log";
+    for line in ["-hda a", "-drive file=a,if=none", "-blockdev driver=raw,node-name=d,file.driver=file,file.filename=x"]
+    {
+        let line_error = error(&format!("{record} {line}"));
+        assert!(line_error.starts_with(line) && line_error.contains("need snapshot=on"), "{line_error}");
+        config(&format!("{record} {line} -snapshot"));
+    }
+    config(&format!("{record} -cdrom a -drive file=b,readonly=on"));
+}

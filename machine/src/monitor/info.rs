@@ -1,0 +1,152 @@
+//! `info`: the machine's state, by topic.
+
+use super::error::CommandError;
+use super::expression::Arguments;
+use super::table::{self, Command, row};
+use super::{Answer, Desk, mtree, registers};
+use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
+use crate::machine::Ending;
+use crate::run::{Control, RunState};
+use lockstep_cpu::state::Activity;
+use std::fmt::Write;
+
+/// Every topic, in the order of names.
+pub(super) const TOPICS: &[Command] = &[
+    row(&["chardev"], "", "the character devices", chardevs),
+    row(&["cpus"], "", "the CPUs and what they are doing", cpus),
+    row(&["device"], "NAME", "a device's registers, as JSON", device),
+    row(&["devices"], "", "the devices", devices),
+    row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
+    row(&["name"], "", "the machine's name", name),
+    row(&["registers"], "[-a]", "the chosen CPU's registers, or those of all", all_registers),
+    row(&["replay"], "", "whether the run is recorded or replayed", replay),
+    row(&["status"], "", "whether the machine is running", status),
+    row(&["uuid"], "", "the machine's UUID", uuid),
+    row(&["version"], "", "the version of Lockstep", version),
+];
+
+pub(super) fn info(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    match arguments.word() {
+        None => Ok(table::list(TOPICS, "info ")),
+        Some(name) => {
+            let topic = table::find(TOPICS, name).ok_or_else(|| CommandError::UnknownTopic(name.to_owned()))?;
+            (topic.run)(control, desk, arguments)
+        }
+    }
+}
+
+fn version(_: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    Ok(env!("CARGO_PKG_VERSION").to_owned())
+}
+
+fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let status = match (control.board.machine.ended(), control.state()) {
+        (Some(Ending::PowerOff | Ending::Reset | Ending::Exit(_)), _) => "paused (shutdown)",
+        (None, RunState::Prelaunch) => "paused (prelaunch)",
+        (None, RunState::Running) => "running",
+        (None, RunState::Paused) => "paused",
+    };
+    Ok(format!("VM status: {status}"))
+}
+
+fn cpus(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let mut text = String::new();
+    for (index, cpu) in control.board.machine.cpus.iter().enumerate() {
+        let mark = if index == desk.selected { '*' } else { ' ' };
+        let activity = match cpu.activity {
+            Activity::Running => "",
+            Activity::Halted => " (halted)",
+            Activity::WaitForStartup => " (waiting for start-up)",
+            Activity::Shutdown => " (shut down)",
+        };
+        let _ = writeln!(text, "{mark} CPU #{index}: pc=0x{:016x}{activity}", registers::program_counter(cpu));
+    }
+    Ok(text)
+}
+
+fn all_registers(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let all = match arguments.word() {
+        None => false,
+        Some("-a") => true,
+        Some(other) => return Err(CommandError::Unexpected(other.to_owned())),
+    };
+    arguments.finish()?;
+    let machine = &control.board.machine;
+    let a20 = machine.bus.memory.a20();
+    if all {
+        let shown: Vec<_> = machine.cpus.iter().map(|cpu| registers::show(cpu, a20)).collect();
+        return Ok(shown.join("\n\n"));
+    }
+    Ok(registers::show(desk.cpu(control)?, a20))
+}
+
+fn devices(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let state = saved_devices(control)?;
+    let bus = &control.board.machine.bus;
+    let mut text = String::new();
+    for name in bus.devices().map(|id| bus.name(id)) {
+        let kind = state.get(name).and_then(|entry| entry.get("kind")).and_then(serde_json::Value::as_str);
+        let _ = writeln!(text, "{name}: {}", kind.unwrap_or_default());
+    }
+    Ok(text)
+}
+
+fn device(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let name = arguments.expect_word("NAME")?;
+    arguments.finish()?;
+    let state = saved_devices(control)?;
+    let entry = state.get(name).ok_or_else(|| CommandError::UnknownDevice(name.to_owned()))?;
+    Ok(format!("{:#}", entry.get("state").unwrap_or(entry)))
+}
+
+/// What every device's state is, by name: a device's state is its snapshot.
+fn saved_devices(control: &Control) -> Result<serde_json::Value, CommandError> {
+    let saved = control.board.machine.bus.save().map_err(|error| CommandError::Host(error.to_string()))?;
+    Ok(saved.get("devices").cloned().unwrap_or_default())
+}
+
+fn chardevs(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let lines: Vec<_> = control.config.chardevs.iter().map(|c| format!("{}: {}", c.id, backend(c))).collect();
+    Ok(lines.join("\n"))
+}
+
+fn backend(chardev: &ChardevConfig) -> String {
+    let name = match &chardev.backend {
+        Backend::Null => "null".to_owned(),
+        Backend::Stdio { .. } => "stdio".to_owned(),
+        Backend::File { path, .. } => format!("file:{}", path.display()),
+        Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
+        Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
+    };
+    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
+}
+
+fn name(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    Ok(control.config.name.clone().unwrap_or_default())
+}
+
+fn uuid(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let mut text = String::new();
+    for (place, byte) in control.config.uuid.unwrap_or_default().iter().enumerate() {
+        let dash = if matches!(place, 4 | 6 | 8 | 10) { "-" } else { "" };
+        let _ = write!(text, "{dash}{byte:02x}");
+    }
+    Ok(text)
+}
+
+fn replay(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let tick = control.board.machine.now();
+    Ok(match &control.config.icount.record_replay {
+        RecordReplay::Off => format!("Neither recording nor replaying, at tick {tick}"),
+        RecordReplay::Record(path) => format!("Recording execution '{}': tick {tick}", path.display()),
+        RecordReplay::Replay(path) => format!("Replaying execution '{}': tick {tick}", path.display()),
+    })
+}

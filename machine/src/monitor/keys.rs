@@ -1,0 +1,166 @@
+//! `sendkey`: QEMU's names of keys, and the codes that a PC keyboard sends for them.
+
+use super::error::CommandError;
+use super::expression::Arguments;
+use super::{Answer, Desk};
+use crate::run::Control;
+
+/// Keys that may be held at once.
+const MOST: usize = 16;
+
+/// Names and set-1 scan codes, with 0xE0 in the high byte for extended keys.
+const KEYS: &[(&str, u16)] = &[
+    ("esc", 0x01),
+    ("1", 0x02),
+    ("2", 0x03),
+    ("3", 0x04),
+    ("4", 0x05),
+    ("5", 0x06),
+    ("6", 0x07),
+    ("7", 0x08),
+    ("8", 0x09),
+    ("9", 0x0a),
+    ("0", 0x0b),
+    ("minus", 0x0c),
+    ("equal", 0x0d),
+    ("backspace", 0x0e),
+    ("tab", 0x0f),
+    ("q", 0x10),
+    ("w", 0x11),
+    ("e", 0x12),
+    ("r", 0x13),
+    ("t", 0x14),
+    ("y", 0x15),
+    ("u", 0x16),
+    ("i", 0x17),
+    ("o", 0x18),
+    ("p", 0x19),
+    ("bracket_left", 0x1a),
+    ("bracket_right", 0x1b),
+    ("ret", 0x1c),
+    ("ctrl", 0x1d),
+    ("a", 0x1e),
+    ("s", 0x1f),
+    ("d", 0x20),
+    ("f", 0x21),
+    ("g", 0x22),
+    ("h", 0x23),
+    ("j", 0x24),
+    ("k", 0x25),
+    ("l", 0x26),
+    ("semicolon", 0x27),
+    ("apostrophe", 0x28),
+    ("grave_accent", 0x29),
+    ("shift", 0x2a),
+    ("backslash", 0x2b),
+    ("z", 0x2c),
+    ("x", 0x2d),
+    ("c", 0x2e),
+    ("v", 0x2f),
+    ("b", 0x30),
+    ("n", 0x31),
+    ("m", 0x32),
+    ("comma", 0x33),
+    ("dot", 0x34),
+    ("slash", 0x35),
+    ("shift_r", 0x36),
+    ("asterisk", 0x37),
+    ("kp_multiply", 0x37),
+    ("alt", 0x38),
+    ("spc", 0x39),
+    ("caps_lock", 0x3a),
+    ("f1", 0x3b),
+    ("f2", 0x3c),
+    ("f3", 0x3d),
+    ("f4", 0x3e),
+    ("f5", 0x3f),
+    ("f6", 0x40),
+    ("f7", 0x41),
+    ("f8", 0x42),
+    ("f9", 0x43),
+    ("f10", 0x44),
+    ("num_lock", 0x45),
+    ("scroll_lock", 0x46),
+    ("kp_7", 0x47),
+    ("kp_8", 0x48),
+    ("kp_9", 0x49),
+    ("kp_subtract", 0x4a),
+    ("kp_4", 0x4b),
+    ("kp_5", 0x4c),
+    ("kp_6", 0x4d),
+    ("kp_add", 0x4e),
+    ("kp_1", 0x4f),
+    ("kp_2", 0x50),
+    ("kp_3", 0x51),
+    ("kp_0", 0x52),
+    ("kp_decimal", 0x53),
+    ("less", 0x56),
+    ("f11", 0x57),
+    ("f12", 0x58),
+    ("kp_enter", 0xe01c),
+    ("ctrl_r", 0xe01d),
+    ("kp_divide", 0xe035),
+    ("print", 0xe037),
+    ("sysrq", 0xe037),
+    ("alt_r", 0xe038),
+    ("home", 0xe047),
+    ("up", 0xe048),
+    ("pgup", 0xe049),
+    ("left", 0xe04b),
+    ("right", 0xe04d),
+    ("end", 0xe04f),
+    ("down", 0xe050),
+    ("pgdn", 0xe051),
+    ("insert", 0xe052),
+    ("delete", 0xe053),
+    ("meta_l", 0xe05b),
+    ("meta_r", 0xe05c),
+    ("menu", 0xe05d),
+];
+
+/// `sendkey KEY[-KEY...]`: all are pressed in order and released in the opposite one, in one moment of guest time.
+pub(super) fn send(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let names = arguments.expect_word("KEYS")?;
+    arguments.finish()?;
+    let codes = names.split('-').map(code).collect::<Result<Vec<_>, _>>()?;
+    if codes.len() > MOST {
+        return Err(CommandError::Range { what: "number of keys", value: codes.len() as u64 });
+    }
+    for code in &codes {
+        control.press_key(*code, true)?;
+    }
+    for code in codes.iter().rev() {
+        control.press_key(*code, false)?;
+    }
+    Ok(String::new())
+}
+
+/// The code of a key by its name, or by a number as QEMU takes it: 0xE0 becomes bit 7.
+fn code(name: &str) -> Result<u16, CommandError> {
+    if let Some((_, code)) = KEYS.iter().find(|(known, _)| *known == name) {
+        return Ok(*code);
+    }
+    let number = name.strip_prefix("0x").and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    match number {
+        Some(number) if number & 0x7f != 0 => {
+            Ok(if number & 0x80 != 0 { 0xe000 | u16::from(number & 0x7f) } else { number.into() })
+        }
+        _ => Err(CommandError::UnknownKey(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_have_names_and_numbers() {
+        assert_eq!(code("a"), Ok(0x1e));
+        assert_eq!(code("delete"), Ok(0xe053));
+        assert_eq!(code("0x1e"), Ok(0x1e));
+        assert_eq!(code("0xd3"), Ok(0xe053));
+        for name in ["", "A", "0x", "0x80", "0x100"] {
+            assert_eq!(code(name), Err(CommandError::UnknownKey(name.into())));
+        }
+    }
+}

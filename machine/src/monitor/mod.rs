@@ -1,0 +1,143 @@
+//! The human monitor: a prompt behind a character device, where an operator looks at the machine and steers it.
+//!
+//! - `editor` and `history` turn bytes into lines; they know nothing of machines.
+//! - `table` declares every command once: name, arguments, help and handler. `info` has a table of its own topics.
+//! - the other files are handlers, by family. A handler that looks only looks: it changes nothing in the guest. One that
+//!   steers does so through [`Control`], whose methods pass the gate and are recorded.
+
+mod editor;
+mod error;
+mod expression;
+mod format;
+mod history;
+mod info;
+mod keys;
+mod logging;
+mod memory;
+mod mtree;
+mod ports;
+mod registers;
+mod run_state;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use crate::run::Control;
+use editor::{LineEditor, Typed};
+use error::CommandError;
+use format::Format;
+use lockstep_cpu::Vcpu;
+
+const PROMPT: &str = "(lockstep) ";
+const GREETING: &str =
+    concat!("Lockstep ", env!("CARGO_PKG_VERSION"), " monitor - type 'help' for more information\r\n");
+
+/// What a command says: lines without the last one's end; nothing if there is nothing to say.
+type Answer = Result<String, CommandError>;
+
+/// What the commands of one monitor remember from each other.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// The vCPU that commands are about, chosen with `cpu`.
+    selected: usize,
+    /// The format that the next command takes what it does not say from.
+    format: Format,
+}
+
+impl Desk {
+    /// The vCPU that commands are about.
+    fn cpu<'a>(&self, control: &'a Control) -> Result<&'a Vcpu, CommandError> {
+        let value = self.selected as u64;
+        control.board.machine.cpus.get(self.selected).ok_or(CommandError::Range { what: "CPU", value })
+    }
+}
+
+/// One monitor.
+#[derive(Debug)]
+pub struct Monitor {
+    editor: LineEditor,
+    desk: Desk,
+    /// It shares its terminal with a device, and comes into view when the user switches to it.
+    shared: bool,
+    greeted: bool,
+}
+
+impl Monitor {
+    /// A monitor that has its character device to itself, or shares it with a device.
+    pub fn new(shared: bool) -> Self {
+        Self { editor: LineEditor::new(PROMPT), desk: Desk::default(), shared, greeted: false }
+    }
+
+    /// Someone is there now: the greeting, unless the device has the terminal.
+    pub fn open(&mut self) -> Vec<u8> {
+        self.greeted = false;
+        if self.shared { Vec::new() } else { self.show() }
+    }
+
+    /// The user switched to the monitor or away from it; what that looks like.
+    pub fn focus(&mut self, focused: bool) -> Vec<u8> {
+        if focused { self.show() } else { b"\r\n".to_vec() }
+    }
+
+    fn show(&mut self) -> Vec<u8> {
+        let mut screen = Vec::new();
+        if !std::mem::replace(&mut self.greeted, true) {
+            screen.extend(GREETING.as_bytes());
+        }
+        self.editor.begin(&mut screen);
+        screen
+    }
+
+    /// Takes typed bytes, carries out what lines they complete, and gives what is to be shown.
+    pub fn feed(&mut self, typed: &[u8], control: &mut Control) -> Vec<u8> {
+        let mut screen = Vec::new();
+        for byte in typed {
+            match self.editor.feed(*byte, &mut screen) {
+                None => {}
+                Some(Typed::Line(line)) => {
+                    let says = carry_out(&line, control, &mut self.desk);
+                    for line in says.lines() {
+                        screen.extend(line.as_bytes());
+                        screen.extend(b"\r\n");
+                    }
+                    if control.quitting().is_some() {
+                        break;
+                    }
+                    self.editor.begin(&mut screen);
+                }
+                Some(Typed::Completion(begun)) => self.complete(&begun, &mut screen),
+            }
+        }
+        screen
+    }
+
+    /// Completes a word as far as it is clear, or shows what it could become.
+    fn complete(&mut self, begun: &str, screen: &mut Vec<u8>) {
+        let (word, candidates) = table::candidates(begun);
+        let Some(first) = candidates.first() else { return };
+        let alike = candidates.iter().map(|other| common_prefix(first, other)).min().unwrap_or(0);
+        let more = first.get(word.len()..alike).unwrap_or_default();
+        if candidates.len() == 1 {
+            self.editor.insert(&format!("{more} "), screen);
+        } else if more.is_empty() {
+            screen.extend(format!("\r\n{}\r\n", candidates.join(" ")).as_bytes());
+            self.editor.redraw(screen);
+        } else {
+            self.editor.insert(more, screen);
+        }
+    }
+}
+
+/// Carries out one line; gives what the monitor says to it.
+pub(crate) fn carry_out(line: &str, control: &mut Control, desk: &mut Desk) -> String {
+    match table::dispatch(line, control, desk) {
+        Ok(says) => says,
+        Err(error) => format!("Error: {error}"),
+    }
+}
+
+/// How many bytes at the start of two ASCII names are the same.
+fn common_prefix(one: &str, other: &str) -> usize {
+    one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
+}

@@ -1,0 +1,48 @@
+//! Commands that say whether and how the machine runs.
+
+use super::error::CommandError;
+use super::expression::Arguments;
+use super::{Answer, Desk};
+use crate::chardev::QuitCause;
+use crate::run::Control;
+
+pub(super) fn stop(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.stop();
+    Ok(String::new())
+}
+
+pub(super) fn cont(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.resume()?;
+    Ok(String::new())
+}
+
+pub(super) fn reset(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.reset()?;
+    Ok(String::new())
+}
+
+pub(super) fn powerdown(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.press_power_button()?;
+    Ok(String::new())
+}
+
+pub(super) fn quit(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.quit(QuitCause::Monitor);
+    Ok(String::new())
+}
+
+pub(super) fn cpu(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let value = arguments.number("INDEX", &|_| None)?;
+    arguments.finish()?;
+    let there = control.board.machine.cpus.len() as u64;
+    if value >= there {
+        return Err(CommandError::Range { what: "CPU", value });
+    }
+    desk.selected = value as usize;
+    Ok(String::new())
+}

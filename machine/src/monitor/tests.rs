@@ -1,0 +1,266 @@
+//! The monitor's commands against a small board.
+
+use super::*;
+use crate::bare_guest::BareGuest;
+use crate::chardev::QuitCause;
+use crate::digest::Digester;
+use crate::run::RunState;
+
+/// Configures the PIIX4's power management registers at 600h and turns the power off (S5).
+const POWER_OFF: [&str; 5] =
+    ["o/w 0xcf8 0x80000b40", "o/w 0xcfc 0x601", "o/w 0xcf8 0x80000b80", "o/w 0xcfc 1", "o/h 0x604 0x2000"];
+
+struct Fixture {
+    control: Control,
+    desk: Desk,
+    guest: BareGuest,
+}
+
+impl Fixture {
+    fn new(name: &str, more: &str) -> Self {
+        let guest = BareGuest::new(&format!("monitor-{name}"));
+        let config = guest.config(more);
+        let board = guest.board(&config);
+        Fixture { control: Control::new(&config, board, None), desk: Desk::default(), guest }
+    }
+
+    fn says(&mut self, line: &str) -> String {
+        carry_out(line, &mut self.control, &mut self.desk)
+    }
+
+    fn run(&mut self, ticks: u64) {
+        let end = self.control.board.machine.now() + ticks;
+        self.control.board.machine.run_through(end);
+    }
+}
+
+#[test]
+fn a_monitor_greets_prompts_echoes_and_answers() {
+    let Fixture { mut control, guest: _guest, .. } = Fixture::new("greets", "-name small");
+    let mut monitor = Monitor::new(false);
+    let greeting = String::from_utf8(monitor.open()).expect("text");
+    assert_eq!(greeting, "Lockstep 0.1.0 monitor - type 'help' for more information\r\n\r(lockstep) ");
+    let answer = String::from_utf8(monitor.feed(b"info name\r\n", &mut control)).expect("text");
+    assert_eq!(answer, "info name\r\nsmall\r\n\r(lockstep) ");
+}
+
+#[test]
+fn a_monitor_that_shares_its_terminal_greets_when_it_first_comes_into_view() {
+    let mut monitor = Monitor::new(true);
+    assert_eq!(monitor.open(), b"");
+    assert!(monitor.focus(true).starts_with(b"Lockstep "));
+    assert_eq!(monitor.focus(false), b"\r\n");
+    assert_eq!(monitor.focus(true), b"\r(lockstep) ");
+}
+
+#[test]
+fn nothing_is_carried_out_after_quit() {
+    let Fixture { mut control, guest: _guest, .. } = Fixture::new("quit", "");
+    Monitor::new(false).feed(b"q\rstop\r", &mut control);
+    assert_eq!(control.quitting(), Some(QuitCause::Monitor));
+    assert_eq!(control.state(), RunState::Running);
+}
+
+#[test]
+fn tab_completes_commands_and_topics() {
+    let Fixture { mut control, guest: _guest, .. } = Fixture::new("tab", "");
+    let mut monitor = Monitor::new(false);
+    let answer = String::from_utf8(monitor.feed(b"system_r\t", &mut control)).expect("text");
+    assert_eq!(answer, "system_reset ");
+    monitor.feed(b"\x15", &mut control);
+    let answer = String::from_utf8(monitor.feed(b"info dev\t", &mut control)).expect("text");
+    assert_eq!(answer, "info device");
+    let answer = String::from_utf8(monitor.feed(b"\t", &mut control)).expect("text");
+    assert_eq!(answer, "\r\ndevice devices\r\n\r(lockstep) info device");
+}
+
+#[test]
+fn help_knows_every_command_and_what_is_unknown_is_said_so() {
+    let mut fixture = Fixture::new("help", "");
+    let all = fixture.says("help");
+    for command in table::COMMANDS {
+        assert!(all.contains(command.help), "{}", command.names[0]);
+        assert!(fixture.says(&format!("help {}", command.names[0])).contains(command.names[0]));
+    }
+    let topics = fixture.says("help info");
+    assert!(info::TOPICS.iter().all(|topic| topics.contains(topic.help)));
+    assert_eq!(fixture.says("frob"), "Error: unknown command 'frob': type 'help' for the commands");
+    assert_eq!(fixture.says("info frob"), "Error: unknown topic 'frob': type 'help info' for the topics");
+    assert_eq!(fixture.says("stop now"), "Error: unexpected argument 'now'");
+    assert_eq!(fixture.says("x"), "Error: ADDR is missing");
+    assert_eq!(fixture.says(""), "");
+}
+
+#[test]
+fn the_names_of_commands_and_topics_are_in_order_and_unique() {
+    for table in [table::COMMANDS, info::TOPICS] {
+        let names: Vec<_> = table.iter().map(|command| command.names[0]).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        let mut all: Vec<_> = table.iter().flat_map(|command| command.names).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), table.iter().map(|command| command.names.len()).sum::<usize>());
+    }
+}
+
+#[test]
+fn memory_is_shown_in_every_format() {
+    let mut fixture = Fixture::new("memory", "");
+    assert_eq!(fixture.says("xp/4xb 0xf0000"), "00000000000f0000: 0x66 0x31 0xc0 0x66");
+    assert_eq!(fixture.says("xp/2xh 0xf0000"), "00000000000f0000: 0x3166 0x66c0");
+    assert_eq!(fixture.says("xp /1dw 0xf0000"), "00000000000f0000:  1723871590");
+    assert_eq!(fixture.says("xp/c 0xf0000"), "00000000000f0000: 'f'");
+    assert_eq!(
+        fixture.says("xp/3xg 0xfffffff0"),
+        "00000000fffffff0: 0x000000f0000000ea 0x0000000000000000\nError: cannot access memory at address 0x100000000"
+    );
+    assert_eq!(
+        fixture.says("xp 0xfee00000"),
+        "Error: address 0xfee00000 belongs to the registers of 'apic', and reading them could change the guest"
+    );
+    assert_eq!(fixture.says("xp/99999999x 0"), "Error: count 99999999 is out of range");
+}
+
+#[test]
+fn code_is_disassembled_as_the_cpu_would_decode_it() {
+    let mut fixture = Fixture::new("code", "");
+    assert_eq!(fixture.says("x/i $pc"), "0xfffffff0:  ea 00 00 00 f0           jmp far 0,0F000h");
+    fixture.run(1);
+    assert_eq!(
+        fixture.says("x/4i $pc"),
+        "0x000f0000:  66 31 c0                 xor eax,eax\n0x000f0003:  66 40                    inc eax\n\
+         0x000f0005:  e6 80                    out 80h,al\n0x000f0007:  eb fa                    jmp short 3"
+    );
+}
+
+#[test]
+fn expressions_know_registers() {
+    let mut fixture = Fixture::new("print", "");
+    fixture.run(3);
+    assert_eq!(fixture.says("p $rax"), "0x1");
+    assert_eq!(fixture.says("p/d $cs.base + $rip - 5"), "983040");
+    assert_eq!(fixture.says("p/x $tick"), "0x3");
+    assert_eq!(fixture.says("p $nothing"), "Error: unknown register '$nothing'");
+}
+
+#[test]
+fn info_shows_what_is_there() {
+    let mut fixture = Fixture::new("info", "-smp 2 -name small -uuid 00112233-4455-6677-8899-aabbccddeeff");
+    assert_eq!(fixture.says("info version"), "0.1.0");
+    assert_eq!(fixture.says("info uuid"), "00112233-4455-6677-8899-aabbccddeeff");
+    assert_eq!(
+        fixture.says("info cpus"),
+        "* CPU #0: pc=0x00000000fffffff0\n  CPU #1: pc=0x00000000fffffff0 (waiting for start-up)\n"
+    );
+    assert_eq!(fixture.says("cpu 2"), "Error: CPU 2 is out of range");
+    assert_eq!(fixture.says("cpu 1"), "");
+    assert!(fixture.says("info registers").starts_with("CPU#1\nEAX=00000000 EBX=00000000"));
+    let all = fixture.says("info registers -a");
+    assert!(all.contains("CPU#0\n") && all.contains("CS =f000 ffff0000 0000ffff"), "{all}");
+    assert!(fixture.says("info devices").contains("i8042: "));
+    assert!(fixture.says("info device port80").starts_with('{'));
+    assert_eq!(fixture.says("info device frob"), "Error: no device is called 'frob'");
+    let placed = fixture.says("info mtree");
+    assert!(placed.contains("  0000000000000000-000000000009ffff (prio 0, ram): i440fx."), "{placed}");
+    let flat = fixture.says("info mtree -f");
+    assert!(flat.contains("  00000000fee00000-") && flat.contains("(i/o): apic."), "{flat}");
+}
+
+#[test]
+fn looking_changes_nothing_in_the_guest() {
+    let mut fixture = Fixture::new("looking", "");
+    fixture.run(1000);
+    let mut digester = Digester::default();
+    let before = digester.digest(&mut fixture.control.board.machine).expect("a digest");
+    for line in
+        ["help", "x/20i $pc", "xp/64xg 0", "xp 0xfee00020", "p $rax", "stop", "cont", "info", "cpu 0", "log none"]
+    {
+        fixture.says(line);
+    }
+    for topic in info::TOPICS {
+        fixture.says(&format!("info {}", topic.names[0]));
+    }
+    assert_eq!(digester.digest(&mut fixture.control.board.machine).expect("a digest"), before);
+}
+
+#[test]
+fn ports_are_read_and_written() {
+    let mut fixture = Fixture::new("ports", "-S");
+    assert_eq!(fixture.says("o/b 0x71 1"), "");
+    assert_eq!(fixture.says("o/w 0xcf8 0x80000000"), "");
+    assert_eq!(fixture.says("i/w 0xcfc"), "portl[0x0cfc] = 0x12378086");
+    assert_eq!(fixture.says("i/h 0xcfe"), "portw[0x0cfe] = 0x1237");
+    assert_eq!(fixture.says("i/b 0x1234"), "portb[0x1234] = 0xff");
+    assert_eq!(fixture.says("i 0x10000"), "Error: port 65536 is out of range");
+    assert_eq!(fixture.says("i/g 0"), "Error: invalid format '/g': ports are accessed by b, h or w");
+}
+
+#[test]
+fn keys_reach_the_keyboard() {
+    let mut fixture = Fixture::new("keys", "-S");
+    assert_eq!(fixture.says("sendkey ctrl-a"), "");
+    assert_eq!(fixture.says("sendkey ctrl-frob"), "Error: unknown key 'frob'");
+    assert_eq!(fixture.says("sendkey"), "Error: KEYS is missing");
+}
+
+#[test]
+fn stop_and_cont_and_reset_say_whether_the_machine_runs() {
+    let mut fixture = Fixture::new("state", "-S");
+    assert_eq!(fixture.says("info status"), "VM status: paused (prelaunch)");
+    fixture.says("c");
+    assert_eq!(fixture.says("info status"), "VM status: running");
+    fixture.run(100);
+    fixture.says("stop");
+    assert_eq!(fixture.says("info status"), "VM status: paused");
+    fixture.says("system_reset");
+    assert_eq!(fixture.says("info status"), "VM status: paused (prelaunch)");
+    assert_eq!(fixture.says("p $pc"), "0xfffffff0");
+}
+
+#[test]
+fn a_machine_that_is_off_and_kept_goes_on_after_a_reset() {
+    let mut fixture = Fixture::new("off", "-no-shutdown");
+    fixture.run(100);
+    for line in POWER_OFF {
+        assert_eq!(fixture.says(line), "");
+    }
+    assert_eq!(fixture.control.over(), None, "-no-shutdown keeps it");
+    assert_eq!(fixture.says("info status"), "VM status: paused (shutdown)");
+    assert_eq!(fixture.says("cont"), "Error: the machine is over: system_reset it first");
+    assert_eq!(fixture.says("system_reset"), "");
+    assert_eq!(fixture.says("info status"), "VM status: paused (prelaunch)");
+    assert_eq!(fixture.says("cont"), "");
+    assert!(fixture.control.runs());
+    fixture.run(3);
+    assert_eq!(fixture.says("p $rax"), "0x1");
+}
+
+#[test]
+fn the_power_button_reaches_the_chipset_and_nothing_reaches_a_replay() {
+    let mut fixture = Fixture::new("button", "");
+    let power = fixture.says("info device piix4-pm");
+    assert_eq!(fixture.says("system_powerdown"), "");
+    assert_ne!(fixture.says("info device piix4-pm"), power);
+    fixture.control.board.machine.gate.close();
+    for line in ["system_powerdown", "system_reset", "i 0x60", "o/b 0x80 1", "sendkey a"] {
+        assert_eq!(
+            fixture.says(line),
+            "Error: a recording is being replayed: nothing from outside reaches the guest",
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn log_items_are_checked() {
+    let mut fixture = Fixture::new("log", "");
+    let file = fixture.guest.folder.join("log");
+    fixture.control.config.log.file = Some(file.clone());
+    assert_eq!(fixture.says("log frob"), "Error: unknown log item 'frob'");
+    assert_eq!(fixture.says("log in_asm"), "");
+    fixture.run(2);
+    assert_eq!(fixture.says("log none"), "");
+    fixture.run(2);
+    let text = std::fs::read_to_string(file).expect("a log");
+    assert_eq!(text.lines().count(), 2, "{text}");
+}

@@ -1,0 +1,158 @@
+//! From a configuration to a finished run: the host's side of the machine's loop.
+
+mod control;
+mod live;
+mod replay;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+pub use control::{Control, Denied, RunState};
+
+use crate::block::Fault;
+use crate::board::{self, BoardError};
+use crate::chardev::{ChardevError, Chardevs, QuitCause, Reporter};
+use crate::commandline::{Config, OnReboot, OptionError, RecordReplay, RtcBase};
+use crate::machine::Ending;
+use crate::record::{BootedFile, FORMAT, Header, Log, LogError, Recorder};
+use crate::terminal::signals;
+use crate::trace;
+use lockstep_fabric::{StateError, Tick};
+use session::Session;
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How a run ended: the process's exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitStatus(pub u8);
+
+/// Why a machine could not be run, or a replay not be followed. Its `Display` is the line after `lockstep: `.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An option asks for something that turns out to be impossible.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A character device cannot be opened.
+    #[error(transparent)]
+    Chardev(#[from] ChardevError),
+    /// The board cannot be built as asked.
+    #[error(transparent)]
+    Board(#[from] BoardError),
+    /// The log cannot be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The machine's state cannot be saved.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A replay went another way than its recording.
+    #[error("replay: the state at tick {tick} differs from the recording: {recorded} then, {replayed} now")]
+    Diverged {
+        /// When that was seen.
+        tick: Tick,
+        /// The recorded digest, or what else the log says of that tick.
+        recorded: String,
+        /// What the replay has in its place.
+        replayed: String,
+    },
+    /// A replay was started with another machine or other files than its recording.
+    #[error("rr=replay: {what} is not as recorded")]
+    NotAsRecorded {
+        /// Which option or file.
+        what: String,
+    },
+    /// The host could not do what a drive was asked, and the run could not be repeated if the guest saw that.
+    #[error("rr: {0}")]
+    Drive(Fault),
+    /// The host refuses something that every run needs.
+    #[error("{0}")]
+    Host(#[from] io::Error),
+}
+
+/// Runs the machine that `config` describes until it ends or is ended.
+pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
+    let replayed = match &config.icount.record_replay {
+        RecordReplay::Replay(path) => Some(Log::read(path)?),
+        RecordReplay::Off | RecordReplay::Record(_) => None,
+    };
+    let settled = match &replayed {
+        Some(log) => as_recorded(config, &log.header.config)?,
+        None => settle(config)?,
+    };
+    let mut board = board::build(&settled)?;
+    trace::start(&config.log, &mut board.machine)?;
+    let files = board.files.clone();
+    if let Some(log) = &replayed
+        && let Some(changed) = log.header.files.iter().find(|f| !files.contains(f))
+    {
+        return Err(RunError::NotAsRecorded { what: format!("{} {}", changed.option, changed.path) });
+    }
+    let recorder = match &config.icount.record_replay {
+        RecordReplay::Record(path) => Some(Recorder::create(path, &header(&settled, files))?),
+        RecordReplay::Off | RecordReplay::Replay(_) => None,
+    };
+    let (reporter, events) = Reporter::new();
+    signals::watch(reporter.clone())?;
+    let chardevs = Chardevs::open(config, &reporter)?;
+    let mut session = Session::new(Control::new(config, board, recorder), chardevs, events);
+    let ended = match replayed {
+        Some(log) => session.replay(&log),
+        None => session.live(),
+    };
+    session.finish(ended)
+}
+
+/// Fills in what the host decides: the seed and the date, so that they can be written down.
+fn settle(config: &Config) -> Result<Config, RunError> {
+    let mut settled = config.clone();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if settled.seed.is_none() {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(io::Error::from)?;
+        settled.seed = Some(u64::from_le_bytes(bytes));
+    }
+    settled.rtc.base = match settled.rtc.base {
+        RtcBase::Utc => RtcBase::At(since_epoch.as_secs() as i64),
+        RtcBase::LocalTime => {
+            RtcBase::At(since_epoch.as_secs() as i64 + i64::from(chrono::Local::now().offset().local_minus_utc()))
+        }
+        at @ RtcBase::At(_) => at,
+    };
+    Ok(settled)
+}
+
+/// The recorded configuration, if `config` asks for the same machine.
+fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
+    let differs = [
+        ("-machine", config.machine != recorded.machine),
+        ("-cpu", config.cpu != recorded.cpu),
+        ("-smp", config.smp != recorded.smp),
+        ("-m", config.memory != recorded.memory),
+        ("-kernel, -initrd, -append, -bios or -boot", config.boot != recorded.boot),
+        ("-serial", config.serial.len() != recorded.serial.len()),
+        ("-device", config.devices.len() != recorded.devices.len()),
+        ("-drive or -blockdev", config.drives != recorded.drives || config.nodes != recorded.nodes),
+        ("-icount shift", config.icount.shift != recorded.icount.shift),
+        ("-seed", config.seed.is_some_and(|seed| Some(seed) != recorded.seed)),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        Some((what, _)) => Err(RunError::NotAsRecorded { what: (*what).into() }),
+        None => Ok(recorded.clone()),
+    }
+}
+
+fn header(config: &Config, files: Vec<BootedFile>) -> Header {
+    Header { lockstep_log: FORMAT, version: env!("CARGO_PKG_VERSION").into(), config: config.clone(), files }
+}
+
+/// Who ended the run.
+enum Ended {
+    Guest(Ending),
+    Host(QuitCause),
+    LogEnds,
+}
+
+/// Whether a reset asked for by the guest ends the run.
+pub(crate) fn resets_end(config: &Config) -> bool {
+    config.on_reboot == OnReboot::Shutdown
+}

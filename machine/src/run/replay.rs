@@ -1,0 +1,78 @@
+//! A run that follows a log, with live sources cut off.
+
+use super::session::{POLL_EVERY, Session};
+use super::{Ended, RunError, RunState};
+use crate::machine::{Ending, Stop};
+use crate::record::{Entry, Log};
+use lockstep_fabric::Tick;
+
+impl Session {
+    /// Follows a log up to its end or the first difference. The operator may stop it, look around and go on.
+    pub(super) fn replay(&mut self, log: &Log) -> Result<Ended, RunError> {
+        self.control.board.machine.gate.close();
+        for entry in &log.entries {
+            let ended = self.follow_to(entry.tick())?;
+            if let Some(cause) = self.control.quitting() {
+                return Ok(Ended::Host(cause));
+            }
+            match entry {
+                Entry::End { ending, hash, .. } if *ending == ended => {
+                    self.compare(hash)?;
+                    return Ok(ended.map_or(Ended::LogEnds, Ended::Guest));
+                }
+                Entry::Digest { hash, .. } if ended.is_none() => self.compare(hash)?,
+                // A machine that is over can still be reset.
+                Entry::Arrival(arrival) if arrival.tick == self.control.board.machine.now() => {
+                    self.control.board.machine.gate.schedule(arrival.clone());
+                }
+                entry => {
+                    return Err(RunError::Diverged {
+                        tick: self.control.board.machine.now(),
+                        recorded: format!("{entry:?}"),
+                        replayed: ended
+                            .map_or("the guest runs on".into(), |ending| format!("the guest ended: {ending:?}")),
+                    });
+                }
+            }
+        }
+        let now = self.control.board.machine.now();
+        eprintln!("lockstep: replay: the log is cut short at tick {now}; all of it was followed");
+        Ok(Ended::LogEnds)
+    }
+
+    /// Runs up to `tick`, or until the guest ends or the user leaves.
+    fn follow_to(&mut self, tick: Tick) -> Result<Option<Ending>, RunError> {
+        loop {
+            if self.control.state() == RunState::Running {
+                self.take_events()?;
+            } else {
+                self.await_event()?;
+            }
+            if self.control.quitting().is_some() {
+                return Ok(None);
+            }
+            if self.control.state() != RunState::Running {
+                continue;
+            }
+            let machine = &mut self.control.board.machine;
+            let stop = machine.run_through(tick.min(machine.now() + POLL_EVERY));
+            let now = machine.now();
+            self.pass_output();
+            match stop {
+                Stop::Ended(ending) => return Ok(Some(ending)),
+                Stop::Fault(fault) => return Err(RunError::Drive(fault)),
+                Stop::Reached if now >= tick => return Ok(None),
+                Stop::Reached | Stop::Output | Stop::Idle(_) => {}
+            }
+        }
+    }
+
+    fn compare(&mut self, recorded: &str) -> Result<(), RunError> {
+        let digest = self.digester.digest(&mut self.control.board.machine)?;
+        let replayed = format!("{:032x}", digest.hash);
+        if replayed == recorded {
+            return Ok(());
+        }
+        Err(RunError::Diverged { tick: digest.tick, recorded: recorded.into(), replayed })
+    }
+}

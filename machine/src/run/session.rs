@@ -1,0 +1,155 @@
+//! A run: the machine, the host's ends of its character devices, and its monitors.
+
+use super::{Control, Ended, ExitStatus, RunError};
+use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
+use crate::commandline::{Backend, Config};
+use crate::digest::{Digest, Digester};
+use crate::machine::Ending;
+use crate::monitor::Monitor;
+use crate::record::{DIGEST_EVERY, Entry};
+use crate::terminal::signals;
+use lockstep_fabric::{DeviceId, Input, Tick};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+/// Ticks between two looks at what the host has to say.
+pub(super) const POLL_EVERY: Tick = 1 << 20;
+
+/// How long a user who leaves waits for output to be taken.
+const PARTING: Duration = Duration::from_millis(500);
+
+/// A machine in use.
+pub(super) struct Session {
+    pub(super) control: Control,
+    pub(super) digester: Digester,
+    pub(super) next_digest: Tick,
+    pub(super) events: Receiver<HostEvent>,
+    chardevs: Chardevs,
+    attached: Vec<(DeviceId, ChardevId)>,
+    monitors: Vec<(ChardevId, Monitor)>,
+}
+
+impl Session {
+    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>) -> Self {
+        let ports = control.board.ports.iter();
+        let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
+        let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
+        let monitors = named.map(|id| (id, Monitor::new(attached.iter().any(|(_, other)| *other == id)))).collect();
+        let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
+        let mut session =
+            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, monitors };
+        session.greet();
+        session
+    }
+
+    /// Opens the monitors whose user is there already.
+    fn greet(&mut self) {
+        for (id, monitor) in &mut self.monitors {
+            if !waits_for_client(&self.control.config, *id) {
+                self.chardevs.write(*id, &monitor.open());
+            }
+        }
+    }
+
+    /// Handles what has happened on the host since last time.
+    pub(super) fn take_events(&mut self) -> Result<(), RunError> {
+        while let Ok(event) = self.events.try_recv() {
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to happen on the host, and handles it.
+    pub(super) fn await_event(&mut self) -> Result<(), RunError> {
+        match self.events.recv() {
+            Ok(event) => self.handle(event),
+            // Nobody is left who could ever say anything.
+            Err(_) => {
+                self.control.quit(QuitCause::Key);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: HostEvent) -> Result<(), RunError> {
+        match event {
+            HostEvent::Bytes { chardev, data } => self.arrive(chardev, Input::Bytes(data)),
+            HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
+            HostEvent::Quit { cause } => self.control.quit(cause),
+            HostEvent::MonitorBytes { chardev, data } => {
+                self.with_monitor(chardev, |monitor, control| monitor.feed(&data, control));
+            }
+            HostEvent::MonitorFocus { chardev, focused } => {
+                self.with_monitor(chardev, |monitor, _| monitor.focus(focused));
+            }
+            HostEvent::Opened { chardev } => self.with_monitor(chardev, |monitor, _| monitor.open()),
+            HostEvent::Closed { .. } => {}
+        }
+        self.pass_output();
+        Ok(self.control.check_log()?)
+    }
+
+    /// Something for the device behind a character device; a replayed one hears nothing.
+    fn arrive(&mut self, from: ChardevId, input: Input) {
+        if let Some((device, _)) = self.attached.iter().find(|(_, c)| *c == from) {
+            let _ = self.control.input(*device, input);
+        }
+    }
+
+    fn with_monitor(&mut self, on: ChardevId, call: impl FnOnce(&mut Monitor, &mut Control) -> Vec<u8>) {
+        if let Some((id, monitor)) = self.monitors.iter_mut().find(|(id, _)| *id == on) {
+            let says = call(monitor, &mut self.control);
+            self.chardevs.write(*id, &says);
+        }
+    }
+
+    pub(super) fn pass_output(&mut self) {
+        for (device, bytes) in self.control.board.machine.take_output() {
+            for (_, chardev) in self.attached.iter().filter(|(d, _)| *d == device) {
+                self.chardevs.write(*chardev, &bytes);
+            }
+        }
+    }
+
+    /// Closes everything in order and says how it went.
+    pub(super) fn finish(mut self, ended: Result<Ended, RunError>) -> Result<ExitStatus, RunError> {
+        let patience = match &ended {
+            Ok(Ended::Host(_)) => Patience::Limited(PARTING),
+            _ => Patience::Forever,
+        };
+        let last = self.last_digest(&ended)?;
+        self.chardevs.flush_and_close(patience);
+        let ended = ended?;
+        if let (Some(digest), true) = (last, self.control.config.digest) {
+            eprintln!("digest {digest}");
+        }
+        Ok(match ended {
+            Ended::Guest(Ending::Exit(status)) => ExitStatus(status as u8),
+            Ended::Guest(Ending::PowerOff | Ending::Reset)
+            | Ended::LogEnds
+            | Ended::Host(QuitCause::Key | QuitCause::Monitor) => ExitStatus(0),
+            Ended::Host(QuitCause::Signal(signal)) => {
+                eprintln!("lockstep: ended by {}", signals::name(signal));
+                ExitStatus(0)
+            }
+        })
+    }
+
+    /// The digest at the end, if anyone wants it; it is the log's last line.
+    fn last_digest(&mut self, ended: &Result<Ended, RunError>) -> Result<Option<Digest>, RunError> {
+        if ended.is_err() || !(self.control.config.digest || self.control.records()) {
+            return Ok(None);
+        }
+        let digest = self.digester.digest(&mut self.control.board.machine)?;
+        let Digest { tick, hash } = digest;
+        let ending = self.control.board.machine.ended();
+        self.control.log(&Entry::End { tick, ending, hash: format!("{hash:032x}") });
+        self.control.check_log()?;
+        Ok(Some(digest))
+    }
+}
+
+/// Whether the character device is a socket, whose client is announced by [`HostEvent::Opened`].
+fn waits_for_client(config: &Config, id: ChardevId) -> bool {
+    config.chardevs.get(id.0).is_some_and(|chardev| matches!(chardev.backend, Backend::Socket { .. }))
+}

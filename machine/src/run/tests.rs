@@ -1,0 +1,171 @@
+//! Whole runs, recorded with an operator at work and replayed.
+
+use super::*;
+use crate::bare_guest::BareGuest;
+use crate::chardev::{ChardevId, HostEvent};
+use crate::record::Entry;
+use std::thread;
+use std::time::Duration;
+
+const MONITOR: &str = "-chardev null,id=m -monitor chardev:m";
+
+/// Types `lines` at the monitor, with pauses, and runs until the run ends.
+fn record(guest: &BareGuest, more: &str, lines: &'static [&'static str]) -> Log {
+    let log = guest.folder.join("log").display().to_string();
+    let config = guest.config(&format!("{MONITOR} -icount shift=0,rr=record,rrfile={log} {more}"));
+    let board = guest.board(&config);
+    let recorder = Recorder::create(log.as_ref(), &header(&config, board.files.clone())).expect("a log");
+    let (reporter, events) = Reporter::new();
+    let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+    let mut session = Session::new(Control::new(&config, board, Some(recorder)), chardevs, events);
+    let typist = thread::spawn(move || {
+        for line in lines {
+            thread::sleep(Duration::from_millis(7));
+            let data = format!("{line}\r").into_bytes();
+            reporter.report(HostEvent::MonitorBytes { chardev: ChardevId(0), data });
+        }
+    });
+    let ended = session.live();
+    session.finish(ended).expect("the run ends well");
+    typist.join().expect("the typist is done");
+    Log::read(log.as_ref()).expect("a log")
+}
+
+/// Follows the log; the error if it cannot be followed.
+fn replay(guest: &BareGuest, log: &Log) -> Result<(), RunError> {
+    let config = guest.config("");
+    let board = guest.board(&log.header.config);
+    let (reporter, events) = Reporter::new();
+    let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+    let mut session = Session::new(Control::new(&config, board, None), chardevs, events);
+    let ended = session.replay(log);
+    session.finish(ended).map(drop)
+}
+
+fn arrivals(log: &Log) -> usize {
+    log.entries.iter().filter(|entry| matches!(entry, Entry::Arrival(_))).count()
+}
+
+#[test]
+fn every_steering_command_replays_to_the_same_digest() {
+    let guest = BareGuest::new("steering");
+    let lines = &[
+        "o/b 0x80 0x55",
+        "system_powerdown",
+        "i/b 0x60",
+        "stop",
+        "o/w 0xcf8 0x80000b40",
+        "i/w 0xcfc",
+        "system_reset",
+        "info registers",
+        "cont",
+        "sendkey ctrl-alt-delete",
+        "system_reset",
+        "stop",
+        "o/b 0x80 0x66",
+        "quit",
+    ];
+    let log = record(&guest, "", lines);
+    assert_eq!(arrivals(&log), 14, "sendkey presses and releases three keys; looking leaves no trace");
+    assert!(!log.cut_short);
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn a_machine_switched_off_kept_and_reset_replays() {
+    let guest = BareGuest::new("kept");
+    let lines = &[
+        "o/w 0xcf8 0x80000b40",
+        "o/w 0xcfc 0x601",
+        "o/w 0xcf8 0x80000b80",
+        "o/w 0xcfc 1",
+        "o/h 0x604 0x2000",
+        "info status",
+        "system_reset",
+        "cont",
+        "o/b 0x80 1",
+        "quit",
+    ];
+    let log = record(&guest, "-no-shutdown", lines);
+    assert_eq!(arrivals(&log), 7);
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn a_machine_switched_off_at_last_replays_to_its_end() {
+    let guest = BareGuest::new("off");
+    let lines = &["o/w 0xcf8 0x80000b40", "o/w 0xcfc 0x601", "o/w 0xcf8 0x80000b80", "o/w 0xcfc 1", "o/h 0x604 0x2000"];
+    let log = record(&guest, "", lines);
+    assert!(matches!(log.entries.last(), Some(Entry::End { ending: Some(Ending::PowerOff), .. })));
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn a_reset_that_ends_the_run_ends_the_replay() {
+    let guest = BareGuest::new("no-reboot");
+    let log = record(&guest, "-no-reboot", &["stop", "system_reset"]);
+    assert!(matches!(log.entries.last(), Some(Entry::End { ending: Some(Ending::Reset), .. })));
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn a_machine_started_stopped_runs_once_it_is_let() {
+    let guest = BareGuest::new("stopped");
+    let log = record(&guest, "-S", &["o/b 0x80 1", "cont", "o/b 0x80 2", "quit"]);
+    let ticks: Vec<_> = log.entries.iter().map(Entry::tick).collect();
+    assert_eq!(ticks[0], 0);
+    assert!(ticks[1] > 0);
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn an_arrival_that_is_not_in_the_log_any_more_is_noticed() {
+    let guest = BareGuest::new("forged");
+    let mut log = record(&guest, "", &["o/b 0x80 0x55", "stop", "system_powerdown", "quit"]);
+    log.entries.remove(1);
+    assert!(matches!(replay(&guest, &log), Err(RunError::Diverged { .. })));
+}
+
+/// Runs a machine whose drive's host is full, with a recording or without; `lines` are typed meanwhile.
+fn on_full_host(
+    guest: &BareGuest,
+    more: &str,
+    failures: u32,
+    lines: &'static [&'static str],
+) -> (Control, Result<(), RunError>) {
+    let config = guest.config(&format!("{MONITOR} {more}"));
+    let board = crate::block::tests::stopping_board(guest, failures);
+    let (reporter, events) = Reporter::new();
+    let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+    let mut session = Session::new(Control::new(&config, board, None), chardevs, events);
+    let typist = thread::spawn(move || {
+        for line in lines {
+            thread::sleep(Duration::from_millis(30));
+            let data = format!("{line}\r").into_bytes();
+            reporter.report(HostEvent::MonitorBytes { chardev: ChardevId(0), data });
+        }
+    });
+    let ended = session.live().map(drop);
+    typist.join().expect("the typist is done");
+    (session.control, ended)
+}
+
+#[test]
+fn a_machine_that_its_drive_stopped_goes_on_when_the_operator_says_so() {
+    let guest = BareGuest::new("full-host");
+    // The first write fails twice: once before each cont, and the third time it is done.
+    let (control, ended) = on_full_host(&guest, "", 4, &["quit"]);
+    assert!(ended.is_ok());
+    assert_eq!(control.state(), RunState::Paused);
+    let stopped = control.board.machine.now();
+    let (control, ended) = on_full_host(&guest, "", 3, &["cont", "cont", "quit"]);
+    assert!(ended.is_ok());
+    assert!(control.board.machine.now() > stopped, "{stopped}");
+}
+
+#[test]
+fn a_recording_ends_at_an_error_of_the_host() {
+    let guest = BareGuest::new("full-host-recorded");
+    let (_, ended) = on_full_host(&guest, "-icount shift=0,rr=record,rrfile=log", 1, &[]);
+    assert_eq!(ended.err().map(|error| error.to_string()).as_deref(), Some("rr: drive disk: write: no storage space"));
+}
