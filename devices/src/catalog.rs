@@ -52,9 +52,6 @@ pub struct Entry {
     make: Maker,
 }
 
-/// Makes a device from the properties typed, in their order.
-type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
-
 const fn entry<C: Creatable>() -> Entry {
     Entry { name: C::NAME, about: C::ABOUT, properties: C::properties, make: |typed| configured::<C>(typed)?.make() }
 }

@@ -120,7 +120,8 @@ impl Queue {
         let mine = self.pending.iter().rev().find(|(_, r)| (r.device, r.drive) == (device, drive));
         let earlier = mine.map_or(0, |((due, _), _)| *due);
         let due = clock.now().saturating_add(ticks).max(earlier);
-        let mut request = Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
+        let mut request =
+            Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
             None => ask(&self.drives, &mut request),

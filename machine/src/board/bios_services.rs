@@ -1,9 +1,14 @@
 //! The built-in BIOS's services as a device: their port, guest memory by DMA, the board's ports, and the drives.
 
+use super::pc::FDC;
 use crate::block::Drive;
 use crate::commandline::{Config, Media};
-use lockstep_fabric::{Bus, DeviceId,BlockError, BlockOperation, BlockRequest, Cx, Device, Input, Reg, RegionSpec, Space, Width};
-use lockstep_firmware::bios::{self, Bios, BiosConfig, BiosDrive, DriveKind, Board, DriveError, DriveOperation, DriveRequest, PortWidth};
+use lockstep_fabric::{
+    BlockError, BlockOperation, BlockRequest, Bus, Cx, Device, DeviceId, Input, Reg, RegionSpec, Space, Width,
+};
+use lockstep_firmware::bios::{
+    self, Bios, BiosConfig, BiosDrive, Board, DriveError, DriveKind, DriveOperation, DriveRequest, PortWidth,
+};
 use serde::{Deserialize, Serialize};
 
 /// Region of the service ports.
@@ -15,8 +20,8 @@ const REGION: RegionSpec = RegionSpec {
     priority: 0,
     widest: Width::Dword,
 };
-/// The floppy controller's name on the bus.
-const FLOPPY_CONTROLLER: &str = "fdc";
+/// What is tried where `-boot` says nothing: disk, floppy, CD.
+const USUAL_ORDER: &str = "cad";
 const CALL: u64 = 0;
 const MAILBOX: u64 = (bios::MAILBOX_PORT - bios::PORT) as u64;
 
@@ -66,6 +71,9 @@ impl Device for BiosServices {
     fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
         if let Input::Block(done) = input {
             self.bios.completed(done.tag, done.result.clone().map_err(drive_error));
+        } else if let Input::Medium { drive, medium } = input {
+            let (bytes, read_only) = medium.map_or((0, false), |medium| (medium.bytes, medium.read_only));
+            self.bios.medium_changed(*drive, bytes, read_only);
         }
     }
 }
@@ -77,7 +85,7 @@ pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, config: &Con
         let info = behind.info();
         let kind = match info.media {
             Media::Cdrom => DriveKind::Cdrom,
-            Media::Disk if bus.name(*device) == FLOPPY_CONTROLLER => DriveKind::Floppy,
+            Media::Disk if bus.name(*device) == FDC => DriveKind::Floppy,
             Media::Disk => DriveKind::HardDisk,
         };
         BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order: boot_order(kind, config) }
@@ -87,7 +95,7 @@ pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, config: &Con
 
 /// The place of a kind of drive in `-boot order=` (or `once=`): a and b are floppies, c is a disk, d is a CD.
 fn boot_order(kind: DriveKind, config: &Config) -> Option<u32> {
-    let letters = config.boot.once.as_deref().or(config.boot.order.as_deref())?;
+    let letters = config.boot.once.as_deref().or(config.boot.order.as_deref()).unwrap_or(USUAL_ORDER);
     let names = match kind {
         DriveKind::Floppy => ['a', 'b'],
         DriveKind::HardDisk => ['c', 'c'],

@@ -2,6 +2,7 @@
 
 mod bios_services;
 mod direct;
+mod drives;
 mod firmware;
 mod pc;
 mod processors;
