@@ -23,10 +23,12 @@
 //! - [`platform`]: the machine's description, and its tables on their two ways to the guest.
 //! - [`acpi`]: tables, the AML encoder, and the linker script that places tables.
 //! - [`smbios`]: SMBIOS 2.8.
-//! - [`rom`]: the monitor that runs on the serial console.
+//! - [`bios`]: the services behind the ROM's interrupts: booting, disks, keyboard, PCI and all else.
+//! - [`rom`]: the ROM: the BIOS's stubs, and the monitor that runs on the serial console.
 //! - [`vgabios`]: the graphics card's option ROM, and the services that it asks the machine for.
 
 pub mod acpi;
+pub mod bios;
 mod layout;
 pub mod loader;
 pub mod memory_map;

@@ -228,6 +228,11 @@ impl Machine {
         self.blocks.attach(device, slot, drive);
     }
 
+    /// Lets a device reach a drive that is attached to another one, as its own drive number `slot`.
+    pub fn share_drive(&mut self, device: DeviceId, slot: u8, of: (DeviceId, u8)) {
+        self.blocks.share(device, slot, of);
+    }
+
     /// What is known of a device's drive.
     pub fn drive_info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
         self.blocks.info(device, slot)

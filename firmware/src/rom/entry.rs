@@ -6,15 +6,15 @@ use iced_x86::code_asm::{
 };
 
 use super::program::Program;
-use super::{BASE, CODE, DATA, ENTRY, interrupts, ram, serial};
+use super::{BASE, CODE, DATA, ENTRY, START, interrupts, ram, serial};
 
 const CODE_SELECTOR: u16 = 0x08;
-const DATA_SELECTOR: u16 = 0x10;
+pub(super) const DATA_SELECTOR: u16 = 0x10;
 /// Flat segments, marked as accessed already: the table is in ROM.
 const DESCRIPTORS: [u64; 3] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff];
 /// The descriptors, the GDT's pseudo-descriptor and the IDT's, padded.
 pub(super) const GDT_SIZE: usize = 3 * 8 + 16;
-const GDTR: usize = 3 * 8;
+pub(super) const GDTR: usize = 3 * 8;
 const IDTR: usize = GDTR + 6;
 
 /// Port 92h: fast A20, and fast reset.
@@ -38,10 +38,14 @@ pub(super) fn gdt() -> Vec<u8> {
     table
 }
 
-/// `jmp far F000h:ENTRY`.
+/// `jmp far F000h:START`, the ROM's date, and the model byte of an AT.
 pub(super) fn reset_vector() -> Vec<u8> {
-    let [low, high] = (ENTRY as u16).to_le_bytes();
-    vec![0xea, low, high, 0x00, 0xf0]
+    const MODEL_AT: u8 = 0xfc;
+    let [low, high] = (START as u16).to_le_bytes();
+    let mut bytes = vec![0xea, low, high, 0x00, 0xf0];
+    bytes.extend_from_slice(b"01/01/26");
+    bytes.extend_from_slice(&[0, MODEL_AT, 0]);
+    bytes
 }
 
 /// Real mode: open A20, load the GDT, switch.
@@ -92,15 +96,17 @@ pub(super) fn emit(p: &mut Program) -> Result<(), IcedError> {
     p.asm.jmp(p.at.prompt)
 }
 
+/// The local APIC's registers, and what makes them pass interrupts through.
+pub(super) const CPUID_APIC: u32 = 1 << 9;
+pub(super) const SPURIOUS_VECTOR: u32 = 0xfee0_00f0;
+pub(super) const LVT_LINT0: u32 = 0xfee0_0350;
+pub(super) const LVT_LINT1: u32 = 0xfee0_0360;
+pub(super) const SOFTWARE_ENABLE: u32 = 1 << 8;
+pub(super) const EXT_INT: u32 = 0b111 << 8;
+pub(super) const NMI: u32 = 0b100 << 8;
+
 /// Lets the 8259's interrupts through the local APIC ("virtual wire": Intel SDM volume 3, 11.5.1 and MP 1.4, 3.6.2.2).
 fn local_apic(a: &mut CodeAssembler) -> Result<(), IcedError> {
-    const CPUID_APIC: u32 = 1 << 9;
-    const SPURIOUS_VECTOR: u32 = 0xfee0_00f0;
-    const LVT_LINT0: u32 = 0xfee0_0350;
-    const LVT_LINT1: u32 = 0xfee0_0360;
-    const SOFTWARE_ENABLE: u32 = 1 << 8;
-    const EXT_INT: u32 = 0b111 << 8;
-    const NMI: u32 = 0b100 << 8;
     let mut none = a.create_label();
     a.mov(eax, 1_u32)?;
     a.cpuid()?;

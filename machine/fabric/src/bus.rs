@@ -70,9 +70,26 @@ pub(crate) struct Slot {
 
 /// What a device's region takes in one access.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(crate) struct Shape {
     len: u64,
     widest: Width,
+}
+
+/// Who answers at which I/O port.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports<'a> {
+    map: &'a AddressMap,
+    shapes: &'a BTreeMap<(DeviceId, u8), Shape>,
+}
+
+impl Ports<'_> {
+    /// The device that takes an access of this width as a whole, its register, and the width that it takes at a time.
+    pub(crate) fn find(self, port: u16, width: Width, write: bool) -> Option<(DeviceId, Reg, Width)> {
+        let (Target::Device(device, region, offset), _) = self.map.find(port.into(), write)? else { return None };
+        let shape = self.shapes.get(&(device, region))?;
+        let whole = offset.saturating_add(width.bytes()) <= shape.len;
+        whole.then_some((device, Reg { region, offset }, shape.widest.min(width)))
+    }
 }
 
 /// The machine but for its vCPUs: memory, devices, wires and the clock.
@@ -323,6 +340,7 @@ impl Bus {
             refused,
             clock: &mut self.clock,
             memory: &mut self.memory,
+            ports: Ports { map: &self.io, shapes: &self.shapes },
             devices: &mut self.devices,
             effects: &mut self.effects,
             outbox: &mut self.outbox,

@@ -1,6 +1,6 @@
 //! What a device is, and all that it may see of the world.
 
-use crate::bus::{Effect, Slot};
+use crate::bus::{Effect, Ports, Slot};
 use crate::clock::{Clock, Nanos};
 use crate::memory::{Block, Memory, Word};
 use crate::state::State;
@@ -369,6 +369,7 @@ pub struct Cx<'a> {
     pub(crate) refused: &'a mut bool,
     pub(crate) clock: &'a mut Clock,
     pub(crate) memory: &'a mut Memory,
+    pub(crate) ports: Ports<'a>,
     pub(crate) devices: &'a mut Vec<Slot>,
     pub(crate) effects: &'a mut VecDeque<Effect>,
     pub(crate) outbox: &'a mut Vec<(DeviceId, Output)>,
@@ -492,6 +493,40 @@ impl Cx<'_> {
         self.memory.block_clear(block, offset, len);
     }
 
+    /// Reads I/O ports in the place of the vCPU that called: for firmware's services, which program the board as code of the
+    /// guest would. Pin changes and remaps that follow from it are applied when the call ends. What nothing claims reads as ones.
+    pub fn port_read(&mut self, port: u16, width: Width) -> u64 {
+        let Some((device, at, step)) = self.ports.find(port, width, false) else {
+            return match width {
+                Width::Byte => width.mask(),
+                _ => (0..width.bytes()).fold(0, |value, i| {
+                    value | self.port_read(port.wrapping_add(i as u16), Width::Byte) << (8 * i)
+                }),
+            };
+        };
+        (0..width.bytes()).step_by(step.bytes() as usize).fold(0, |value, i| {
+            let at = Reg { offset: at.offset + i, ..at };
+            let part = self.with_peer(device, |d, cx| d.read(cx, at, step)).unwrap_or(u64::MAX);
+            value | (part & step.mask()) << (8 * i)
+        })
+    }
+
+    /// Writes I/O ports in the place of the vCPU that called: see [`Cx::port_read`].
+    pub fn port_write(&mut self, port: u16, width: Width, value: u64) {
+        let Some((device, at, step)) = self.ports.find(port, width, true) else {
+            if width != Width::Byte {
+                for i in 0..width.bytes() {
+                    self.port_write(port.wrapping_add(i as u16), Width::Byte, value >> (8 * i) & 0xff);
+                }
+            }
+            return;
+        };
+        for i in (0..width.bytes()).step_by(step.bytes() as usize) {
+            let at = Reg { offset: at.offset + i, ..at };
+            self.with_peer(device, |d, cx| d.write(cx, at, step, value >> (8 * i) & step.mask()));
+        }
+    }
+
     /// Zeroes guest memory by physical address, as a bus master, however long the span. What no RAM backs is left out.
     pub fn dma_zero(&mut self, address: u64, len: u64) {
         self.memory.zero_bytes(address, len);
@@ -507,6 +542,7 @@ impl Cx<'_> {
             refused: self.refused,
             clock: self.clock,
             memory: self.memory,
+            ports: self.ports,
             devices: self.devices,
             effects: self.effects,
             outbox: self.outbox,

@@ -56,6 +56,9 @@ enum Progress {
 }
 
 struct Request {
+    /// Who asked, and what it calls the drive.
+    asker: (DeviceId, u8),
+    /// Whom the drive is attached to.
     device: DeviceId,
     drive: u8,
     tag: u64,
@@ -67,6 +70,8 @@ struct Request {
 #[derive(Default)]
 pub struct Queue {
     drives: BTreeMap<(DeviceId, u8), Drive>,
+    /// Drives that a device reaches beside the one that they are attached to.
+    shared: BTreeMap<(DeviceId, u8), (DeviceId, u8)>,
     /// By due tick, then in the order of asking.
     pending: BTreeMap<(Tick, u64), Request>,
     order: u64,
@@ -76,6 +81,17 @@ impl Queue {
     /// Puts a drive behind a device, as its drive number `slot`.
     pub fn attach(&mut self, device: DeviceId, slot: u8, drive: Drive) {
         self.drives.insert((device, slot), drive);
+    }
+
+    /// Lets a device reach a drive that is attached to another one, as its own drive number `slot`. Both ask one queue, so that
+    /// neither overtakes the other.
+    pub fn share(&mut self, device: DeviceId, slot: u8, of: (DeviceId, u8)) {
+        self.shared.insert((device, slot), of);
+    }
+
+    /// Whom the drive that a device calls `slot` is attached to.
+    fn owner(&self, device: DeviceId, slot: u8) -> (DeviceId, u8) {
+        self.shared.get(&(device, slot)).copied().unwrap_or((device, slot))
     }
 
     /// What is known of a device's drive.
@@ -96,13 +112,16 @@ impl Queue {
     /// Takes a request that a device makes now.
     pub fn submit(&mut self, clock: &Clock, device: DeviceId, request: BlockRequest) {
         let BlockRequest { drive, tag, operation } = request;
+        let asker = (device, drive);
+        let (device, drive) = self.owner(device, drive);
         let refused = self.drives.get(&(device, drive)).map_or(Some(BlockError::NoMedium), |d| d.refuses(&operation));
         let nanos = if refused.is_some() { latency::ACCESS } else { latency::of(&operation) };
         let ticks = nanos.div_ceil(1 << clock.shift());
         let mine = self.pending.iter().rev().find(|(_, r)| (r.device, r.drive) == (device, drive));
         let earlier = mine.map_or(0, |((due, _), _)| *due);
         let due = clock.now().saturating_add(ticks).max(earlier);
-        let mut request = Request { device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
+        let mut request =
+            Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
             None => ask(&self.drives, &mut request),
@@ -130,7 +149,7 @@ impl Queue {
             Progress::Known(known) => known.clone(),
             Progress::ToAsk => Err(BlockError::NoMedium),
         };
-        let Request { device, drive, tag, .. } = self.pending.remove(&at)?;
+        let Request { asker: (device, drive), tag, .. } = self.pending.remove(&at)?;
         Some(Due::Done(device, BlockCompletion { drive, tag, result }))
     }
 
@@ -177,7 +196,7 @@ impl Queue {
                     }
                 },
             };
-            SavedRequest { due: *due, device: request.device, drive: request.drive, tag: request.tag, outcome }
+            SavedRequest { due: *due, device: request.asker.0, drive: request.asker.1, tag: request.tag, outcome }
         });
         saved.collect()
     }
@@ -193,7 +212,9 @@ impl Queue {
                 SavedOutcome::Error(error) => (BlockOperation::Flush, Progress::Known(Err(error))),
                 SavedOutcome::Again(operation) => (operation, Progress::ToAsk),
             };
-            let request = Request { device, drive, tag, operation: Arc::new(operation), progress };
+            let asker = (device, drive);
+            let (device, drive) = self.owner(device, drive);
+            let request = Request { asker, device, drive, tag, operation: Arc::new(operation), progress };
             pending.insert((due, order as u64), request);
         }
         self.order = pending.len() as u64;

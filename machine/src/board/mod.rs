@@ -1,5 +1,6 @@
 //! Boards: machines put together from devices and wires.
 
+mod bios_services;
 mod direct;
 mod drives;
 mod firmware;

@@ -1,8 +1,9 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
+use super::bios_services::BiosServices;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, direct, processors, video};
+use super::{Board, BoardError, bios_services, direct, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -30,6 +31,7 @@ use lockstep_devices::properties::Chardev;
 use lockstep_devices::uart16550::Uart16550Config;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
+use lockstep_firmware::bios::{BiosConfig, BiosDrive};
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -78,6 +80,12 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
+    let built_in = image.file.is_none() && config.boot.kernel.is_none();
+    let services = built_in.then(|| {
+        let drives = bios_services::drives(&parts.attached, &parts.bus, config);
+        let services = BiosServices::new(bios(config, &platform, drives));
+        parts.add("bios", services, &BiosServices::regions())
+    });
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
@@ -101,10 +109,23 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     }
     files.extend_from_slice(parts.drives.files());
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
-    for (device, slot, drive) in parts.attached {
+    for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
         machine.attach_drive(device, slot, drive);
+        if let Some(services) = services {
+            machine.share_drive(services, number, (device, slot));
+        }
     }
     Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
+}
+
+/// What the built-in BIOS is told.
+fn bios(config: &Config, platform: &PlatformConfig, drives: Vec<BiosDrive>) -> BiosConfig {
+    BiosConfig {
+        platform: platform.clone(),
+        drives,
+        serial_console: true,
+        floppy_signature_check: config.boot.floppy_signature_check,
+    }
 }
 
 fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
