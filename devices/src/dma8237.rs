@@ -1,14 +1,13 @@
 //! The two 8237A DMA controllers with the page registers, as in PIIX3.
 //!
-//! Source: Intel 8237A data sheet; PIIX3 data sheet for the page registers. The registers are complete; no channel has
-//! a device behind it yet, so no request comes and nothing moves. A floppy controller will take its channel's
-//! programming from [`Dma::channel`].
+//! Source: Intel 8237A data sheet; PIIX3 data sheet for the page registers. A device behind a channel moves its bytes by
+//! [`IsaDma`], a run at a time.
 //!
 //! Channels 0 to 3 move bytes, 5 to 7 words; 4 is the cascade.
 
 use crate::ports::ports;
 use bitflags::bitflags;
-use lockstep_fabric::{Cx, Device, Reg, RegionSpec, Width};
+use lockstep_fabric::{Cx, Device, DmaRun, IsaDma, Reg, RegionSpec, Width};
 use serde::{Deserialize, Serialize};
 
 const CHANNELS_0_TO_3: u8 = 0;
@@ -45,6 +44,10 @@ bitflags! {
         const BLOCK = 1 << 7;
     }
 }
+
+/// Which way a transfer goes; neither: a verify, which counts and moves nothing.
+const DIRECTIONS: Mode = Mode::TO_MEMORY.union(Mode::FROM_MEMORY);
+const CASCADE: Mode = Mode::SINGLE.union(Mode::BLOCK);
 
 /// How a channel is programmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +134,27 @@ impl Controller {
     }
 }
 
+impl Controller {
+    /// Moves a channel on by `count` transfers, at most as many as are left; whether it reached its terminal count.
+    fn proceed(&mut self, at: usize, count: u32) -> bool {
+        let channel = &mut self.channels[at & 3];
+        let (left, step) = (u32::from(channel.count) + 1, count as u16);
+        let down = channel.mode.contains(Mode::DOWN);
+        channel.address = if down { channel.address.wrapping_sub(step) } else { channel.address.wrapping_add(step) };
+        channel.count = channel.count.wrapping_sub(step);
+        if count < left {
+            return false;
+        }
+        if channel.mode.contains(Mode::AUTO_INIT) {
+            (channel.address, channel.count) = (channel.base_address, channel.base_count);
+        } else {
+            set_bit(&mut self.mask, at, true);
+        }
+        set_bit(&mut self.status, at, true);
+        true
+    }
+}
+
 fn set_bit(register: &mut u8, bit: usize, set: bool) {
     *register = (*register & !(1 << bit)) | u8::from(set) << bit;
 }
@@ -170,6 +194,43 @@ impl Dma {
     }
 }
 
+impl Dma {
+    /// Moves a run of `len` bytes on a channel in one of the directions, by `each` piece: its address and its range.
+    fn run(&mut self, number: u8, len: usize, way: Mode, mut each: impl FnMut(u64, usize, usize)) -> DmaRun {
+        let number = usize::from(number);
+        let Some((channel, page, true)) = self.channel(number) else { return DmaRun::default() };
+        let moves = channel.mode & DIRECTIONS == way;
+        if channel.mode.contains(CASCADE) || !moves && !(channel.mode & DIRECTIONS).is_empty() {
+            return DmaRun::default();
+        }
+        // Words of the second controller lie at even addresses, 128 KiB to a page.
+        let word = usize::from(number > 3);
+        let page = if word == 1 { u64::from(page & !1) << 16 } else { u64::from(page) << 16 };
+        let count = ((len >> word) as u32).min(u32::from(channel.count) + 1);
+        let down = channel.mode.contains(Mode::DOWN);
+        let (mut address, mut done) = (u32::from(channel.address), 0);
+        while done < count && moves {
+            let piece = if down { 1 } else { (count - done).min(0x1_0000 - address) };
+            each(page + (u64::from(address) << word), (done as usize) << word, (piece as usize) << word);
+            address = if down { address.wrapping_sub(1) } else { address + piece } & 0xffff;
+            done += piece;
+        }
+        let ended = count != 0 && self.controllers[(number / 4) & 1].proceed(number % 4, count);
+        DmaRun { moved: (count as usize) << word, ended }
+    }
+}
+
+impl IsaDma for Dma {
+    fn to_memory(&mut self, cx: &mut Cx<'_>, channel: u8, from: &[u8]) -> DmaRun {
+        self.run(channel, from.len(), Mode::TO_MEMORY, |address, at, len| cx.dma_write(address, &from[at..at + len]))
+    }
+
+    fn from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun {
+        let len = into.len();
+        self.run(channel, len, Mode::FROM_MEMORY, |address, at, len| cx.dma_read(address, &mut into[at..at + len]))
+    }
+}
+
 impl Device for Dma {
     fn kind(&self) -> &'static str {
         "i8257"
@@ -194,6 +255,10 @@ impl Device for Dma {
 
     fn reset(&mut self, _cx: &mut Cx<'_>) {
         *self = Self::default();
+    }
+
+    fn isa_dma(&mut self) -> Option<&mut dyn IsaDma> {
+        Some(self)
     }
 }
 
@@ -243,6 +308,54 @@ mod tests {
         b.outb(0x0a, 2);
         assert!(state(&mut b).channel(2).expect("channel 2").2);
         assert!(state(&mut b).channel(8).is_none());
+    }
+
+    fn programmed(mode: u8, address: u16, count: u16) -> Bench {
+        let mut b = dma();
+        b.add_ram();
+        b.outb(0x0c, 0);
+        for (port, value) in [(0x04, address), (0x05, count)] {
+            value.to_le_bytes().iter().for_each(|byte| b.outb(port, *byte));
+        }
+        b.outb(0x0b, mode | 2);
+        b.outb(0x0a, 2);
+        b
+    }
+
+    fn to_memory(b: &mut Bench, from: &[u8]) -> DmaRun {
+        let run = b.bus.with(b.device, |d, cx| d.isa_dma().map(|dma| dma.to_memory(cx, 2, from)));
+        run.flatten().expect("a DMA controller")
+    }
+
+    #[test]
+    fn a_run_moves_as_much_as_is_programmed_and_masks_its_channel() {
+        let mut b = programmed(0x44, 0x4000, 5);
+        assert_eq!(to_memory(&mut b, b"abcd"), DmaRun { moved: 4, ended: false });
+        assert_eq!(to_memory(&mut b, b"efgh"), DmaRun { moved: 2, ended: true });
+        let mut bytes = [0; 8];
+        b.bus.memory.read_bytes(0x4000, &mut bytes);
+        assert_eq!(&bytes, b"abcdef\0\0");
+        assert_eq!((b.inb(0x08), b.inb(0x08), b.inb(0x0f) & 4), (4, 0, 4), "the terminal count is told once");
+        assert_eq!(to_memory(&mut b, b"i"), DmaRun::default());
+    }
+
+    #[test]
+    fn addresses_wrap_in_their_page_go_down_and_start_over_as_the_mode_says() {
+        let mut b = programmed(0x44, 0xfffe, 3);
+        to_memory(&mut b, b"abcd");
+        let mut bytes = [0; 2];
+        b.bus.memory.read_bytes(0, &mut bytes);
+        assert_eq!(&bytes, b"cd");
+        let mut b = programmed(0x74, 0x4003, 3);
+        assert_eq!(to_memory(&mut b, b"abcd"), DmaRun { moved: 4, ended: true });
+        let mut bytes = [0; 4];
+        b.bus.memory.read_bytes(0x4000, &mut bytes);
+        assert_eq!(&bytes, b"dcba");
+        assert_eq!(to_memory(&mut b, b"e").moved, 1, "auto-initialized");
+        let mut b = programmed(0x40, 0x4000, 3);
+        assert_eq!(to_memory(&mut b, b"abcd"), DmaRun { moved: 4, ended: true }, "verify counts");
+        b.bus.memory.read_bytes(0x4000, &mut bytes);
+        assert_eq!(bytes, [0; 4]);
     }
 
     #[test]

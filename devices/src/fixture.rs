@@ -1,8 +1,9 @@
 //! A bench for one device: a real bus, and probes on the device's output pins.
 
+use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{
-    Bus, Clock, Cpu, Cx, Device, DeviceId, Input, MachineRequest, Memory, Nanos, Output, PinId, Reg, RegionSpec, Sink,
-    Space, Width,
+    BlockCompletion, BlockError, BlockOperation, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, MachineRequest, Memory,
+    Nanos, Output, PinId, Reg, RegionSpec, Sink, Space, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +73,39 @@ impl Bench {
         self.bus.read(Space::Io, port.into(), Width::Byte, Cpu(0)).expect("a claimed port") as u8
     }
 
+    /// Lays all of the bench's memory at address zero.
+    pub(crate) fn add_ram(&mut self) {
+        let len = 1 << 16;
+        let at = self.bus.memory.allocate(len).expect("memory for a test");
+        self.bus.memory.add_region(Region {
+            owner: self.device,
+            index: 0xe0,
+            base: Some(0),
+            len,
+            priority: 0,
+            reads: true,
+            writes: true,
+            backing: Backing::Ram(at),
+        });
+    }
+
+    pub(crate) fn outw(&mut self, port: u16, value: u16) {
+        self.bus.write(Space::Io, port.into(), Width::Word, value.into(), Cpu(0)).expect("a claimed port");
+    }
+
+    pub(crate) fn inw(&mut self, port: u16) -> u16 {
+        self.bus.read(Space::Io, port.into(), Width::Word, Cpu(0)).expect("a claimed port") as u16
+    }
+
+    pub(crate) fn outl(&mut self, port: u16, value: u32) {
+        self.bus.write(Space::Io, port.into(), Width::Dword, value.into(), Cpu(0)).expect("a claimed port");
+    }
+
+    pub(crate) fn config_write(&mut self, offset: u16, width: Width, value: u32) {
+        let write = self.bus.with(self.device, |d, cx| d.pci().map(|f| f.config_write(cx, offset, width, value)));
+        write.flatten().expect("a PCI function");
+    }
+
     pub(crate) fn now(&self) -> Nanos {
         self.bus.clock.now_ns()
     }
@@ -125,5 +159,79 @@ impl Bench {
     pub(crate) fn requests(&mut self) -> Vec<MachineRequest> {
         let sent = self.bus.take_output().into_iter();
         sent.filter_map(|(_, o)| if let Output::Machine(request) = o { Some(request) } else { None }).collect()
+    }
+}
+
+/// A drive's contents, and what it was asked.
+#[derive(Default)]
+pub(crate) struct FakeDrive {
+    pub(crate) bytes: Vec<u8>,
+    /// Every request fails so.
+    pub(crate) failing: Option<BlockError>,
+    /// The requests so far, in words.
+    pub(crate) asked: Vec<String>,
+}
+
+impl FakeDrive {
+    /// A drive in which every 512 bytes tell where they are.
+    pub(crate) fn of(len: usize) -> Self {
+        let bytes = (0..len).map(|i| (i as u32 / 512).to_le_bytes()[i & 3] ^ (i % 509) as u8).collect();
+        Self { bytes, ..Self::default() }
+    }
+
+    fn range(&mut self, offset: u64, len: u64) -> Result<&mut [u8], BlockError> {
+        self.bytes.get_mut(offset as usize..(offset + len) as usize).ok_or(BlockError::OutOfRange)
+    }
+
+    fn serve(&mut self, operation: &BlockOperation) -> Result<Vec<u8>, BlockError> {
+        self.asked.push(match operation {
+            BlockOperation::Read { offset, len } => format!("read {offset}+{len}"),
+            BlockOperation::Write { offset, data } => format!("write {offset}+{}", data.len()),
+            BlockOperation::WriteZeroes { offset, len, .. } => format!("zero {offset}+{len}"),
+            BlockOperation::Discard { offset, len } => format!("discard {offset}+{len}"),
+            BlockOperation::Flush => "flush".into(),
+        });
+        if let Some(why) = self.failing {
+            return Err(why);
+        }
+        match operation {
+            BlockOperation::Read { offset, len } => self.range(*offset, *len).map(|bytes| bytes.to_vec()),
+            BlockOperation::Write { offset, data } => {
+                self.range(*offset, data.len() as u64)?.copy_from_slice(data);
+                Ok(Vec::new())
+            }
+            BlockOperation::WriteZeroes { offset, len, .. } | BlockOperation::Discard { offset, len } => {
+                self.range(*offset, *len)?.fill(0);
+                Ok(Vec::new())
+            }
+            BlockOperation::Flush => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Bench {
+    /// The completions of the requests made since last time, not yet brought to the device.
+    pub(crate) fn completions(&mut self, drives: &mut [FakeDrive]) -> Vec<Input> {
+        let sent = self.bus.take_output().into_iter();
+        let requests = sent.filter_map(|(_, o)| if let Output::Block(request) = o { Some(request) } else { None });
+        requests
+            .map(|request| {
+                let drive = drives.get_mut(usize::from(request.drive)).expect("a drive that exists");
+                let result = drive.serve(&request.operation);
+                Input::Block(BlockCompletion { drive: request.drive, tag: request.tag, result })
+            })
+            .collect()
+    }
+
+    /// Answers requests and lets short times pass until the device asks for nothing more.
+    pub(crate) fn serve(&mut self, drives: &mut [FakeDrive]) {
+        loop {
+            self.advance(100_000);
+            let completions = self.completions(drives);
+            if completions.is_empty() {
+                return;
+            }
+            completions.iter().for_each(|completion| self.input(completion));
+        }
     }
 }

@@ -10,6 +10,10 @@ pub mod debug_exit;
 pub mod debugcon;
 /// The DMA controllers.
 pub mod dma8237;
+/// What controllers know of their drives.
+pub mod drive;
+/// The floppy controller.
+pub mod fdc;
 /// The firmware configuration device.
 pub mod fw_cfg;
 /// The high precision event timer.
@@ -20,6 +24,8 @@ pub mod i8042;
 pub mod i8254;
 /// The pair of interrupt controllers.
 pub mod i8259;
+/// The IDE controller, its disks and CD drives.
+pub mod ide;
 /// The I/O APIC.
 pub mod ioapic;
 /// The local APICs.

@@ -3,16 +3,26 @@
 
 use lockstep_devices::{
     catalog::{CATALOG, Entry},
-    coprocessor, dma8237, fw_cfg, hpet, i8042, i8254, i8259, ioapic, lapic, mc146818,
+    coprocessor, dma8237,
+    drive::DriveInfo,
+    fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92, vga,
 };
 use lockstep_fabric::memory::{Backing, Block, Region};
-use lockstep_fabric::{Bus, Clock, Cpu, Device, DeviceId, Input, Memory, PinId, RegionSpec, Space, Width};
+use lockstep_fabric::{
+    BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
+    Memory, Output, PinId, RegionSpec, Space, Width,
+};
+use std::collections::VecDeque;
 
 /// Rounds of random actions for each device and seed.
 const ROUNDS: u32 = 4000;
 const SEEDS: u64 = 8;
+/// Where regions without a place of their own are looked for, and where some of them are put.
+const UNPLACED: u64 = 0xc000;
+/// The most bytes of a read's answer; a device must do with less than it asked for.
+const ANSWER_MOST: u64 = 1 << 16;
 /// RAM from address zero on, for devices that are bus masters.
 const RAM: u64 = 1 << 20;
 
@@ -25,6 +35,7 @@ struct Subject {
 /// One line for each device of the catalog.
 const SUBJECTS: &[Subject] = &[
     Subject { name: "i8042", make: || boxed(i8042::I8042::new(), &i8042::I8042::regions()) },
+    Subject { name: "isa-fdc", make: floppy },
     Subject { name: "i8257", make: || boxed(dma8237::Dma::new(), &dma8237::Dma::regions()) },
     Subject { name: "coprocessor-error", make: coprocessor_error },
     Subject { name: "fw_cfg", make: firmware_items },
@@ -37,6 +48,7 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
+    Subject { name: "piix3-ide", make: piix3_ide },
     Subject { name: "piix4-pm", make: piix4_pm },
     Subject { name: "i440fx", make: || boxed(i440fx::I440Fx::new(), &[i440fx::REGION]) },
     Subject { name: "mc146818rtc", make: rtc },
@@ -68,6 +80,16 @@ fn firmware_items() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = lapic::LocalApicsConfig { cpus: 2, ioapic: None, physical_bits: 40, x2apic: true, tsc_deadline: true };
     boxed(lapic::LocalApics::new(config), &lapic::REGIONS)
+}
+
+fn floppy() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let drives = [Some(DriveInfo::floppy(Some(1_474_560))), Some(DriveInfo::floppy(None))];
+    boxed(fdc::Fdc::new(fdc::FdcConfig { dma: None, drives }), &fdc::REGIONS)
+}
+
+fn piix3_ide() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let drives = [Some(DriveInfo::disk(20 << 20)), Some(DriveInfo::cd(Some(1 << 20))), Some(DriveInfo::disk(0)), None];
+    boxed(ide::Piix3Ide::new(ide::Piix3IdeConfig { preset: true, drives }), &ide::REGIONS)
 }
 
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -117,6 +139,10 @@ enum Action {
     Write(RegionSpec, u64, Width, u64),
     Input(Input),
     Advance(u64),
+    /// Configuration space, if the device is a PCI function.
+    Configure(u16, u32),
+    /// The oldest request to a drive is done, well or not.
+    Complete(Option<BlockError>),
     Acknowledge,
     Reset,
 }
@@ -132,7 +158,17 @@ fn choose(numbers: &mut Numbers, regions: &[RegionSpec]) -> Action {
             None => Action::Acknowledge,
         },
         70..82 => Action::Input(input(numbers)),
-        82..96 => {
+        82..86 => match numbers.below(3) {
+            0 => Action::Configure(numbers.below(64) as u16 * 4, value(numbers) as u32),
+            1 => Action::Configure(0x04, 7),
+            _ => Action::Configure(0x20, UNPLACED as u32 | 1),
+        },
+        86..91 => match numbers.below(8) {
+            0 => Action::Complete(Some(BlockError::Io)),
+            1 => Action::Complete(Some(BlockError::NoMedium)),
+            _ => Action::Complete(None),
+        },
+        91..96 => {
             let order = numbers.below(30);
             Action::Advance(numbers.below(1 << order))
         }
@@ -158,12 +194,16 @@ fn value(numbers: &mut Numbers) -> u64 {
 }
 
 fn input(numbers: &mut Numbers) -> Input {
-    match numbers.below(12) {
+    match numbers.below(13) {
         0..6 => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.bit() },
         6..8 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
         8 => Input::Bytes((0..numbers.below(40)).map(|i| i as u8).collect()),
         9 => Input::Break,
         10 => Input::PowerButton,
+        11 => Input::Medium {
+            drive: numbers.below(5) as u8,
+            medium: numbers.bit().then(|| Medium { bytes: numbers.below(1 << 22), read_only: numbers.bit() }),
+        },
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
     }
 }
@@ -192,24 +232,49 @@ fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
     (bus, id, regions)
 }
 
-/// Does one action, and tells what could be seen of it.
-fn act(bus: &mut Bus, id: DeviceId, action: &Action) -> String {
+/// How a request ends.
+fn completion(request: &BlockRequest, failing: Option<BlockError>) -> Input {
+    let read = match request.operation {
+        BlockOperation::Read { offset, len } => (0..len.min(ANSWER_MOST)).map(|i| (offset + i) as u8).collect(),
+        _ => Vec::new(),
+    };
+    let result = failing.map_or(Ok(read), Err);
+    Input::Block(BlockCompletion { drive: request.drive, tag: request.tag, result })
+}
+
+/// Does one action, and tells what could be seen of it. `asked` is the requests that are under way.
+fn act(bus: &mut Bus, id: DeviceId, asked: &mut VecDeque<BlockRequest>, action: &Action) -> String {
     let mut seen = String::new();
     match *action {
         Action::Read(spec, offset, width) => {
-            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            let at = spec.base.unwrap_or(UNPLACED).wrapping_add(offset);
             seen = format!("{:?}", bus.read(spec.space, at, width, Cpu(0)));
         }
         Action::Write(spec, offset, width, value) => {
-            let at = spec.base.unwrap_or(0).wrapping_add(offset);
+            let at = spec.base.unwrap_or(UNPLACED).wrapping_add(offset);
             seen = format!("{:?}", bus.write(spec.space, at, width, value & width.mask(), Cpu(0)));
         }
         Action::Input(ref input) => bus.input(id, input),
         Action::Advance(ticks) => advance(bus, ticks),
+        Action::Configure(offset, value) => {
+            let configure = |d: &mut dyn Device, cx: &mut Cx<'_>| {
+                let function = d.pci()?;
+                function.config_write(cx, offset, Width::Dword, value);
+                Some(function.config_read(cx, offset, Width::Dword))
+            };
+            seen = format!("{:?}", bus.with(id, configure));
+        }
+        Action::Complete(failing) => {
+            if let Some(request) = asked.pop_front() {
+                bus.input(id, &completion(&request, failing));
+            }
+        }
         Action::Acknowledge => seen = format!("{:?}", bus.acknowledge(id, Cpu(0))),
         Action::Reset => bus.reset(),
     }
-    format!("{seen} {:?} {:?}", bus.take_output(), bus.take_signals())
+    let output = bus.take_output();
+    asked.extend(output.iter().filter_map(|(_, o)| if let Output::Block(r) = o { Some(r.clone()) } else { None }));
+    format!("{seen} {output:?} {:?}", bus.take_signals())
 }
 
 /// From deadline to deadline as the machine's loop goes, but not through more of them than a test has time for.
@@ -233,7 +298,8 @@ fn fuzz(subject: &Subject, seed: u64) {
     let shift = numbers.below(11) as u32;
     let (mut bus, id, regions) = bus_with(subject, shift);
     let copied_at = numbers.below(ROUNDS.into()) as u32;
-    let mut copy: Option<Bus> = None;
+    let mut asked = VecDeque::new();
+    let mut copy: Option<(Bus, VecDeque<BlockRequest>)> = None;
     for round in 0..ROUNDS {
         if round == copied_at {
             let saved = bus.save().expect("a state");
@@ -243,16 +309,16 @@ fn fuzz(subject: &Subject, seed: u64) {
             fresh.take_output();
             let ram = bus.memory.arena().bytes(0, RAM as usize).expect("the RAM");
             fresh.memory.fill(0, ram);
-            copy = Some(fresh);
+            copy = Some((fresh, asked.clone()));
         }
         let action = choose(&mut numbers, &regions);
-        let seen = act(&mut bus, id, &action);
-        if let Some(copy) = &mut copy {
-            let echoed = act(copy, id, &action);
+        let seen = act(&mut bus, id, &mut asked, &action);
+        if let Some((copy, asked)) = &mut copy {
+            let echoed = act(copy, id, asked, &action);
             assert_eq!(echoed, seen, "{}, seed {seed}, round {round}: {action:?}", subject.name);
         }
     }
-    let ends = copy.map(|copy| copy.save().expect("a state"));
+    let ends = copy.map(|(copy, _)| copy.save().expect("a state"));
     assert_eq!(ends, Some(bus.save().expect("a state")), "{}, seed {seed}: copies end alike", subject.name);
 }
 

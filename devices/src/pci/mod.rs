@@ -1,7 +1,7 @@
 //! The PCI model: configuration space, the host bridge and the functions of the PIIX chips.
 
 pub mod config;
-mod hex;
+pub(crate) mod hex;
 pub mod i440fx;
 pub mod piix3;
 pub mod piix4_pm;

@@ -100,6 +100,22 @@ pub enum Input {
     Block(BlockCompletion),
     /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
     EndOfInterrupt(u8),
+    /// Somebody outside took the medium out of one of the drives behind this device, or put one in.
+    Medium {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+        /// What lies in it now.
+        medium: Option<Medium>,
+    },
+}
+
+/// What lies in a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Medium {
+    /// Its length.
+    pub bytes: u64,
+    /// It cannot be written.
+    pub read_only: bool,
 }
 
 /// Something that leaves the machine, or that asks the machine as a whole to act.
@@ -248,10 +264,32 @@ pub trait Device: State {
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {
         None
     }
+    /// The device's side of ISA DMA, if it is the controller of it.
+    fn isa_dma(&mut self) -> Option<&mut dyn IsaDma> {
+        None
+    }
     /// A vCPU takes an interrupt from this controller.
     fn acknowledge(&mut self, _cx: &mut Cx<'_>, _cpu: Cpu) -> Acknowledge {
         Acknowledge::Nothing
     }
+}
+
+/// ISA DMA channels, as the devices behind them reach them by [`Cx::with_peer`]. A run moves as many bytes as the device
+/// offers and the channel's programming takes, whatever the pace of single requests would have been.
+pub trait IsaDma {
+    /// Moves bytes from the device to memory.
+    fn to_memory(&mut self, cx: &mut Cx<'_>, channel: u8, from: &[u8]) -> DmaRun;
+    /// Moves bytes from memory to the device.
+    fn from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun;
+}
+
+/// What became of a run of bytes by ISA DMA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DmaRun {
+    /// How many bytes moved.
+    pub moved: usize,
+    /// The channel reached its terminal count.
+    pub ended: bool,
 }
 
 /// A PCI function's configuration space, as its bridge reaches it.

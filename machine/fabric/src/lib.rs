@@ -19,7 +19,7 @@ pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
 pub use clock::{Clock, Nanos, Tick};
 pub use device::{
     Acknowledge, BlockCompletion, BlockError, BlockOperation, BlockRequest, Cpu, CpuSignal, Cx, Device, DeviceId,
-    Input, MachineRequest, Output, PciFunction, PinId, Reg, TimerId, Width,
+    DmaRun, Input, IsaDma, MachineRequest, Medium, Output, PciFunction, PinId, Reg, TimerId, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

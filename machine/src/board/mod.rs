@@ -1,6 +1,7 @@
 //! Boards: machines put together from devices and wires.
 
 mod direct;
+mod drives;
 mod firmware;
 mod pc;
 mod processors;

@@ -1,5 +1,6 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
+use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
 use super::{Board, BoardError, direct, processors, video};
 use crate::block::{Drive, Drives};
@@ -10,11 +11,13 @@ use lockstep_cpu::cpuid::Leaf1Ecx;
 use lockstep_devices::catalog::{Creatable, Entry, Made};
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
+use lockstep_devices::fdc::{self, Fdc, FdcConfig};
 use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
 use lockstep_devices::i8259::{self, Pics};
+use lockstep_devices::ide::{self, Piix3Ide, Piix3IdeConfig};
 use lockstep_devices::ioapic::{self, IoApic};
 use lockstep_devices::lapic::{self, LocalApics, LocalApicsConfig};
 use lockstep_devices::mc146818::{self, Rtc, RtcConfig};
@@ -30,6 +33,8 @@ use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, S
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::{self, PlatformConfig};
 
+/// CMOS byte 14h: a coprocessor and a PS/2 mouse.
+const EQUIPMENT: u8 = 0x06;
 const CONVENTIONAL: u64 = 0xa_0000;
 const ONE_MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
@@ -39,6 +44,11 @@ const WINDOW_PRIORITY: i32 = 16;
 const KEYBOARD: &str = "i8042";
 /// IRQ0 reaches input 2 of the I/O APIC, as the MADT says.
 const TIMER_GSI: u8 = 2;
+/// The name of the IDE function on the bus: drives 0 to 3 are behind it.
+pub(super) const IDE: &str = "piix3-ide";
+/// The name of the floppy controller on the bus: drives 0 and 1 are behind it.
+pub(super) const FDC: &str = "fdc";
+const DMA: &str = "dma";
 const IRQ_TIMER: u8 = 0;
 const IRQ_KEYBOARD: u8 = 1;
 const IRQ_RTC: u8 = 8;
@@ -59,8 +69,14 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let platform = platform(config, &cpus);
 
-    let mut parts = Parts { bus, ports: Vec::new(), drives: Drives::open(config)?, attached: Vec::new() };
-    let wiring = parts.core(config, &ram, &cpus, card.as_ref())?;
+    let mut opened = Drives::open(config)?;
+    let (drives, held) = DriveTable::of(&mut opened);
+    let mut parts = Parts { bus, ports: Vec::new(), drives: opened, attached: Vec::new() };
+    let wiring = parts.core(config, &ram, &cpus, &drives, card.as_ref())?;
+    for (name, slot, drive) in held {
+        let controller = parts.bus.find(name).unwrap_or(wiring.host);
+        parts.attached.push((controller, slot, drive));
+    }
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
@@ -149,9 +165,10 @@ impl Parts {
         config: &Config,
         ram: &RamLayout,
         cpus: &[lockstep_cpu::Vcpu],
+        drives: &DriveTable,
         card: Option<&video::Card>,
     ) -> Result<Wiring, BoardError> {
-        let host = self.bridges(config, ram, card)?;
+        let host = self.bridges(config, ram, drives, card)?;
         let pics = self.add("i8259", Pics::new(), &Pics::regions());
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
         let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
@@ -177,8 +194,9 @@ impl Parts {
             }
         }
         self.connect(power, piix4_pm::PIN_SCI, isa, piix3::pin_isa(IRQ_SCI));
-        self.timers(config, &wiring);
+        self.timers(config, drives, &wiring);
         self.controls(config, &wiring);
+        self.storage(drives, &wiring);
         for (index, chardev) in config.serial.iter().enumerate() {
             if let Some(chardev) = chardev {
                 self.serial(index as u8, chardev, &wiring)?;
@@ -194,14 +212,18 @@ impl Parts {
         &mut self,
         config: &Config,
         ram: &RamLayout,
+        drives: &DriveTable,
         card: Option<&video::Card>,
     ) -> Result<DeviceId, BoardError> {
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
         let preset = config.boot.kernel.is_some();
         let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
+        let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
+        let ide = self.add(IDE, ide, &ide::REGIONS);
         let mut bridge = I440Fx::new();
         bridge.attach(piix3::PLACE, piix3);
+        bridge.attach(ide::PLACE, ide);
         bridge.attach(piix4_pm::PLACE, power);
         if let Some(card) = card {
             let bytes = card.arena_len();
@@ -248,12 +270,12 @@ impl Parts {
     }
 
     /// 8254, RTC and HPET, and the lines that the HPET takes over from the others.
-    fn timers(&mut self, config: &Config, to: &Wiring) {
+    fn timers(&mut self, config: &Config, drives: &DriveTable, to: &Wiring) {
         let base = match config.rtc.base {
             RtcBase::At(seconds) => seconds,
             RtcBase::Utc | RtcBase::LocalTime => 0,
         };
-        let rtc = Rtc::new(&RtcConfig { base, cmos: cmos(config) });
+        let rtc = Rtc::new(&RtcConfig { base, cmos: cmos(config, drives) });
         let rtc = self.add("rtc", rtc, &Rtc::regions());
         let pit = self.add("pit", Pit::new(), &Pit::regions());
         let (timer, alarm) = if config.machine.hpet {
@@ -274,12 +296,25 @@ impl Parts {
     fn controls(&mut self, config: &Config, to: &Wiring) {
         let port92 = self.add("port92", Port92::new(), &Port92::regions());
         self.add("port80", Port80::new(), &Port80::regions());
-        self.add("dma", Dma::new(), &Dma::regions());
+        self.add(DMA, Dma::new(), &Dma::regions());
         if config.machine.i8042 {
             let keyboard = self.add(KEYBOARD, I8042::new(), &I8042::regions());
             self.connect(keyboard, i8042::IRQ_KEYBOARD, to.isa, piix3::pin_isa(IRQ_KEYBOARD));
             self.connect(keyboard, i8042::IRQ_MOUSE, to.isa, piix3::pin_isa(IRQ_MOUSE));
             self.connect(keyboard, i8042::A20, port92, port92::KEYBOARD_A20);
+        }
+    }
+
+    /// The floppy controller on its DMA channel, and the interrupts of disks.
+    fn storage(&mut self, drives: &DriveTable, to: &Wiring) {
+        let dma = self.bus.find(DMA);
+        let floppies = FdcConfig { dma, drives: drives.floppies.clone() };
+        let floppy = self.add(FDC, Fdc::new(floppies), &fdc::REGIONS);
+        self.connect(floppy, fdc::PIN_IRQ, to.isa, piix3::pin_isa(fdc::IRQ));
+        if let Some(ide) = self.bus.find(IDE) {
+            for channel in 0..2 {
+                self.connect(ide, ide::pin_irq(channel), to.isa, piix3::pin_isa(ide::irq(channel)));
+            }
         }
     }
 
@@ -346,8 +381,8 @@ fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
     items
 }
 
-/// What a PC's CMOS memory says of its RAM and processors.
-fn cmos(config: &Config) -> Vec<(u8, u8)> {
+/// What a PC's CMOS memory says of its RAM, processors and drives.
+fn cmos(config: &Config, drives: &DriveTable) -> Vec<(u8, u8)> {
     let ram = RamLayout::for_size(config.memory.size);
     let kib = |bytes: u64| bytes / 1024;
     let conventional = 640u64;
@@ -355,8 +390,8 @@ fn cmos(config: &Config) -> Vec<(u8, u8)> {
     let above_16m = (ram.below_4g.saturating_sub(16 * ONE_MIB) / (64 << 10)).min(0xffff);
     let above_4g = ram.above_4g / (64 << 10);
     let byte = |value: u64, at: u32| (value >> (8 * at)) as u8;
-    vec![
-        (0x14, 0x06),
+    let mut bytes = vec![
+        (0x14, EQUIPMENT | drives.equipment()),
         (0x15, byte(conventional, 0)),
         (0x16, byte(conventional, 1)),
         (0x17, byte(extended, 0)),
@@ -369,5 +404,7 @@ fn cmos(config: &Config) -> Vec<(u8, u8)> {
         (0x5c, byte(above_4g, 1)),
         (0x5d, byte(above_4g, 2)),
         (0x5f, (config.smp.cpus - 1) as u8),
-    ]
+    ];
+    bytes.extend(drives.cmos());
+    bytes
 }
