@@ -164,13 +164,10 @@ impl Dispi {
             register::ID if (ID_OLDEST..=ID).contains(&value) => self.id = value,
             register::XRES if value <= MAX_XRES => self.xres = value & !7,
             register::YRES if value <= MAX_YRES => self.yres = value,
-            register::BPP => match value {
-                0 => self.bpp = 8,
-                4 | 8 | 15 | 16 | 24 | 32 => self.bpp = value,
-                _ => return Change::None,
-            },
+            register::BPP if value == 0 => self.bpp = 8,
+            register::BPP if matches!(value, 4 | 8 | 15 | 16 | 24 | 32) => self.bpp = value,
             register::BANK => {
-                self.bank = value & (u16::try_from(memory / BANK_SIZE).unwrap_or(u16::MAX).saturating_sub(1))
+                self.bank = value & (u16::try_from(memory / BANK_SIZE).unwrap_or(u16::MAX).saturating_sub(1));
             }
             register::VIRT_WIDTH => self.virt_width = value & !7,
             register::X_OFFSET => self.x_offset = value,

@@ -15,7 +15,7 @@ pub const LEN: u64 = 0x2_0000;
 
 /// One bit for each plane, spread to a byte for each.
 fn spread(planes: u8) -> u32 {
-    (0..4).fold(0, |all, plane| all | u32::from(planes >> plane & 1) * 0xff << (8 * plane))
+    (0..4).fold(0, |all, plane| all | (u32::from(planes >> plane & 1) * 0xff) << (8 * plane))
 }
 
 /// A byte for each plane, the same for all.
@@ -95,11 +95,8 @@ impl Vga {
         match self.place(offset) {
             None => {}
             Some(Place::Linear(at)) => cx.store(self.memory, at, value),
-            Some(Place::Chained { at, plane }) => {
-                if enabled >> plane & 1 != 0 {
-                    cx.store(self.memory, at, value);
-                }
-            }
+            Some(Place::Chained { at, plane }) if enabled >> plane & 1 != 0 => cx.store(self.memory, at, value),
+            Some(Place::Chained { .. }) => {}
             Some(Place::Planar(at)) => {
                 let mask = spread(enabled & 0xf);
                 let planes = self.composed(value);

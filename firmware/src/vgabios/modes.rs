@@ -193,7 +193,6 @@ const MODES: [Mode; 15] = [
         crtc: CRTC_LINEAR,
         attr: ATTR_LINEAR,
         gfx: GFX_LINEAR,
-        ..EGA_640
     },
 ];
 

@@ -110,27 +110,27 @@ impl Screen<'_> {
         self.set_indexed(port::SEQ, index, value);
     }
 
-    fn to_attr_index(&mut self) {
+    fn expect_attr_index(&mut self) {
         let status = self.crtc_port() + 6;
         self.host.port_in(status);
     }
 
     /// Writes an attribute register; the palette feeds the screen again afterwards.
     pub(super) fn set_attr(&mut self, index: u8, value: u8) {
-        self.to_attr_index();
+        self.expect_attr_index();
         self.host.port_out(port::ATTR, index);
         self.host.port_out(port::ATTR, value);
         self.host.port_out(port::ATTR, 0x20);
-        self.to_attr_index();
+        self.expect_attr_index();
     }
 
     pub(super) fn attr(&mut self, index: u8) -> u8 {
-        self.to_attr_index();
+        self.expect_attr_index();
         self.host.port_out(port::ATTR, index);
         let value = self.host.port_in(port::ATTR_READ);
-        self.to_attr_index();
+        self.expect_attr_index();
         self.host.port_out(port::ATTR, 0x20);
-        self.to_attr_index();
+        self.expect_attr_index();
         value
     }
 
