@@ -1,7 +1,7 @@
 //! Disks and floppies under SeaBIOS: a boot sector of our own that reads the next sector by INT 13h and prints it.
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, ch, cl, ds, dh, es, si, ss, sp};
+use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, ch, cl, dh, ds, es, si, sp, ss};
 use lockstep_tests::guest::{Guest, guest_file};
 use lockstep_tests::program::scratch;
 use std::path::PathBuf;
@@ -67,17 +67,6 @@ fn boots(name: &str, len: usize, options: impl Fn(&str) -> Vec<String>) {
 #[test]
 fn a_hard_disk_boots() {
     boots("disk.raw", 8 << 20, |path| vec!["-drive".into(), format!("file={path},format=raw,if=ide")]);
-}
-
-#[test]
-fn a_second_hard_disk_boots_when_the_first_is_empty() {
-    let empty = scratch("empty.raw", &vec![0; 1 << 20]);
-    boots("second.raw", 8 << 20, |path| {
-        let first = format!("file={},format=raw,if=ide,index=0", empty.display());
-        let second = format!("file={path},format=raw,if=ide,index=1");
-        ["-drive".into(), first, "-drive".into(), second].into()
-    });
-    std::fs::remove_file(empty).expect("a scratch file");
 }
 
 #[test]

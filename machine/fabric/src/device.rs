@@ -499,9 +499,8 @@ impl Cx<'_> {
         let Some((device, at, step)) = self.ports.find(port, width, false) else {
             return match width {
                 Width::Byte => width.mask(),
-                _ => (0..width.bytes()).fold(0, |value, i| {
-                    value | self.port_read(port.wrapping_add(i as u16), Width::Byte) << (8 * i)
-                }),
+                _ => (0..width.bytes())
+                    .fold(0, |value, i| value | self.port_read(port.wrapping_add(i as u16), Width::Byte) << (8 * i)),
             };
         };
         (0..width.bytes()).step_by(step.bytes() as usize).fold(0, |value, i| {
