@@ -42,11 +42,12 @@ enum Way {
 
 const TEXT_AT: u32 = 0x8000;
 const PACKET_AT: u32 = 0x7b00;
+const FAILED_AT: u32 = 0x7d00;
 
 /// Code at 0:7C00 that reads a text by `way` from the drive it was booted from, shows it, and goes on by INT 18h when a key was hit.
 fn boot_code(way: Way) -> Result<Vec<u8>, IcedError> {
     let mut a = CodeAssembler::new(16)?;
-    let [mut next, mut end, mut failed, mut fail_text] = std::array::from_fn(|_| a.create_label());
+    let [mut next, mut end, mut failed] = std::array::from_fn(|_| a.create_label());
     a.cli()?;
     a.xor(ax, ax)?;
     a.mov(ds, ax)?;
@@ -87,11 +88,12 @@ fn boot_code(way: Way) -> Result<Vec<u8>, IcedError> {
     a.int(0x10)?;
     a.int(0x18)?;
     a.set_label(&mut failed)?;
-    a.mov(si, fail_text)?;
+    a.mov(si, FAILED_AT)?;
     a.jmp(next)?;
-    a.set_label(&mut fail_text)?;
-    a.db(b"read failed\r\n\0")?;
-    a.assemble(0x7c00)
+    let mut code = a.assemble(0x7c00)?;
+    code.resize((FAILED_AT - 0x7c00) as usize, 0);
+    code.extend(b"read failed\r\n\0");
+    Ok(code)
 }
 
 fn boot_sector(way: Way) -> Vec<u8> {
