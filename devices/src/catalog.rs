@@ -4,10 +4,22 @@ use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
 use crate::properties::{Configuration, Property, PropertyError};
 use crate::uart16550::Uart16550Config;
+use crate::vga::VgaConfig;
+use crate::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, PortConfig, PortKind, RngConfig};
 use lockstep_fabric::{Device, PinId, RegionSpec};
+use std::collections::BTreeMap;
 
 /// The devices, by name.
-pub const CATALOG: &[Entry] = &[entry::<DebugExitConfig>(), entry::<DebugconConfig>(), entry::<Uart16550Config>()];
+pub const CATALOG: &[Entry] = &[
+    entry::<BalloonConfig>(),
+    entry::<BlkConfig>(),
+    entry::<ConsoleConfig>(),
+    entry::<DebugExitConfig>(),
+    entry::<DebugconConfig>(),
+    entry::<RngConfig>(),
+    entry::<Uart16550Config>(),
+    entry::<VgaConfig>(),
+];
 
 /// A configuration that makes a device by itself.
 pub trait Creatable: Configuration {
@@ -17,6 +29,23 @@ pub trait Creatable: Configuration {
     const ABOUT: &'static str;
     /// The device, and what the board must connect it to.
     fn make(self) -> Result<Made, PropertyError>;
+    /// The device, if it depends on what it is put into.
+    fn make_within(self, _surroundings: &Surroundings) -> Result<Made, PropertyError> {
+        self.make()
+    }
+}
+
+/// What some devices have to know of the machine that they are put into.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The machine's random seed.
+    pub seed: u64,
+    /// Bytes of RAM.
+    pub ram: u64,
+    /// Drives, by their ids.
+    pub drives: BTreeMap<String, BlkDrive>,
+    /// The ports on the device's own bus, in order (`virtconsole`, `virtserialport`).
+    pub ports: Vec<(PortKind, PortConfig)>,
 }
 
 /// A device that was made, and what it needs of the board.
@@ -29,17 +58,19 @@ pub struct Made {
     pub irqs: Vec<(PinId, u8)>,
     /// The id of the character device behind it.
     pub chardev: Option<String>,
+    /// The id of the drive behind it, its drive number 0.
+    pub drive: Option<String>,
+    /// The numbers of its ports, each with the id of the character device behind it.
+    pub ports: Vec<(u32, String)>,
 }
 
 impl Made {
     /// A device that needs nothing but its regions.
     pub fn new(device: impl Device + 'static, regions: &[RegionSpec]) -> Self {
-        Self { device: Box::new(device), regions: regions.to_vec(), irqs: Vec::new(), chardev: None }
+        let regions = regions.to_vec();
+        Self { device: Box::new(device), regions, irqs: Vec::new(), chardev: None, drive: None, ports: Vec::new() }
     }
 }
-
-/// Makes a device from properties as typed.
-type Maker = fn(&[(String, String)]) -> Result<Made, PropertyError>;
 
 /// A line of the catalog.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +83,20 @@ pub struct Entry {
     make: Maker,
 }
 
+/// Makes a device from the properties typed, in their order.
+type Maker = fn(&[(String, String)], &Surroundings) -> Result<Made, PropertyError>;
+
 const fn entry<C: Creatable>() -> Entry {
-    Entry { name: C::NAME, about: C::ABOUT, properties: C::properties, make: |typed| configured::<C>(typed)?.make() }
+    Entry {
+        name: C::NAME,
+        about: C::ABOUT,
+        properties: C::properties,
+        make: |typed, within| configured::<C>(typed)?.make_within(within),
+    }
 }
 
-fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
+/// A configuration with these properties set, in order: the last mention of a name counts.
+pub fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
     let mut config = C::default();
     typed.iter().try_for_each(|(name, value)| config.set(name, value))?;
     Ok(config)
@@ -75,14 +115,23 @@ impl Entry {
 
     /// Makes a device with these properties set, in order: the last mention of a name counts.
     pub fn make(&self, properties: &[(String, String)]) -> Result<Made, PropertyError> {
-        (self.make)(properties)
+        self.make_within(properties, &Surroundings::default())
+    }
+
+    /// The same for a machine of which the device has to know.
+    pub fn make_within(
+        &self,
+        properties: &[(String, String)],
+        surroundings: &Surroundings,
+    ) -> Result<Made, PropertyError> {
+        (self.make)(properties, surroundings)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::properties::Kind;
+    use crate::properties::{Chardev, Kind};
 
     fn make(name: &str, typed: &[(&str, &str)]) -> Result<Made, PropertyError> {
         let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -114,6 +163,28 @@ mod tests {
         assert_eq!(why("isa-debug-exit", &[("iobase", "0x10000")]), "'0x10000' is no value for 'iobase': too large");
         assert_eq!(why("isa-debug-exit", &[("port", "1")]), "unknown property 'port'");
         assert!(why("isa-serial", &[("irq", "16")]).contains("'irq'"));
+    }
+
+    #[test]
+    fn what_a_device_is_put_into_decides_with_its_properties() {
+        let stream = PortConfig { chardev: Some(Chardev("line".into())), ..PortConfig::default() };
+        let drive = BlkDrive { bytes: 1 << 20, ..BlkDrive::default() };
+        let surroundings = Surroundings {
+            drives: [("d0".into(), drive)].into(),
+            ports: vec![(PortKind::Console, PortConfig::default()), (PortKind::Serial, stream)],
+            ..Surroundings::default()
+        };
+        let make = |name: &str, typed: &[(&str, &str)]| {
+            let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Entry::find(name).expect("an entry").make_within(&typed, &surroundings)
+        };
+        let disk = make("virtio-blk-pci", &[("drive", "d0"), ("num-queues", "2")]).expect("a disk");
+        assert_eq!(disk.drive.as_deref(), Some("d0"));
+        assert_eq!(disk.device.save().expect("a state")["class"]["bytes"], 1 << 20);
+        assert_eq!(make("virtio-serial-pci", &[]).expect("a console").ports, [(1, "line".to_owned())]);
+        let why = |typed| make("virtio-blk-pci", typed).err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(why(&[("queue-size", "3")]), "'3' is no value for 'queue-size': use a power of 2 from 4 to 1024");
+        assert_eq!(why(&[("disable-legacy", "x")]), "'x' is no value for 'disable-legacy': use on, off or auto");
     }
 
     #[test]

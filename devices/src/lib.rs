@@ -44,6 +44,10 @@ pub mod ports;
 pub mod properties;
 /// The serial port.
 pub mod uart16550;
+/// The graphics card.
+pub mod vga;
+/// Virtio devices.
+pub mod virtio;
 
 #[cfg(test)]
 mod fixture;

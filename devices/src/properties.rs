@@ -161,17 +161,20 @@ pub fn number(text: &str) -> Option<u64> {
     digits.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| u64::from_str_radix(digits, radix).ok()).flatten()
 }
 
-/// Declares a device's configuration: each field with one line about it, its type and its default. The struct is plain
+/// Declares a device's configuration: each field with one line about it, the name to type if that is no identifier
+/// (`pub num_queues as "num-queues": u16 = 1`), its type and its default. The struct is plain
 /// serde data; what can be set on the command line, the help text and the defaults come from the same lines.
 macro_rules! configuration {
     (
         $(#[$outer:meta])*
-        pub struct $name:ident { $(#[doc = $about:literal] pub $field:ident: $kind:ty = $default:expr,)* }
+        pub struct $name:ident { $(
+            #[doc = $about:literal] pub $field:ident $(as $typed:literal)?: $kind:ty = $default:expr,
+        )* }
     ) => {
         $(#[$outer])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name { $(#[doc = $about] pub $field: $kind,)* }
+        pub struct $name { $(#[doc = $about] $(#[serde(rename = $typed)])? pub $field: $kind,)* }
 
         impl Default for $name {
             fn default() -> Self {
@@ -184,7 +187,7 @@ macro_rules! configuration {
                 use $crate::properties::{Property, PropertyValue};
                 let usual = Self::default();
                 vec![$(Property {
-                    name: stringify!($field),
+                    name: $crate::properties::property_name!($field $($typed)?),
                     kind: <$kind as PropertyValue>::KIND,
                     about: $about.trim(),
                     default: usual.$field.show(),
@@ -194,8 +197,9 @@ macro_rules! configuration {
             fn set(&mut self, name: &str, value: &str) -> Result<(), $crate::properties::PropertyError> {
                 use $crate::properties::{PropertyError, PropertyValue};
                 match name {
-                    $(stringify!($field) => self.$field = PropertyValue::read(value).map_err(|wanted| {
-                        PropertyError::Value { name: stringify!($field), value: value.to_owned(), wanted }
+                    $($crate::properties::property_name!($field $($typed)?) => self.$field = PropertyValue::read(value).map_err(|wanted| {
+                        let name = $crate::properties::property_name!($field $($typed)?);
+                        PropertyError::Value { name, value: value.to_owned(), wanted }
                     })?,)*
                     _ => return Err(PropertyError::Unknown(name.to_owned())),
                 }
@@ -205,3 +209,14 @@ macro_rules! configuration {
     };
 }
 pub(crate) use configuration;
+
+/// A property's name as it is typed. A macro, so that it can be a pattern.
+macro_rules! property_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $typed:literal) => {
+        $typed
+    };
+}
+pub(crate) use property_name;

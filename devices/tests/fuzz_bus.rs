@@ -7,9 +7,9 @@ use lockstep_devices::{
     drive::DriveInfo,
     fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92,
+    port80, port92, vga,
 };
-use lockstep_fabric::memory::{Backing, Region};
+use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
     Memory, Output, PinId, RegionSpec, Space, Width,
@@ -19,8 +19,6 @@ use std::collections::VecDeque;
 /// Rounds of random actions for each device and seed.
 const ROUNDS: u32 = 4000;
 const SEEDS: u64 = 8;
-/// Where regions without a place of their own are looked for, and where some of them are put.
-const UNPLACED: u64 = 0xc000;
 /// The most bytes of a read's answer; a device must do with less than it asked for.
 const ANSWER_MOST: u64 = 1 << 16;
 /// RAM from address zero on, for devices that are bus masters.
@@ -53,7 +51,12 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "i440fx", make: || boxed(i440fx::I440Fx::new(), &[i440fx::REGION]) },
     Subject { name: "mc146818rtc", make: rtc },
     Subject { name: "port80", make: || boxed(port80::Port80::new(), &port80::Port80::regions()) },
+    Subject { name: "VGA", make: graphics },
     Subject { name: "port92", make: || boxed(port92::Port92::new(), &port92::Port92::regions()) },
+    Subject { name: "virtio-balloon-pci", make: || made("virtio-balloon-pci", &[("free-page-reporting", "on")]) },
+    Subject { name: "virtio-blk-pci", make: || made("virtio-blk-pci", &[("packed", "on"), ("num-queues", "2")]) },
+    Subject { name: "virtio-rng-pci", make: || made("virtio-rng-pci", &[("max-bytes", "100"), ("period", "1")]) },
+    Subject { name: "virtio-serial-pci", make: || made("virtio-serial-pci", &[]) },
 ];
 
 fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -94,6 +97,11 @@ fn piix3_ide() -> (Box<dyn Device>, Vec<RegionSpec>) {
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
     let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
     boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
+}
+
+/// A card whose video memory is the RAM of the test.
+fn graphics() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    boxed(vga::Vga::new(Block { at: 0, len: RAM }, Some(4096)), &vga::REGIONS)
 }
 
 fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -152,10 +160,11 @@ fn choose(numbers: &mut Numbers, regions: &[RegionSpec]) -> Action {
             None => Action::Acknowledge,
         },
         70..82 => Action::Input(input(numbers)),
+        // Not the base addresses, or registers could no longer be reached, or RAM.
         82..86 => match numbers.below(3) {
-            0 => Action::Configure(numbers.below(64) as u16 * 4, value(numbers) as u32),
-            1 => Action::Configure(0x04, 7),
-            _ => Action::Configure(0x20, UNPLACED as u32 | 1),
+            0 => Action::Configure(0x40 + 4 * numbers.below(48) as u16, value(numbers) as u32),
+            1 => Action::Configure(0x04, value(numbers) as u32),
+            _ => Action::Configure(0x04, 7),
         },
         86..91 => match numbers.below(8) {
             0 => Action::Complete(Some(BlockError::Io)),
@@ -223,7 +232,36 @@ fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {
         bus.map(id, *spec);
     }
     bus.reset();
+    place_bars(&mut bus, id);
     (bus, id, regions)
+}
+
+/// Gives each base address register of a PCI function a place of its own, as firmware does, and lets it decode.
+fn place_bars(bus: &mut Bus, id: DeviceId) {
+    bus.with(id, |device, cx| {
+        let Some(function) = device.pci() else { return };
+        let mut bar = 0;
+        while bar < 6 {
+            let register = 0x10 + 4 * bar;
+            let kind = function.config_read(cx, register, Width::Dword) & 7;
+            let place =
+                if kind & 1 == 1 { 0xc000 + 0x100 * u32::from(bar) } else { 0xf000_0000 + (u32::from(bar) << 20) };
+            function.config_write(cx, register, Width::Dword, place);
+            // The upper half of a 64-bit address.
+            if kind == 4 {
+                function.config_write(cx, register + 4, Width::Dword, 0);
+            }
+            bar += if kind == 4 { 2 } else { 1 };
+        }
+        function.config_write(cx, 4, Width::Word, 7);
+    });
+}
+
+/// Where a region lies now.
+fn base(bus: &Bus, id: DeviceId, spec: RegionSpec) -> u64 {
+    let regions = bus.space(spec.space).regions();
+    let region = regions.iter().find(|region| region.owner == id && region.index == spec.index);
+    region.and_then(|region| region.base).or(spec.base).unwrap_or(0)
 }
 
 /// How a request ends.
@@ -241,11 +279,11 @@ fn act(bus: &mut Bus, id: DeviceId, asked: &mut VecDeque<BlockRequest>, action: 
     let mut seen = String::new();
     match *action {
         Action::Read(spec, offset, width) => {
-            let at = spec.base.unwrap_or(UNPLACED).wrapping_add(offset);
+            let at = base(bus, id, spec).wrapping_add(offset);
             seen = format!("{:?}", bus.read(spec.space, at, width, Cpu(0)));
         }
         Action::Write(spec, offset, width, value) => {
-            let at = spec.base.unwrap_or(UNPLACED).wrapping_add(offset);
+            let at = base(bus, id, spec).wrapping_add(offset);
             seen = format!("{:?}", bus.write(spec.space, at, width, value & width.mask(), Cpu(0)));
         }
         Action::Input(ref input) => bus.input(id, input),
@@ -264,7 +302,10 @@ fn act(bus: &mut Bus, id: DeviceId, asked: &mut VecDeque<BlockRequest>, action: 
             }
         }
         Action::Acknowledge => seen = format!("{:?}", bus.acknowledge(id, Cpu(0))),
-        Action::Reset => bus.reset(),
+        Action::Reset => {
+            bus.reset();
+            place_bars(bus, id);
+        }
     }
     let output = bus.take_output();
     asked.extend(output.iter().filter_map(|(_, o)| if let Output::Block(r) = o { Some(r.clone()) } else { None }));
@@ -301,6 +342,8 @@ fn fuzz(subject: &Subject, seed: u64) {
             fresh.load(&saved).expect("the same kind of bus");
             assert_eq!(fresh.save().expect("a state"), saved, "{}, seed {seed}: loads what it saved", subject.name);
             fresh.take_output();
+            let ram = bus.memory.arena().bytes(0, RAM as usize).expect("the RAM");
+            fresh.memory.fill(0, ram);
             copy = Some((fresh, asked.clone()));
         }
         let action = choose(&mut numbers, &regions);

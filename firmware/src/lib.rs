@@ -25,6 +25,7 @@
 //! - [`smbios`]: SMBIOS 2.8.
 //! - [`bios`]: the services behind the ROM's interrupts: booting, disks, keyboard, PCI and all else.
 //! - [`rom`]: the ROM: the BIOS's stubs, and the monitor that runs on the serial console.
+//! - [`vgabios`]: the graphics card's option ROM, and the services that it asks the machine for.
 
 pub mod acpi;
 pub mod bios;
@@ -34,3 +35,4 @@ pub mod memory_map;
 pub mod platform;
 pub mod rom;
 pub mod smbios;
+pub mod vgabios;

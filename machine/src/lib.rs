@@ -9,6 +9,7 @@ pub mod machine;
 pub mod monitor;
 pub mod record;
 pub mod run;
+pub mod screen;
 pub mod snapshot;
 pub mod terminal;
 mod trace;

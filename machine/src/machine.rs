@@ -5,8 +5,8 @@ use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Output, Outside, PinId, Space, StateError,
-    Tick, Width,
+    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside, PinId, Space,
+    StateError, Tick, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,8 @@ pub struct Machine {
     boot: Box<dyn Boot>,
     resets_end: bool,
     output: Vec<(DeviceId, Vec<u8>)>,
+    port_output: Vec<(DeviceId, u32, Vec<u8>)>,
+    notices: Vec<(DeviceId, Notice)>,
     ended: Option<Ending>,
 }
 
@@ -107,6 +109,8 @@ impl Machine {
             boot,
             resets_end,
             output: Vec::new(),
+            port_output: Vec::new(),
+            notices: Vec::new(),
             ended: None,
         };
         machine.reset();
@@ -239,6 +243,16 @@ impl Machine {
         std::mem::take(&mut self.output)
     }
 
+    /// Takes what devices of several ports sent to the character devices behind these, in order.
+    pub fn take_port_output(&mut self) -> Vec<(DeviceId, u32, Vec<u8>)> {
+        std::mem::take(&mut self.port_output)
+    }
+
+    /// Takes the devices' news, in order.
+    pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
+        std::mem::take(&mut self.notices)
+    }
+
     fn execute(&mut self, index: usize, budget: Tick) {
         let start = self.now();
         let Some(cpu) = self.cpus.get_mut(index) else { return };
@@ -351,6 +365,8 @@ impl Machine {
                     Some((last, held)) if *last == device => held.extend(bytes),
                     _ => self.output.push((device, bytes)),
                 },
+                Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
+                Output::Notice(notice) => self.notices.push((device, notice)),
                 Output::Machine(request) => {
                     self.act(request);
                     if self.ended.is_some() {

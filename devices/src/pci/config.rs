@@ -32,6 +32,8 @@ pub mod offset {
     pub const SUBSYSTEM_VENDOR_ID: u16 = 0x2c;
     /// Subsystem ID, 16 bits.
     pub const SUBSYSTEM_ID: u16 = 0x2e;
+    /// Expansion ROM base address.
+    pub const ROM: u16 = 0x30;
     /// Where the list of capabilities starts.
     pub const CAPABILITIES: u16 = 0x34;
     /// Interrupt line.
@@ -48,6 +50,10 @@ pub const MULTI_FUNCTION: u8 = 0x80;
 const SIZE: usize = 256;
 const BARS: usize = 6;
 const STATUS_CAPABILITIES: u16 = 1 << 4;
+/// The expansion ROM base address register's enable bit.
+const ROM_ENABLE: u64 = 1;
+/// An expansion ROM takes at least this much (PCI Local Bus 3.0, section 6.2.5.2).
+const ROM_GRANULE: u64 = 2048;
 /// Status bits 15:11 and 8 are cleared by writing ones.
 const STATUS_CLEARABLE: u16 = 0xf900;
 
@@ -123,6 +129,22 @@ impl Bar {
     }
 }
 
+/// An expansion ROM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rom {
+    /// Bytes that are decoded, a power of two of at least 2 KiB.
+    pub size: u64,
+    /// The device's region that the register places: ROM backing, in the memory map.
+    pub region: u8,
+}
+
+impl Rom {
+    /// What an image of `len` bytes takes.
+    pub fn for_image(len: u64, region: u8) -> Self {
+        Self { size: len.max(ROM_GRANULE).next_power_of_two(), region }
+    }
+}
+
 /// 256 bytes of configuration space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigSpace {
@@ -138,6 +160,7 @@ pub struct ConfigSpace {
     #[serde(with = "hex")]
     clearable: Vec<u8>,
     bars: [Option<Bar>; BARS],
+    rom: Option<Rom>,
     last_capability: u16,
     capabilities_end: u16,
 }
@@ -151,6 +174,7 @@ impl ConfigSpace {
             writable: vec![0; SIZE],
             clearable: vec![0; SIZE],
             bars: [None; BARS],
+            rom: None,
             last_capability: offset::CAPABILITIES,
             capabilities_end: offset::DEVICE_SPECIFIC,
         };
@@ -196,6 +220,13 @@ impl ConfigSpace {
         }
     }
 
+    /// Adds the expansion ROM base address register. The board maps its region with no base; the guest places it.
+    pub fn define_rom(&mut self, rom: Rom) {
+        self.rom = Some(rom);
+        let mask = !(rom.size.max(ROM_GRANULE) - 1) | ROM_ENABLE;
+        self.allow(offset::ROM, &(mask as u32).to_le_bytes());
+    }
+
     /// Adds a capability with this body after its two-byte header, and says which bits of the body a guest may write;
     /// its offset, or `None` when there is no room.
     pub fn add_capability(&mut self, id: u8, body: &[u8], writable: &[u8]) -> Option<u16> {
@@ -237,8 +268,8 @@ impl ConfigSpace {
             };
             *byte = (*byte & !writable | value & writable) & !(value & clearable);
         }
-        let bars_end = offset::BAR0 + 4 * BARS as u16;
-        if at < offset::COMMAND + 2 && end > offset::COMMAND || at < bars_end && end > offset::BAR0 {
+        let reaches = |from: u16, len: u16| at < from + len && end > from;
+        if reaches(offset::COMMAND, 2) || reaches(offset::BAR0, 4 * BARS as u16) || reaches(offset::ROM, 4) {
             self.place_bars(cx);
         }
     }
@@ -281,7 +312,19 @@ impl ConfigSpace {
         (self.command().contains(needs) && base != 0 && fits).then_some(base)
     }
 
+    /// Where the expansion ROM is; `None` while it decodes nothing.
+    pub fn rom_base(&self) -> Option<u64> {
+        let register = u64::from(self.read(offset::ROM, Width::Dword));
+        let base = register & !(ROM_GRANULE - 1);
+        let enabled = register & ROM_ENABLE != 0 && self.command().contains(Command::MEMORY);
+        let fits = base + self.rom?.size - 1 < 0xffff_ffff;
+        (enabled && base != 0 && fits).then_some(base)
+    }
+
     fn place_bars(&self, cx: &mut Cx<'_>) {
+        if let Some(rom) = self.rom {
+            cx.map_region(rom.region, self.rom_base(), true, true);
+        }
         for (at, bar) in self.bars.iter().enumerate() {
             if let Some(bar) = bar {
                 cx.map_region(bar.region, self.bar_base(at), true, true);

@@ -3,13 +3,19 @@
 pub mod config;
 pub(crate) mod hex;
 pub mod i440fx;
+pub mod intx;
+pub mod msi;
+pub mod msix;
 pub mod piix3;
 pub mod piix4_pm;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{Bar, BarKind, Command, ConfigSpace, Identity};
+pub use config::{Bar, BarKind, Command, ConfigSpace, Identity, Rom};
+pub use intx::Intx;
+pub use msi::Msi;
+pub use msix::MsiX;
 
 use serde::{Deserialize, Serialize};
 

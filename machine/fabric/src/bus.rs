@@ -59,6 +59,7 @@ pub(crate) enum Effect {
     Cpu { cpu: Cpu, signal: CpuSignal },
     Msi { address: u64, data: u32 },
     Map { device: DeviceId, region: u8, base: Option<u64>, reads: bool, writes: bool },
+    Show { device: DeviceId, region: u8, arena: u64 },
     A20(bool),
 }
 
@@ -410,6 +411,7 @@ impl Bus {
                     self.io.change(device, region, base, reads, writes);
                     self.private.change(device, region, base, reads, writes);
                 }
+                Effect::Show { device, region, arena } => self.memory.show(device, region, arena),
                 Effect::A20(open) => self.memory.set_a20(open),
             }
         }

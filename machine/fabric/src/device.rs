@@ -2,7 +2,7 @@
 
 use crate::bus::{Effect, Ports, Slot};
 use crate::clock::{Clock, Nanos};
-use crate::memory::Memory;
+use crate::memory::{Block, Memory, Word};
 use crate::state::State;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -98,6 +98,31 @@ pub enum Input {
     },
     /// A request made by [`Cx::submit`] is done.
     Block(BlockCompletion),
+    /// Bytes from the host end of one of a device's several ports; at most [`Device::room`] of them at a time.
+    PortBytes {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// What arrived.
+        bytes: Vec<u8>,
+    },
+    /// The host end of a port has somebody listening, or no longer.
+    PortOpen {
+        /// The port.
+        port: u32,
+        /// Whether it is open now.
+        open: bool,
+    },
+    /// The host end of a port is a terminal of this size.
+    PortSize {
+        /// The port.
+        port: u32,
+        /// Characters in a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
+    /// An order to a memory balloon.
+    Balloon(BalloonOrder),
     /// A local APIC ended a level-triggered interrupt of this vector (the EOI message to the I/O APICs).
     EndOfInterrupt(u8),
     /// Somebody outside took the medium out of one of the drives behind this device, or put one in.
@@ -118,6 +143,15 @@ pub struct Medium {
     pub read_only: bool,
 }
 
+/// What a memory balloon may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BalloonOrder {
+    /// The guest should be left with this many bytes of RAM.
+    Target(u64),
+    /// Ask the guest for its statistics every so many seconds; zero: no longer.
+    Poll(u32),
+}
+
 /// Something that leaves the machine, or that asks the machine as a whole to act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -127,6 +161,29 @@ pub enum Output {
     Machine(MachineRequest),
     /// A request to the drive behind this device.
     Block(BlockRequest),
+    /// Bytes for the character device behind one of the device's several ports.
+    PortBytes {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// What was sent.
+        bytes: Vec<u8>,
+    },
+    /// Something that those outside may want to know.
+    Notice(Notice),
+}
+
+/// News of a device that change nothing in the machine: they become events for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// The guest opened or closed its end of a port.
+    PortOpen {
+        /// The port, as the device numbers them.
+        port: u32,
+        /// Whether it is open now.
+        open: bool,
+    },
+    /// The guest's balloon changed: this many bytes of RAM are left to it.
+    Balloon(u64),
 }
 
 /// A request to one of the drives behind a device. It completes by [`Input::Block`] after a fixed virtual latency, whatever
@@ -260,6 +317,11 @@ pub trait Device: State {
     fn timer(&mut self, _cx: &mut Cx<'_>, _id: TimerId) {}
     /// A pin changed or something came through the gate.
     fn input(&mut self, _cx: &mut Cx<'_>, _input: &Input) {}
+    /// How many bytes one of the device's ports takes now without losing any. A character device's end waits while there
+    /// is no room.
+    fn room(&self, _port: u32) -> usize {
+        usize::MAX
+    }
     /// The device's PCI function, if it is one.
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {
         None
@@ -359,6 +421,11 @@ impl Cx<'_> {
         self.effects.push_back(Effect::Map { device: self.device, region, base, reads, writes });
     }
 
+    /// Has one of the device's RAM-backed regions show `block` from `offset` on, which must be on a page boundary.
+    pub fn show(&mut self, region: u8, block: Block, offset: u64) {
+        self.effects.push_back(Effect::Show { device: self.device, region, arena: block.at + offset });
+    }
+
     /// Opens or masks address line 20.
     pub fn set_a20(&mut self, open: bool) {
         self.effects.push_back(Effect::A20(open));
@@ -372,6 +439,16 @@ impl Cx<'_> {
     /// Sends bytes to the character device behind this device.
     pub fn emit(&mut self, bytes: &[u8]) {
         self.outbox.push((self.device, Output::Bytes(bytes.to_vec())));
+    }
+
+    /// Sends bytes to the character device behind one of this device's ports.
+    pub fn emit_port(&mut self, port: u32, bytes: Vec<u8>) {
+        self.outbox.push((self.device, Output::PortBytes { port, bytes }));
+    }
+
+    /// Tells those outside.
+    pub fn tell(&mut self, notice: Notice) {
+        self.outbox.push((self.device, Output::Notice(notice)));
     }
 
     /// Sends a request to one of the drives behind this device.
@@ -394,15 +471,36 @@ impl Cx<'_> {
         self.memory.write_bytes(address, from);
     }
 
+    /// Loads from the device's own memory; what lies beyond reads as zeroes.
+    #[inline]
+    pub fn load<T: Word + Default>(&self, block: Block, offset: u64) -> T {
+        self.memory.block_load(block, offset)
+    }
+
+    /// Stores to the device's own memory; what lies beyond is dropped.
+    #[inline]
+    pub fn store<T: Word>(&mut self, block: Block, offset: u64, value: T) {
+        self.memory.block_store(block, offset, value);
+    }
+
+    /// The bytes of the device's own memory.
+    pub fn block(&self, block: Block) -> &[u8] {
+        self.memory.block_bytes(block)
+    }
+
+    /// Zeroes a range of the device's own memory.
+    pub fn clear(&mut self, block: Block, offset: u64, len: u64) {
+        self.memory.block_clear(block, offset, len);
+    }
+
     /// Reads I/O ports in the place of the vCPU that called: for firmware's services, which program the board as code of the
     /// guest would. Pin changes and remaps that follow from it are applied when the call ends. What nothing claims reads as ones.
     pub fn port_read(&mut self, port: u16, width: Width) -> u64 {
         let Some((device, at, step)) = self.ports.find(port, width, false) else {
             return match width {
                 Width::Byte => width.mask(),
-                _ => (0..width.bytes()).fold(0, |value, i| {
-                    value | self.port_read(port.wrapping_add(i as u16), Width::Byte) << (8 * i)
-                }),
+                _ => (0..width.bytes())
+                    .fold(0, |value, i| value | self.port_read(port.wrapping_add(i as u16), Width::Byte) << (8 * i)),
             };
         };
         (0..width.bytes()).step_by(step.bytes() as usize).fold(0, |value, i| {

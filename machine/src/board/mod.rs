@@ -6,6 +6,7 @@ mod drives;
 mod firmware;
 mod pc;
 mod processors;
+pub mod video;
 
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
@@ -26,6 +27,8 @@ pub struct Board {
     pub power_button: Option<DeviceId>,
     /// The device that takes the keyboard's keys.
     pub keyboard: Option<DeviceId>,
+    /// The graphics card.
+    pub screen: Option<DeviceId>,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
 }

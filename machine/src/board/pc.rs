@@ -3,7 +3,7 @@
 use super::bios_services::BiosServices;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, bios_services, direct, processors};
+use super::{Board, BoardError, bios_services, direct, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -63,7 +63,9 @@ const ISA_IRQS: u8 = 16;
 pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let image = firmware::image(config)?;
     let ram = RamLayout::for_size(config.memory.size);
-    let arena = config.memory.size + firmware::arena_len(&image);
+    let card = video::plan(&config.devices)?;
+    let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
+    let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
     let bus = Bus::new(memory, Clock::new(config.icount.shift.into()));
     let cpus = processors::build(config)?;
@@ -72,7 +74,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut opened = Drives::open(config)?;
     let (drives, held) = DriveTable::of(&mut opened);
     let mut parts = Parts { bus, ports: Vec::new(), drives: opened, attached: Vec::new() };
-    let wiring = parts.core(config, &ram, &cpus, &drives)?;
+    let wiring = parts.core(config, &ram, &cpus, Fitted { drives: &drives, card: card.as_ref() })?;
     for (name, slot, drive) in held {
         let controller = parts.bus.find(name).unwrap_or(wiring.host);
         parts.attached.push((controller, slot, drive));
@@ -87,6 +89,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let no_room = || BoardError::Memory { bytes: arena, why: std::io::ErrorKind::OutOfMemory.into() };
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
+    files.extend(card.and_then(|card| card.file));
     let boot: Box<dyn Boot> = match direct::plan(config, &platform)? {
         Some((plan, booted)) => {
             files.extend(booted);
@@ -100,6 +103,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
     };
     let keyboard = parts.bus.find(KEYBOARD);
+    let screen = parts.bus.find(video::CARD);
     if let Some(lost) = parts.drives.unclaimed() {
         return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
     }
@@ -111,7 +115,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
             machine.share_drive(services, number, (device, slot));
         }
     }
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, files })
+    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
 }
 
 /// What the built-in BIOS is told.
@@ -140,6 +144,13 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
         processors::vendor_name(cpu.model.vendor).clone_into(&mut platform.cpu_vendor);
     }
     platform
+}
+
+/// What the board is fitted with.
+#[derive(Clone, Copy)]
+struct Fitted<'a> {
+    drives: &'a DriveTable,
+    card: Option<&'a video::Card>,
 }
 
 /// The devices that others are wired to.
@@ -182,9 +193,10 @@ impl Parts {
         config: &Config,
         ram: &RamLayout,
         cpus: &[lockstep_cpu::Vcpu],
-        drives: &DriveTable,
+        fitted: Fitted<'_>,
     ) -> Result<Wiring, BoardError> {
-        let host = self.bridges(config, ram, drives)?;
+        let drives = fitted.drives;
+        let host = self.bridges(config, ram, fitted)?;
         let pics = self.add("i8259", Pics::new(), &Pics::regions());
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
         let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
@@ -218,13 +230,14 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in &config.devices {
+        for device in config.devices.iter().filter(|device| !video::is_card(device)) {
             self.device(device, &wiring)?;
         }
         Ok(wiring)
     }
 
-    fn bridges(&mut self, config: &Config, ram: &RamLayout, drives: &DriveTable) -> Result<DeviceId, BoardError> {
+    fn bridges(&mut self, config: &Config, ram: &RamLayout, fitted: Fitted<'_>) -> Result<DeviceId, BoardError> {
+        let Fitted { drives, card } = fitted;
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
         let preset = config.boot.kernel.is_some();
         let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
@@ -235,6 +248,11 @@ impl Parts {
         bridge.attach(piix3::PLACE, piix3);
         bridge.attach(ide::PLACE, ide);
         bridge.attach(piix4_pm::PLACE, power);
+        if let Some(card) = card {
+            let bytes = card.arena_len();
+            let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
+            bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
+        }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
         Ok(host)
@@ -341,7 +359,10 @@ impl Parts {
     }
 
     /// Adds what the catalog made and connects it.
-    fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
+    fn install(&mut self, name: &str, option: &str, mut made: Made, to: &Wiring) -> Result<(), BoardError> {
+        if made.device.pci().is_some() {
+            return Err(OptionError::refused(option, "the machine pc has no slots for PCI devices").into());
+        }
         if self.bus.find(name).is_some() {
             return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
         }
@@ -377,7 +398,7 @@ fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
     items.extend([
         FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
         FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NOGRAPHIC, 1u16.to_le_bytes().to_vec()),
+        FwCfgItem::key(key::NOGRAPHIC, u16::from(!config.devices.iter().any(video::is_card)).to_le_bytes().to_vec()),
         FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
         FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
         FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),

@@ -227,12 +227,22 @@ pub(super) fn display(draft: &mut Draft<'_>, argument: &str) -> Handled {
     Ok(Flow::Next)
 }
 
-pub(super) fn vga(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+pub(super) fn vga(draft: &mut Draft<'_>, argument: &str) -> Handled {
     match argument {
-        "none" => Ok(Flow::Next),
-        "help" => Ok(Flow::Print("none                 no graphic card\n".to_owned())),
-        _ => Err(Reason::not_built(format!("graphic card '{}'", first_element(argument)))),
+        "none" => draft.vga_given = true,
+        "std" => {
+            draft.vga_given = true;
+            if !draft.config.devices.iter().any(|device| device.driver == super::draft::GRAPHICS_CARD) {
+                draft.add_graphics_card();
+            }
+        }
+        "help" => {
+            let names = "none                 no graphic card\nstd                  standard VGA (default)\n";
+            return Ok(Flow::Print(names.to_owned()));
+        }
+        _ => return Err(Reason::not_built(format!("graphic card '{}'", first_element(argument)))),
     }
+    Ok(Flow::Next)
 }
 
 pub(super) fn vnc(_draft: &mut Draft<'_>, argument: &str) -> Handled {

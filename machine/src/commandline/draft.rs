@@ -4,6 +4,9 @@ use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 
+/// The driver of the graphics card that a machine has by itself.
+pub(super) const GRAPHICS_CARD: &str = "VGA";
+
 /// What to do after an option.
 pub(super) enum Flow {
     /// Read the next one.
@@ -27,6 +30,8 @@ pub(super) struct Draft<'a> {
     pub(super) nographic: bool,
     /// `-display` was given.
     pub(super) display: bool,
+    /// `-vga` was given.
+    pub(super) vga_given: bool,
     /// `-nodefaults` was given.
     pub(super) no_defaults: bool,
     /// A `-serial` was given.
@@ -49,6 +54,7 @@ impl<'a> Draft<'a> {
             current: String::new(),
             nographic: false,
             display: false,
+            vga_given: false,
             no_defaults: false,
             serial_given: false,
             monitor_given: false,
@@ -91,6 +97,7 @@ impl<'a> Draft<'a> {
     /// Completes the configuration with the defaults and checks what spans several options.
     pub(super) fn finish(mut self) -> Result<Config, OptionError> {
         self.default_consoles()?;
+        self.default_screen();
         self.check_references()?;
         self.apply_globals()?;
         self.finish_drives()?;
@@ -124,6 +131,20 @@ impl<'a> Draft<'a> {
             self.config.monitors.push(id.to_owned());
         }
         Ok(())
+    }
+
+    /// A graphics card, unless something was said about it.
+    fn default_screen(&mut self) {
+        let there = self.config.devices.iter().any(|device| device.driver == GRAPHICS_CARD);
+        if !self.no_defaults && !self.vga_given && !there {
+            self.add_graphics_card();
+        }
+    }
+
+    /// The standard graphics card.
+    pub(super) fn add_graphics_card(&mut self) {
+        let driver = GRAPHICS_CARD.to_owned();
+        self.config.devices.push(DeviceConfig { driver, id: None, properties: Vec::new() });
     }
 
     /// Every character device that is used must exist, and only a mux can be used twice.

@@ -128,7 +128,8 @@ pub struct Image {
 }
 
 impl Image {
-    fn read(option: String, path: PathBuf) -> Result<Self, OptionError> {
+    /// Reads a file that `option` names.
+    pub fn read(option: String, path: PathBuf) -> Result<Self, OptionError> {
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Image { option, path, bytes }),
             Err(error) => Err(OptionError::refused(option, crate::chardev::host_words(&error))),

@@ -67,7 +67,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("echr", "N", "the terminal's escape character, by code (1: Ctrl-A)", characters::escape_character),
     row("nographic", "", "serial port and monitor on the terminal (the default)", characters::nographic),
     row("display", "none", "no terminal either, unless -serial or -monitor asks for it", characters::display),
-    row("vga", "none", "accepted: there is no graphic card", characters::vga),
+    row("vga", "std|none", "the graphics card, or none", characters::vga),
     row("vnc", "none", "accepted: there is no screen", characters::vnc),
     row("device", "DRIVER[,PROP=VALUE...]", "add a device; '-device help' lists them", peripherals::device),
     row("global", "DRIVER.PROP=VALUE", "set a property on all devices of a driver", peripherals::global),

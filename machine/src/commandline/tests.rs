@@ -465,7 +465,7 @@ mod characters {
         assert!(error("-serial /dev/ttyS0").contains("not built"));
         assert!(error("-serial nonsense").contains("expected stdio"));
         assert!(error("-chardev pty,id=x").contains("backend 'pty' is not built"));
-        assert!(error("-vga std").contains("graphic card 'std' is not built"));
+        assert!(error("-vga cirrus").contains("graphic card 'cirrus' is not built"));
         assert!(error("-display gtk,gl=on").contains("display 'gtk' is not built"));
         config("-vga none -vnc none -parallel none -net none -nic none");
         assert!(error("-net user").contains("a network card is not built"));

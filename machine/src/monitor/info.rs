@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
-use super::{Answer, Desk, mtree, registers};
+use super::{Answer, Desk, mtree, registers, screen};
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
@@ -20,6 +20,7 @@ pub(super) const TOPICS: &[Command] = &[
     row(&["name"], "", "the machine's name", name),
     row(&["registers"], "[-a]", "the chosen CPU's registers, or those of all", all_registers),
     row(&["replay"], "", "whether the run is recorded or replayed", replay),
+    row(&["screen"], "", "the characters on the screen", screen::show),
     row(&["status"], "", "whether the machine is running", status),
     row(&["uuid"], "", "the machine's UUID", uuid),
     row(&["version"], "", "the version of Lockstep", version),

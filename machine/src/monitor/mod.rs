@@ -18,6 +18,7 @@ mod mtree;
 mod ports;
 mod registers;
 mod run_state;
+mod screen;
 mod table;
 
 #[cfg(test)]

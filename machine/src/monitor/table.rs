@@ -2,7 +2,7 @@
 
 use super::error::CommandError;
 use super::expression::Arguments;
-use super::{Answer, Desk, info, keys, logging, memory, ports, registers, run_state};
+use super::{Answer, Desk, info, keys, logging, memory, ports, registers, run_state, screen};
 use crate::run::Control;
 use std::fmt::Write;
 
@@ -42,6 +42,7 @@ pub(super) const COMMANDS: &[Command] = &[
     row(&["o"], "[/FMT] PORT VALUE", "write an I/O port", ports::write),
     row(&["print", "p"], "[/FMT] EXPR", "calculate, with registers as $rip", print),
     row(&["quit", "q"], "", "end the run", run_state::quit),
+    row(&["screendump"], "FILE [-f png|ppm]", "write the screen's picture to a file", screen::dump),
     row(&["sendkey"], "KEY[-KEY...]", "press keys together and release them: sendkey ctrl-alt-delete", keys::send),
     row(&["stop", "s"], "", "stop the machine", run_state::stop),
     row(&["system_powerdown"], "", "press the power button", run_state::powerdown),

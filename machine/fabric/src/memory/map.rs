@@ -95,6 +95,21 @@ impl AddressMap {
         changed
     }
 
+    /// Backs a RAM region by other bytes of an arena of `arena_len`; false if it is none, they do not fit, or nothing changed.
+    pub fn show(&mut self, owner: DeviceId, index: u8, arena: u64, arena_len: u64) -> bool {
+        let region = self.regions.iter_mut().find(|r| r.owner == owner && r.index == index);
+        let Some(Region { backing: Backing::Ram(at), len, base, .. }) = region else { return false };
+        if *at == arena || arena.checked_add(*len).is_none_or(|end| end > arena_len) {
+            return false;
+        }
+        *at = arena;
+        let seen = base.is_some();
+        if seen {
+            self.flatten();
+        }
+        seen
+    }
+
     /// The regions as placed now, for snapshots and `info mtree`.
     pub fn regions(&self) -> &[Region] {
         &self.regions

@@ -1,10 +1,12 @@
 //! Guest memory: the arena, its marks, and the physical address map. Every store to guest memory comes through here.
 
 mod arena;
+mod block;
 mod map;
 mod marks;
 
 pub use arena::{Arena, Word};
+pub use block::Block;
 pub use map::{AddressMap, Backing, Region, Span, Target};
 pub use marks::{LINE_SIZE, line_mask};
 
@@ -84,6 +86,11 @@ impl Memory {
         Some(at)
     }
 
+    /// Takes `len` bytes of the arena for a device's own memory; `None` when it has no more.
+    pub fn allocate_block(&mut self, len: u64) -> Option<Block> {
+        self.allocate(len).map(|at| Block { at, len })
+    }
+
     /// How much of the arena is in use.
     pub fn allocated(&self) -> u64 {
         self.allocated
@@ -103,6 +110,14 @@ impl Memory {
     /// Moves a region of the physical address map.
     pub fn change_region(&mut self, owner: crate::DeviceId, index: u8, base: Option<u64>, reads: bool, writes: bool) {
         if self.map.change(owner, index, base, reads, writes) {
+            self.map_changed();
+        }
+    }
+
+    /// Has a RAM-backed region show other bytes of the arena: those from `arena` on, a page boundary. Dropped if they do
+    /// not lie in the arena.
+    pub fn show(&mut self, owner: crate::DeviceId, index: u8, arena: u64) {
+        if self.map.show(owner, index, arena & !(PAGE_SIZE - 1), self.arena.len() as u64) {
             self.map_changed();
         }
     }

@@ -1,0 +1,203 @@
+//! The standard modes: what each writes to the card's registers (IBM PS/2 Hardware Interface Technical Reference).
+
+use super::palette::Palette;
+
+/// How a mode's memory makes characters or pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Character and attribute bytes at this segment.
+    Text(u16),
+    /// CGA's interlaced banks at B8000h, so many bits for each pixel.
+    Cga(u8),
+    /// Four planes at A0000h.
+    Planar,
+    /// A byte for each pixel at A0000h.
+    Linear,
+}
+
+/// A standard mode.
+pub(super) struct Mode {
+    pub(super) number: u8,
+    pub(super) layout: Layout,
+    /// Characters across.
+    pub(super) columns: u8,
+    /// Characters down.
+    pub(super) rows: u8,
+    /// Lines of a character.
+    pub(super) height: u8,
+    /// Bytes of a page.
+    pub(super) page_size: u16,
+    pub(super) palette: Palette,
+    pub(super) misc: u8,
+    pub(super) seq: [u8; 4],
+    pub(super) crtc: [u8; 25],
+    pub(super) attr: [u8; 20],
+    pub(super) gfx: [u8; 9],
+}
+
+const CRTC_80_TEXT: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x1f,
+    0x96, 0xb9, 0xa3, 0xff,
+];
+const CRTC_40_TEXT: [u8; 25] = [
+    0x2d, 0x27, 0x28, 0x90, 0x2b, 0xa0, 0xbf, 0x1f, 0x00, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x14, 0x1f,
+    0x96, 0xb9, 0xa3, 0xff,
+];
+const CRTC_320_CGA: [u8; 25] = [
+    0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0x00, 0xc1, 0x00, 0x00, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x14, 0x00,
+    0x96, 0xb9, 0xa2, 0xff,
+];
+const CRTC_640_CGA: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0xc1, 0x00, 0x00, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x00,
+    0x96, 0xb9, 0xc2, 0xff,
+];
+const CRTC_320_EGA: [u8; 25] = [
+    0x2d, 0x27, 0x28, 0x90, 0x2b, 0x80, 0xbf, 0x1f, 0x00, 0xc0, 0x00, 0x00, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x14, 0x00,
+    0x96, 0xb9, 0xe3, 0xff,
+];
+const CRTC_640_EGA: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0xc0, 0x00, 0x00, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x00,
+    0x96, 0xb9, 0xe3, 0xff,
+];
+const CRTC_350: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x40, 0x00, 0x00, 0, 0, 0, 0, 0x83, 0x85, 0x5d, 0x28, 0x0f,
+    0x63, 0xba, 0xe3, 0xff,
+];
+const CRTC_480: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00, 0x40, 0x00, 0x00, 0, 0, 0, 0, 0xea, 0x8c, 0xdf, 0x28, 0x00,
+    0xe7, 0x04, 0xe3, 0xff,
+];
+const CRTC_LINEAR: [u8; 25] = [
+    0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, 0x00, 0x00, 0, 0, 0, 0, 0x9c, 0x8e, 0x8f, 0x28, 0x40,
+    0x96, 0xb9, 0xa3, 0xff,
+];
+const ATTR_TEXT: [u8; 20] =
+    [0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x0c, 0, 0x0f, 0x08];
+const ATTR_MONO_TEXT: [u8; 20] =
+    [0, 8, 8, 8, 8, 8, 8, 8, 0x10, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x18, 0x0e, 0, 0x0f, 0x08];
+const ATTR_CGA_4: [u8; 20] =
+    [0, 0x13, 0x15, 0x17, 2, 4, 6, 7, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 1, 0, 3, 0];
+const ATTR_CGA_2: [u8; 20] =
+    [0, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 0x17, 1, 0, 1, 0];
+const ATTR_200: [u8; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 1, 0, 0x0f, 0];
+const ATTR_MONO_350: [u8; 20] = [0, 8, 0, 0, 0x18, 0x18, 0, 0, 0, 8, 0, 0, 0, 0x18, 0, 0, 0x0b, 0, 5, 0];
+const ATTR_350: [u8; 20] = [0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 1, 0, 0x0f, 0];
+const ATTR_480_2: [u8; 20] =
+    [0, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 1, 0, 0x0f, 0];
+const ATTR_LINEAR: [u8; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x41, 0, 0x0f, 0];
+const GFX_TEXT: [u8; 9] = [0, 0, 0, 0, 0, 0x10, 0x0e, 0x0f, 0xff];
+const GFX_MONO_TEXT: [u8; 9] = [0, 0, 0, 0, 0, 0x10, 0x0a, 0x0f, 0xff];
+const GFX_CGA_4: [u8; 9] = [0, 0, 0, 0, 0, 0x30, 0x0f, 0x0f, 0xff];
+const GFX_CGA_2: [u8; 9] = [0, 0, 0, 0, 0, 0x00, 0x0d, 0x0f, 0xff];
+const GFX_PLANAR: [u8; 9] = [0, 0, 0, 0, 0, 0x00, 0x05, 0x0f, 0xff];
+const GFX_LINEAR: [u8; 9] = [0, 0, 0, 0, 0, 0x40, 0x05, 0x0f, 0xff];
+
+const TEXT_40: Mode = Mode {
+    number: 0,
+    layout: Layout::Text(0xb800),
+    columns: 40,
+    rows: 25,
+    height: 16,
+    page_size: 0x800,
+    palette: Palette::Ega,
+    misc: 0x67,
+    seq: [0x08, 0x03, 0x00, 0x02],
+    crtc: CRTC_40_TEXT,
+    attr: ATTR_TEXT,
+    gfx: GFX_TEXT,
+};
+const TEXT_80: Mode =
+    Mode { number: 2, columns: 80, page_size: 0x1000, seq: [0x00, 0x03, 0x00, 0x02], crtc: CRTC_80_TEXT, ..TEXT_40 };
+/// The mode that firmware starts in.
+pub(super) static FALLBACK: Mode = Mode { number: 3, ..TEXT_80 };
+const CGA_320: Mode = Mode {
+    number: 4,
+    layout: Layout::Cga(2),
+    height: 8,
+    page_size: 0x4000,
+    palette: Palette::Cga,
+    misc: 0x63,
+    seq: [0x09, 0x03, 0x00, 0x02],
+    crtc: CRTC_320_CGA,
+    attr: ATTR_CGA_4,
+    gfx: GFX_CGA_4,
+    ..TEXT_40
+};
+const EGA_320: Mode = Mode {
+    number: 0x0d,
+    layout: Layout::Planar,
+    page_size: 0x2000,
+    seq: [0x09, 0x0f, 0x00, 0x06],
+    crtc: CRTC_320_EGA,
+    attr: ATTR_200,
+    gfx: GFX_PLANAR,
+    ..CGA_320
+};
+const EGA_640: Mode =
+    Mode { number: 0x0e, columns: 80, page_size: 0x4000, seq: [0x01, 0x0f, 0x00, 0x06], crtc: CRTC_640_EGA, ..EGA_320 };
+const EGA_350: Mode = Mode {
+    number: 0x10,
+    height: 14,
+    page_size: 0x8000,
+    palette: Palette::Ega,
+    misc: 0xa3,
+    crtc: CRTC_350,
+    attr: ATTR_350,
+    ..EGA_640
+};
+const VGA_480: Mode =
+    Mode { number: 0x12, rows: 30, height: 16, page_size: 0xa000, misc: 0xe3, crtc: CRTC_480, ..EGA_350 };
+
+const MODES: [Mode; 15] = [
+    TEXT_40,
+    Mode { number: 1, ..TEXT_40 },
+    TEXT_80,
+    Mode { number: 3, ..TEXT_80 },
+    CGA_320,
+    Mode { number: 5, ..CGA_320 },
+    Mode {
+        number: 6,
+        layout: Layout::Cga(1),
+        columns: 80,
+        seq: [0x01, 0x01, 0x00, 0x06],
+        crtc: CRTC_640_CGA,
+        attr: ATTR_CGA_2,
+        gfx: GFX_CGA_2,
+        ..CGA_320
+    },
+    Mode {
+        number: 7,
+        layout: Layout::Text(0xb000),
+        palette: Palette::Mono,
+        misc: 0x66,
+        attr: ATTR_MONO_TEXT,
+        gfx: GFX_MONO_TEXT,
+        ..TEXT_80
+    },
+    EGA_320,
+    EGA_640,
+    Mode { number: 0x0f, palette: Palette::Mono, misc: 0xa2, attr: ATTR_MONO_350, ..EGA_350 },
+    EGA_350,
+    Mode { number: 0x11, attr: ATTR_480_2, ..VGA_480 },
+    VGA_480,
+    Mode {
+        number: 0x13,
+        layout: Layout::Linear,
+        columns: 40,
+        rows: 25,
+        height: 8,
+        page_size: 0xfa00,
+        palette: Palette::Vga,
+        misc: 0x63,
+        seq: [0x01, 0x0f, 0x00, 0x0e],
+        crtc: CRTC_LINEAR,
+        attr: ATTR_LINEAR,
+        gfx: GFX_LINEAR,
+    },
+];
+
+/// The mode of this number.
+pub(super) fn find(number: u8) -> Option<&'static Mode> {
+    static ALL: [Mode; 15] = MODES;
+    ALL.iter().find(|mode| mode.number == number)
+}
