@@ -73,3 +73,8 @@ fn a_hard_disk_boots() {
 fn a_floppy_boots() {
     boots("floppy.raw", 1_474_560, |path| vec!["-drive".into(), format!("file={path},format=raw,if=floppy")]);
 }
+
+#[test]
+fn a_virtio_disk_boots() {
+    boots("virtio.raw", 8 << 20, |path| vec!["-drive".into(), format!("file={path},format=raw,if=virtio")]);
+}

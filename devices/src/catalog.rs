@@ -113,6 +113,11 @@ impl Entry {
         (self.properties)()
     }
 
+    /// Whether the device is a PCI function.
+    pub fn is_pci(&self) -> bool {
+        self.make(&[]).is_ok_and(|mut made| made.device.pci().is_some())
+    }
+
     /// Makes a device with these properties set, in order: the last mention of a name counts.
     pub fn make(&self, properties: &[(String, String)]) -> Result<Made, PropertyError> {
         self.make_within(properties, &Surroundings::default())

@@ -4,8 +4,10 @@ mod bios_services;
 mod direct;
 mod drives;
 mod firmware;
+mod functions;
 mod pc;
 mod processors;
+mod slots;
 pub mod video;
 
 use crate::block::DriveError;

@@ -3,7 +3,7 @@
 use super::bios_services::BiosServices;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, bios_services, direct, processors, video};
+use super::{Board, BoardError, bios_services, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -75,10 +75,13 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let (drives, held) = DriveTable::of(&mut opened);
     let mut parts = Parts { bus, ports: Vec::new(), drives: opened, attached: Vec::new() };
     let wiring = parts.core(config, &ram, &cpus, Fitted { drives: &drives, card: card.as_ref() })?;
+    // The board's own drives come first wherever drives are numbered.
+    let in_slots = std::mem::take(&mut parts.attached);
     for (name, slot, drive) in held {
         let controller = parts.bus.find(name).unwrap_or(wiring.host);
         parts.attached.push((controller, slot, drive));
     }
+    parts.attached.extend(in_slots);
     parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
     let built_in = image.file.is_none() && config.boot.kernel.is_none();
     let services = built_in.then(|| {
@@ -165,13 +168,13 @@ struct Wiring {
 }
 
 /// The board while it is put together.
-struct Parts {
-    bus: Bus,
+pub(super) struct Parts {
+    pub(super) bus: Bus,
     ports: Vec<(DeviceId, String)>,
     /// Drives that no device has taken yet.
-    drives: Drives,
+    pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.
-    attached: Vec<(DeviceId, u8, Drive)>,
+    pub(super) attached: Vec<(DeviceId, u8, Drive)>,
 }
 
 impl Parts {
@@ -183,7 +186,7 @@ impl Parts {
         id
     }
 
-    fn connect(&mut self, from: DeviceId, pin: PinId, to: DeviceId, input: PinId) {
+    pub(super) fn connect(&mut self, from: DeviceId, pin: PinId, to: DeviceId, input: PinId) {
         self.bus.wire(from, pin, Sink::Device(to, input));
     }
 
@@ -230,7 +233,7 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in config.devices.iter().filter(|device| !video::is_card(device)) {
+        for device in config.devices.iter().filter(|d| !video::is_card(d) && !functions::needs_slot(d)) {
             self.device(device, &wiring)?;
         }
         Ok(wiring)
@@ -245,13 +248,19 @@ impl Parts {
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
         let ide = self.add(IDE, ide, &ide::REGIONS);
         let mut bridge = I440Fx::new();
-        bridge.attach(piix3::PLACE, piix3);
-        bridge.attach(ide::PLACE, ide);
-        bridge.attach(piix4_pm::PLACE, power);
+        let mut taken = vec![i440fx::PLACE];
+        for (place, function) in [(piix3::PLACE, piix3), (ide::PLACE, ide), (piix4_pm::PLACE, power)] {
+            bridge.attach(place, function);
+            taken.push(place);
+        }
         if let Some(card) = card {
             let bytes = card.arena_len();
             let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
             bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
+            taken.push(video::PLACE);
+        }
+        for (place, function) in functions::install(self, config, piix3, taken)? {
+            bridge.attach(place, function);
         }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
@@ -359,10 +368,7 @@ impl Parts {
     }
 
     /// Adds what the catalog made and connects it.
-    fn install(&mut self, name: &str, option: &str, mut made: Made, to: &Wiring) -> Result<(), BoardError> {
-        if made.device.pci().is_some() {
-            return Err(OptionError::refused(option, "the machine pc has no slots for PCI devices").into());
-        }
+    fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
         if self.bus.find(name).is_some() {
             return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
         }

@@ -4,8 +4,9 @@
 
 use super::error::Reason;
 use lockstep_cpu::cpuid::{CpuModel, Features};
-use lockstep_devices::catalog::{CATALOG, Entry};
+use lockstep_devices::catalog::{CATALOG, Creatable, Entry};
 use lockstep_devices::properties::{Kind, Property, PropertyError};
+use lockstep_devices::vga::VgaConfig;
 
 /// The names known to the program.
 #[derive(Debug, Clone)]
@@ -71,9 +72,18 @@ pub(super) fn driver_help(driver: &Entry) -> String {
     text
 }
 
-/// Checks that a device can be made so.
+/// Properties of every device in a PCI slot, which the board reads.
+const OF_SLOTS: [&str; 2] = ["addr", "bus"];
+/// Properties of every device with a drive, which the board reads.
+const OF_DRIVES: [&str; 2] = ["werror", "rerror"];
+
+/// Checks that a device can be made so. What the board reads is checked when the board is built.
 pub(super) fn check(driver: &Entry, properties: &[(String, String)]) -> Result<(), Reason> {
-    match driver.make(properties) {
+    let in_slot = driver.is_pci() && driver.name != VgaConfig::NAME;
+    let with_drive = driver.properties().iter().any(|property| property.kind == Kind::Drive);
+    let boards = |name: &str| in_slot && OF_SLOTS.contains(&name) || with_drive && OF_DRIVES.contains(&name);
+    let own: Vec<_> = properties.iter().filter(|(name, _)| !boards(name)).cloned().collect();
+    match driver.make(&own) {
         Ok(_) => Ok(()),
         Err(PropertyError::Unknown(name)) => Err(Reason::UnknownProperty(name)),
         Err(PropertyError::Value { name, value, wanted }) => Err(Reason::bad(name, &value, wanted)),

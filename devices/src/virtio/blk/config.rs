@@ -1,5 +1,6 @@
 //! How a virtio disk is set up, and what its configuration tells the driver (section 5.2.4).
 
+use crate::properties::DriveName;
 use crate::virtio::properties::config_with_transport;
 use crate::virtio::{OnOffAuto, VirtioError};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ config_with_transport! {
     /// How a virtio disk is set up.
     pub struct BlkConfig {
         /// Name of the drive behind it.
-        pub drive: Option<String> = None,
+        pub drive: Option<DriveName> = None,
         /// Its serial number, of which 20 bytes count; the drive's own, if not given.
         pub serial: Option<String> = None,
         /// Place in the order of booting.

@@ -91,8 +91,8 @@ impl Creatable for BlkConfig {
     }
 
     fn make_within(self, surroundings: &Surroundings) -> Result<Made, PropertyError> {
-        let drive = self.drive.as_ref().and_then(|id| surroundings.drives.get(id)).cloned().unwrap_or_default();
-        Ok(Made { drive: self.drive.clone(), ..Blk::function(&self, &drive)?.made() })
+        let drive = self.drive.as_ref().and_then(|name| surroundings.drives.get(&name.0)).cloned().unwrap_or_default();
+        Ok(Made { drive: self.drive.as_ref().map(|name| name.0.clone()), ..Blk::function(&self, &drive)?.made() })
     }
 }
 
