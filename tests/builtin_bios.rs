@@ -6,7 +6,8 @@ use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, byte_ptr, cx, dh, ds, es
 use lockstep_tests::guest::Guest;
 use std::path::PathBuf;
 
-const MINUTE: u64 = 60_000_000_000;
+/// Ticks that each step may take: a fifth of a second of guest time.
+const LIMIT: u64 = 200_000_000;
 const SECTOR: usize = 512;
 const CD_SECTOR: usize = 2048;
 
@@ -145,35 +146,35 @@ fn start(more: &[&str]) -> Guest {
 fn a_disk_is_read_by_geometry_and_a_key_sends_it_on_to_the_monitor() {
     let image = Image::new("chs.img", &disk(8 << 20, Way::Geometry(5), 4, "hello from the fifth sector\r\n"));
     let mut guest = start(&["-drive", &format!("file={},format=raw", image.path())]);
-    guest.expect("Booting from Hard Disk...", MINUTE);
-    guest.expect("hello from the fifth sector", MINUTE);
+    guest.expect("Booting from Hard Disk...", LIMIT);
+    guest.expect("hello from the fifth sector", LIMIT);
     guest.type_in("q");
-    guest.expect("q", MINUTE);
-    guest.expect("No bootable device.", MINUTE);
-    guest.expect("> ", MINUTE);
+    guest.expect("q", LIMIT);
+    guest.expect("No bootable device.", LIMIT);
+    guest.expect("> ", LIMIT);
 }
 
 #[test]
 fn a_disk_is_read_by_number() {
     let image = Image::new("lba.img", &disk(8 << 20, Way::Number(200), 200, "hello from sector 200\r\n"));
     let mut guest = start(&["-drive", &format!("file={},format=raw", image.path())]);
-    guest.expect("hello from sector 200", MINUTE);
+    guest.expect("hello from sector 200", LIMIT);
 }
 
 #[test]
 fn a_floppy_is_read_by_geometry() {
     let image = Image::new("floppy.img", &disk(1440 << 10, Way::Geometry(3), 2, "hello from a floppy\r\n"));
     let mut guest = start(&["-drive", &format!("file={},format=raw,if=floppy", image.path())]);
-    guest.expect("Booting from Floppy...", MINUTE);
-    guest.expect("hello from a floppy", MINUTE);
+    guest.expect("Booting from Floppy...", LIMIT);
+    guest.expect("hello from a floppy", LIMIT);
 }
 
 #[test]
 fn a_cd_is_booted_without_emulation_and_read_by_its_own_sectors() {
     let image = Image::new("cd.iso", &cd("hello from a CD\r\n"));
     let mut guest = start(&["-cdrom", image.path()]);
-    guest.expect("Booting from DVD/CD...", MINUTE);
-    guest.expect("hello from a CD", MINUTE);
+    guest.expect("Booting from DVD/CD...", LIMIT);
+    guest.expect("hello from a CD", LIMIT);
 }
 
 #[test]
@@ -186,8 +187,8 @@ fn what_cannot_be_booted_is_named_and_the_next_drive_is_tried() {
         "-drive",
         &format!("file={},format=raw,if=floppy", floppy.path()),
     ]);
-    guest.expect("Boot failed: not a bootable disk", MINUTE);
-    guest.expect("the floppy then", MINUTE);
+    guest.expect("Boot failed: not a bootable disk", LIMIT);
+    guest.expect("the floppy then", LIMIT);
 }
 
 #[test]
@@ -196,6 +197,6 @@ fn the_boot_order_is_the_users() {
     let cd_image = Image::new("order-d.iso", &cd("the CD\r\n"));
     let drive = format!("file={},format=raw", disk_image.path());
     let mut guest = start(&["-drive", &drive, "-cdrom", cd_image.path(), "-boot", "d"]);
-    guest.expect("Booting from DVD/CD...", MINUTE);
-    guest.expect("the CD", MINUTE);
+    guest.expect("Booting from DVD/CD...", LIMIT);
+    guest.expect("the CD", LIMIT);
 }

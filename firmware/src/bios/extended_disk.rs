@@ -22,7 +22,8 @@ impl Bios {
                     return give(board, f, number, status::BAD_COMMAND);
                 }
                 f.set_bx(0xaa55);
-                f.set_cx(FIXED_DISK | EDD | u16::from(target.kind == DriveKind::Cdrom) * LOCKING);
+                let locking = if target.kind == DriveKind::Cdrom { LOCKING } else { 0 };
+                f.set_cx(FIXED_DISK | EDD | locking);
                 give(board, f, number, status::OK);
                 f.set_ah(VERSION);
                 Action::Done

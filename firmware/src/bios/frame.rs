@@ -98,7 +98,7 @@ impl Frame {
 
     /// Says by CF whether the call failed.
     pub fn set_carry(&mut self, failed: bool) {
-        self.flags = self.flags & !CARRY | u16::from(failed) * CARRY;
+        self.flags = self.flags & !CARRY | if failed { CARRY } else { 0 };
     }
 
     /// Whether CF is set.
@@ -109,7 +109,7 @@ impl Frame {
 
     /// Sets or clears ZF.
     pub fn set_zero(&mut self, zero: bool) {
-        self.flags = self.flags & !ZERO | u16::from(zero) * ZERO;
+        self.flags = self.flags & !ZERO | if zero { ZERO } else { 0 };
     }
 
     /// Whether ZF is set.

@@ -19,6 +19,8 @@ use crate::rom;
 /// The host bridge's PAM registers: the F segment's, and those of C0000h to EFFFFh with two 16-KiB pieces each.
 const HOST_BRIDGE: Function = Function(0);
 const PAM0: u8 = 0x59;
+/// Writes go to RAM; reads still come from ROM, from which the caller's code runs.
+const PAM_F_SEGMENT_COPYING: u8 = 0x20;
 const PAM_F_SEGMENT_RAM: u8 = 0x30;
 const PAM_F_SEGMENT_READ_ONLY: u8 = 0x10;
 const PAM_LOW_RAM: u8 = 0x03;
@@ -66,7 +68,7 @@ impl Bios {
     /// RAM for all that is below 1 MiB and no ROM.
     fn open_shadow(&mut self, board: &mut dyn Board) {
         let free = option_rom::free_pieces(board, &mut self.roms);
-        HOST_BRIDGE.put_byte(board, PAM0, PAM_F_SEGMENT_RAM);
+        HOST_BRIDGE.put_byte(board, PAM0, PAM_F_SEGMENT_COPYING);
         for (register, pair) in (PAM0 + 1..).zip(free.chunks_exact(2)) {
             let low = if pair[0] { PAM_LOW_RAM } else { 0 };
             let high = if pair[1] { PAM_HIGH_RAM } else { 0 };
@@ -78,6 +80,7 @@ impl Bios {
         let mut image = vec![0; rom::SIZE];
         board.read(FOUR_GIB - rom::SIZE as u64, &mut image);
         board.write(F_SEGMENT, &image);
+        HOST_BRIDGE.put_byte(board, PAM0, PAM_F_SEGMENT_RAM);
         for segment in platform::place(&self.config.platform).segments {
             board.write(segment.address, &segment.bytes);
         }

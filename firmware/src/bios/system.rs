@@ -3,7 +3,7 @@
 use super::frame::Frame;
 use super::low_memory::{EBDA, inb, outb};
 use super::{Action, Bios, Board};
-use crate::memory_map::{MemoryMap, ONE_MIB, e820_entry};
+use crate::memory_map::{MemoryMap, MemoryRange, ONE_MIB, e820_entry};
 use crate::platform;
 use crate::rom::CONFIGURATION_TABLE;
 
@@ -91,7 +91,7 @@ impl Bios {
     fn e801(&self) -> (u16, u16) {
         const SIXTEEN_MIB: u64 = 16 << 20;
         let map = self.memory_map();
-        let end = map.ram().filter(|r| r.start == ONE_MIB).map(|r| r.end()).next().unwrap_or(ONE_MIB);
+        let end = map.ram().find(|r| r.start == ONE_MIB).map_or(ONE_MIB, MemoryRange::end);
         let low = (end.min(SIXTEEN_MIB) - ONE_MIB) / 1024;
         let high = end.saturating_sub(SIXTEEN_MIB) >> 16;
         (low as u16, high as u16)

@@ -187,21 +187,13 @@ impl Bios {
         const TO_END: u8 = 0;
         let page = f.bh();
         match f.ah() {
-            // Bit 7 keeps the screen.
-            0x00 if f.al() & 0x80 == 0 => {
-                // A screen that nothing was sent to is left alone: what the host's terminal shows is not ours to erase.
-                if self.console.at.is_some() {
-                    self.console.clear(board);
-                }
-            }
+            // Bit 7 keeps the screen. A screen that nothing was sent to is left alone, too: what the host's terminal shows is not
+            // ours to erase.
+            0x00 if f.al() & 0x80 == 0 && self.console.at.is_some() => self.console.clear(board),
             0x02 if page == byte(board, ACTIVE_PAGE) && self.console.at.is_some() => {
                 self.console.move_to(board, f.dh().min(HEIGHT - 1), f.dl().min(WIDTH - 1));
             }
-            0x06 | 0x07 if f.al() == TO_END && f.cx() == 0 => {
-                if self.console.at.is_some() {
-                    self.console.clear(board);
-                }
-            }
+            0x06 | 0x07 if f.al() == TO_END && f.cx() == 0 && self.console.at.is_some() => self.console.clear(board),
             0x09 | 0x0a => {
                 let (row, column) = cursor(board, page);
                 let attribute = if f.ah() == 0x09 { f.bl() } else { self.console.attribute };

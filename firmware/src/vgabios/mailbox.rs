@@ -5,11 +5,11 @@
 //! a segment and an offset, where that many bytes go through [`DATA`]. At the end it reads the words back from [`PORT`].
 
 /// Words of registers.
-pub const PORT: u16 = 0x520;
+pub const PORT: u16 = 0x530;
 /// Words of steps.
-pub const STEPS: u16 = 0x522;
+pub const STEPS: u16 = 0x532;
 /// Bytes of the caller's memory.
-pub const DATA: u16 = 0x524;
+pub const DATA: u16 = 0x534;
 /// Ports in all.
 pub const LEN: u16 = 6;
 /// Words that pass through [`PORT`].
