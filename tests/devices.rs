@@ -208,13 +208,16 @@ fn random_guest() -> Vec<String> {
         (GDT, gdt),
         (GDT_POINTER, bytes(&[15, GDT, 0xf])),
     ];
-    let mut arguments = board_with(&image::write("random", &pieces));
+    let bios = image::write("random", &pieces);
+    let mut arguments = board_with(&bios);
+    arguments.extend(words(&format!("-drive if=none,id=disk,format=raw,readonly=on,file={bios}")));
     arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -debugcon null"));
     for entry in CATALOG {
         // Clear of the devices that the board has already.
         let place = match entry.name {
             "isa-serial" => ",index=2,chardev=lost",
             "isa-debugcon" => ",iobase=0x402",
+            "virtio-blk-pci" => ",drive=disk",
             _ => "",
         };
         arguments.extend(words(&format!("-device {}{place}", entry.name)));
@@ -259,4 +262,8 @@ fn ports_that_are_taken_and_names_that_exist_are_refused() {
     assert_eq!(error("-device isa-serial"), "-device isa-serial: 0x3f8 is taken by 'serial0'");
     assert_eq!(error("-device isa-debug-exit,id=rtc"), "-device isa-debug-exit: there is already a device 'rtc'");
     assert_eq!(error("-device isa-serial,index=1"), "");
+    assert_eq!(error("-device virtio-rng-pci,addr=1"), "-device virtio-rng-pci,addr=0x1: the slot is taken");
+    assert!(error("-device virtio-rng-pci,bus=pci.1").contains("bus=pci.1: the machine pc has one PCI bus"));
+    assert!(error("-device virtio-blk-pci").contains("drive= has to name a drive"));
+    assert!(error("-drive if=virtio").contains("drive 'virtio0' has no medium"));
 }
