@@ -9,6 +9,7 @@ use lockstep::snapshot::Snapshot;
 use lockstep_devices::catalog::CATALOG;
 use lockstep_tests::guest::{Guest, config};
 use lockstep_tests::image;
+use lockstep_tests::program::scratch;
 
 /// Where interrupt handlers lie in segment F000h.
 const HANDLER: u16 = 0x4000;
@@ -212,6 +213,8 @@ fn random_guest() -> Vec<String> {
     let mut arguments = board_with(&bios);
     arguments.extend(words(&format!("-drive if=none,id=disk,format=raw,readonly=on,file={bios}")));
     arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -debugcon null"));
+    let disk = scratch("disk.raw", &[0; 1 << 20]).display().to_string();
+    arguments.extend(words(&format!("-drive file={disk},format=raw,if=none,id=disk,snapshot=on")));
     for entry in CATALOG {
         // Clear of the devices that the board has already.
         let place = match entry.name {

@@ -69,8 +69,8 @@ impl Machine {
     }
 
     /// Calls an interrupt up to its end; drives read as the low byte of each sector's number.
-    pub(super) fn call(&mut self, vector: u16, frame: Frame) -> Frame {
-        Frame { at: FRAME, vector, ..frame }.store(&mut self.board);
+    pub(super) fn call(&mut self, vector: u16, frame: &Frame) -> Frame {
+        Frame { at: FRAME, vector, ..frame.clone() }.store(&mut self.board);
         loop {
             self.bios.call(&mut self.board, FRAME);
             match self.bios.action() {

@@ -11,7 +11,7 @@ const CD: (DriveKind, u64) = (DriveKind::Cdrom, 1 << 20);
 #[test]
 fn sectors_are_read_by_cylinder_head_and_sector() {
     let mut machine = Machine::with(&[FLOPPY, DISK]);
-    let done = machine.call(0x13, Frame { eax: 0x0203, ebx: 0x9000, ecx: 0x0002, edx: 0x0180, ..Frame::default() });
+    let done = machine.call(0x13, &Frame { eax: 0x0203, ebx: 0x9000, ecx: 0x0002, edx: 0x0180, ..Frame::default() });
     assert_eq!((done.ah(), done.al(), done.carry()), (0, 3, false));
     assert_eq!(machine.board.requests[0].operation, DriveOperation::Read { offset: 64 * 512, len: 3 * 512 });
     assert_eq!((machine.board.memory[0x9000], machine.board.memory[0x9000 + 1024]), (64, 66));
@@ -20,9 +20,9 @@ fn sectors_are_read_by_cylinder_head_and_sector() {
 #[test]
 fn what_is_beyond_the_end_or_not_there_is_refused_without_a_request() {
     let mut machine = Machine::with(&[FLOPPY]);
-    let beyond = machine.call(0x13, Frame { eax: 0x0201, ecx: 0x5001, ..Frame::default() });
+    let beyond = machine.call(0x13, &Frame { eax: 0x0201, ecx: 0x5001, ..Frame::default() });
     assert_eq!((beyond.ah(), beyond.carry()), (0x04, true));
-    let absent = machine.call(0x13, Frame { eax: 0x0201, ecx: 0x0001, edx: 0x80, ..Frame::default() });
+    let absent = machine.call(0x13, &Frame { eax: 0x0201, ecx: 0x0001, edx: 0x80, ..Frame::default() });
     assert_eq!((absent.ah(), absent.carry()), (0x01, true));
     assert_eq!(machine.board.requests, []);
 }
@@ -33,9 +33,9 @@ fn a_cd_is_read_by_packets_of_its_own_sectors_and_never_written() {
     let packet = [0x10, 0, 2, 0, 0, 0x90, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
     machine.board.memory[0x600..0x610].copy_from_slice(&packet);
     let frame = Frame { eax: 0x4200, esi: 0x600, edx: 0xe0, ..Frame::default() };
-    assert!(!machine.call(0x13, frame.clone()).carry());
+    assert!(!machine.call(0x13, &frame).carry());
     assert_eq!(machine.board.requests[0].operation, DriveOperation::Read { offset: 3 * 2048, len: 2 * 2048 });
-    let refused = machine.call(0x13, Frame { eax: 0x4300, ..frame });
+    let refused = machine.call(0x13, &Frame { eax: 0x4300, ..frame });
     assert_eq!((refused.ah(), refused.carry()), (0x03, true));
 }
 
@@ -45,7 +45,7 @@ fn the_memory_map_is_handed_out_line_by_line() {
     let (mut next, mut lines, mut ram) = (0, 0, 0);
     loop {
         let ask = Frame { eax: 0xe820, ebx: next, ecx: 20, edx: 0x534d_4150, edi: 0x600, ..Frame::default() };
-        let line = machine.call(0x15, ask);
+        let line = machine.call(0x15, &ask);
         assert_eq!((line.carry(), line.eax, line.ecx), (false, 0x534d_4150, 20));
         let at = &machine.board.memory[0x600..0x614];
         if at[16] == 1 {
@@ -65,7 +65,7 @@ fn blocks_are_moved_between_the_segments_of_a_table() {
     machine.board.memory[0x8000..0x8004].copy_from_slice(b"abcd");
     machine.board.memory[0x610 + 2..0x610 + 5].copy_from_slice(&[0x00, 0x80, 0x00]);
     machine.board.memory[0x618 + 2..0x618 + 5].copy_from_slice(&[0x00, 0x00, 0x10]);
-    let done = machine.call(0x15, Frame { eax: 0x8700, ecx: 2, esi: 0x600, ..Frame::default() });
+    let done = machine.call(0x15, &Frame { eax: 0x8700, ecx: 2, esi: 0x600, ..Frame::default() });
     assert!(!done.carry());
     assert_eq!(&machine.board.memory[0x10_0000..0x10_0004], b"abcd");
 }
@@ -73,7 +73,7 @@ fn blocks_are_moved_between_the_segments_of_a_table() {
 #[test]
 fn a_wait_takes_its_time() {
     let mut machine = Machine::with(&[]);
-    machine.call(0x15, Frame { eax: 0x8600, ecx: 0, edx: 20_000, ..Frame::default() });
+    machine.call(0x15, &Frame { eax: 0x8600, ecx: 0, edx: 20_000, ..Frame::default() });
     assert!((20_000_000..22_000_000).contains(&machine.board.now));
 }
 
