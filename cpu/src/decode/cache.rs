@@ -16,9 +16,16 @@ use std::ops::Range;
 pub(crate) struct Key(u64);
 
 impl Key {
+    /// What the keys of a mode have in common.
     #[inline(always)]
-    pub(crate) fn new(offset: u64, mode: CodeMode) -> Self {
-        Self(offset | u64::from(mode.0) << 56)
+    pub(crate) fn start_of(mode: CodeMode) -> Self {
+        Self(u64::from(mode.0) << 56)
+    }
+
+    /// The key of a block at an arena offset, in the mode of [`Key::start_of`].
+    #[inline(always)]
+    pub(crate) fn at(self, offset: u64) -> Self {
+        Self(self.0 | offset)
     }
 
     fn offset(self) -> u64 {

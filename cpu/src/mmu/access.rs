@@ -215,7 +215,13 @@ impl Vcpu {
     }
 
     /// A linear address is canonical for the paging in use (always, outside of long mode).
+    #[inline(always)]
     pub(crate) fn canonical(&self, linear: u64) -> bool {
+        // The lower half is canonical under every paging mode.
+        linear >> 47 == 0 || self.canonical_above(linear)
+    }
+
+    fn canonical_above(&self, linear: u64) -> bool {
         let bits = if self.cr4.contains(crate::state::Cr4::LA57) { 57 } else { 48 };
         !self.long_mode() || ((linear << (64 - bits)) as i64 >> (64 - bits)) as u64 == linear
     }
