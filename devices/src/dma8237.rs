@@ -225,7 +225,7 @@ impl IsaDma for Dma {
         self.run(channel, from.len(), Mode::TO_MEMORY, |address, at, len| cx.dma_write(address, &from[at..at + len]))
     }
 
-    fn from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun {
+    fn copy_from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun {
         let len = into.len();
         self.run(channel, len, Mode::FROM_MEMORY, |address, at, len| cx.dma_read(address, &mut into[at..at + len]))
     }

@@ -67,7 +67,7 @@ impl Fdc {
             return;
         }
         let mut buffer = std::mem::take(&mut transfer.buffer);
-        let run = self.with_dma(cx, |dma, cx| dma.from_memory(cx, DMA_CHANNEL, &mut buffer)).unwrap_or_default();
+        let run = self.with_dma(cx, |dma, cx| dma.copy_from_memory(cx, DMA_CHANNEL, &mut buffer)).unwrap_or_default();
         let Some(transfer) = self.in_transfer() else { return };
         transfer.enough = run.ended;
         if run.moved == 0 {

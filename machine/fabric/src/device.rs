@@ -342,7 +342,7 @@ pub trait IsaDma {
     /// Moves bytes from the device to memory.
     fn to_memory(&mut self, cx: &mut Cx<'_>, channel: u8, from: &[u8]) -> DmaRun;
     /// Moves bytes from memory to the device.
-    fn from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun;
+    fn copy_from_memory(&mut self, cx: &mut Cx<'_>, channel: u8, into: &mut [u8]) -> DmaRun;
 }
 
 /// What became of a run of bytes by ISA DMA.

@@ -10,7 +10,7 @@ use std::path::Path;
 /// `info screen`: the rows of characters, or what kind of picture there is.
 pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    let screen = Screen::of(&mut control.board).map_err(refused)?;
+    let screen = Screen::of(&mut control.board).map_err(|why| refused(&why))?;
     let frame = &screen.frame;
     Ok(screen.text.unwrap_or_else(|| format!("graphics, {}x{}", frame.width, frame.height)))
 }
@@ -29,11 +29,11 @@ pub(super) fn dump(control: &mut Control, _: &mut Desk, arguments: &mut Argument
         (Some(other), _) => return Err(CommandError::Unexpected(other.to_owned())),
     };
     arguments.finish()?;
-    let screen = Screen::of(&mut control.board).map_err(refused)?;
-    screen::dump(&screen.frame, format, file).map_err(refused)?;
+    let screen = Screen::of(&mut control.board).map_err(|why| refused(&why))?;
+    screen::dump(&screen.frame, format, file).map_err(|why| refused(&why))?;
     Ok(String::new())
 }
 
-fn refused(why: ScreenError) -> CommandError {
+fn refused(why: &ScreenError) -> CommandError {
     CommandError::Host(why.to_string())
 }
