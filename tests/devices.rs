@@ -209,9 +209,7 @@ fn random_guest() -> Vec<String> {
         (GDT, gdt),
         (GDT_POINTER, bytes(&[15, GDT, 0xf])),
     ];
-    let bios = image::write("random", &pieces);
-    let mut arguments = board_with(&bios);
-    arguments.extend(words(&format!("-drive if=none,id=disk,format=raw,readonly=on,file={bios}")));
+    let mut arguments = board_with(&image::write("random", &pieces));
     arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -debugcon null"));
     let disk = scratch("disk.raw", &[0; 1 << 20]).display().to_string();
     arguments.extend(words(&format!("-drive file={disk},format=raw,if=none,id=disk,snapshot=on")));
