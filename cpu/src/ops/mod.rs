@@ -11,6 +11,7 @@ mod control_registers;
 mod exchange;
 mod far;
 mod flag;
+mod fused;
 mod interrupt;
 mod io;
 mod logic;
@@ -26,6 +27,8 @@ mod string;
 mod transfer;
 mod x87;
 mod xsave;
+
+pub(crate) use fused::fused;
 
 use crate::table::Row;
 
