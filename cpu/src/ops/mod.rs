@@ -18,6 +18,7 @@ mod logic;
 mod machine;
 mod mmx;
 mod multiply;
+mod operand;
 mod registers;
 mod segment;
 mod shift;
