@@ -220,10 +220,11 @@ declare! {
     command observes "query-target" QueryTarget {} -> TargetInfo;
 
     /// Ends Lockstep. The reply is sent first.
-    command steers "quit" Quit {};
+    command observes "quit" Quit {};
 
-    /// How a command of the human monitor is carried out: what it would have shown is returned, lines ending in CR LF.
-    command steers "human-monitor-command" HumanMonitorCommand {
+    /// Carries out a command of the human monitor and returns what it would have shown, lines ending in CR LF. What the
+    /// command does to the machine passes the gate by itself.
+    command observes "human-monitor-command" HumanMonitorCommand {
         /// The command's line, as it would be typed.
         command_line: String,
         /// The vCPU that the command is about, if it is about one; default 0.

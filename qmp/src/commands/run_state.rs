@@ -55,10 +55,10 @@ declare! {
     command observes "query-status" QueryStatus {} -> StatusInfo;
 
     /// Stops the machine where it is. No guest time passes until `cont`. Stopping a stopped machine is no error.
-    command steers "stop" Stop {};
+    command observes "stop" Stop {};
 
     /// Lets a stopped machine go on; one that runs is left alone.
-    command steers "cont" Cont {};
+    command observes "cont" Cont {};
 
     /// Resets the machine, as its reset button would.
     command steers "system_reset" SystemReset {};
