@@ -82,6 +82,8 @@ pub struct Machine {
     port_output: Vec<(DeviceId, u32, Vec<u8>)>,
     notices: Vec<(DeviceId, Notice)>,
     ended: Option<Ending>,
+    /// How often the guest has reset the machine since someone asked.
+    resets: u32,
 }
 
 /// The interrupt controllers that vCPUs ask.
@@ -112,6 +114,7 @@ impl Machine {
             port_output: Vec::new(),
             notices: Vec::new(),
             ended: None,
+            resets: 0,
         };
         machine.reset();
         machine
@@ -125,6 +128,21 @@ impl Machine {
     /// The present.
     pub fn now(&self) -> Tick {
         self.bus.clock.now()
+    }
+
+    /// The interrupt controllers.
+    pub fn interrupts(&self) -> Interrupts {
+        self.wiring
+    }
+
+    /// Says whether a reset that the guest asks for ends the machine.
+    pub fn set_resets_end(&mut self, end: bool) {
+        self.resets_end = end;
+    }
+
+    /// How often the guest has reset the machine since this was last asked.
+    pub fn take_resets(&mut self) -> u32 {
+        std::mem::take(&mut self.resets)
     }
 
     /// How the machine ended, if it has.
@@ -383,6 +401,7 @@ impl Machine {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
                 self.ended = None;
+                self.resets = self.resets.saturating_add(1);
                 let now = self.now();
                 self.bus.advance(now + RESET_TICKS);
                 self.reset();

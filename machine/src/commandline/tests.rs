@@ -77,7 +77,7 @@ fn options_that_nobody_has_are_unknown() {
 #[test]
 fn options_of_qemu_that_are_not_built_are_refused_by_name() {
     assert_eq!(error("-netdev user,id=n"), "-netdev: not built in this version of Lockstep");
-    assert_eq!(error("-qmp stdio"), "-qmp: not built in this version of Lockstep");
+    assert_eq!(error("-spice port=1"), "-spice: not built in this version of Lockstep");
 }
 
 #[test]

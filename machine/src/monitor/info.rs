@@ -123,6 +123,7 @@ fn backend(chardev: &ChardevConfig) -> String {
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
+        Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
     };
     if chardev.mux { format!("{name}, shared with the monitor") } else { name }
 }

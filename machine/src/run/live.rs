@@ -14,7 +14,9 @@ impl Session {
     /// Runs until the guest or the user ends it.
     pub(super) fn live(&mut self) -> Result<Ended, RunError> {
         loop {
-            if let Some(ending) = self.control.over() {
+            let over = self.control.over();
+            self.qmp.tell(&mut self.control);
+            if let Some(ending) = over {
                 return Ok(Ended::Guest(ending));
             }
             if self.control.runs() {

@@ -2,6 +2,7 @@
 
 mod control;
 mod live;
+mod qmp;
 mod replay;
 mod session;
 
@@ -19,6 +20,8 @@ use crate::record::{BootedFile, FORMAT, Header, Log, LogError, Recorder};
 use crate::terminal::signals;
 use crate::trace;
 use lockstep_fabric::{StateError, Tick};
+use lockstep_qmp::server::StartError;
+use qmp::Qmp;
 use session::Session;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -39,6 +42,14 @@ pub enum RunError {
     /// The board cannot be built as asked.
     #[error(transparent)]
     Board(#[from] BoardError),
+    /// A QMP monitor cannot be opened.
+    #[error("{origin}: {why}")]
+    Qmp {
+        /// The option as typed.
+        origin: String,
+        /// Why not.
+        why: StartError,
+    },
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -94,7 +105,8 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
     let (reporter, events) = Reporter::new();
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
-    let mut session = Session::new(Control::new(config, board, recorder), chardevs, events);
+    let qmp = Qmp::start(config, &reporter)?;
+    let mut session = Session::new(Control::new(config, board, recorder), chardevs, events, qmp);
     let ended = match replayed {
         Some(log) => session.replay(&log),
         None => session.live(),

@@ -1,5 +1,6 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
+use super::qmp::Qmp;
 use super::{Control, Ended, ExitStatus, RunError};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
 use crate::commandline::{Backend, Config};
@@ -27,17 +28,18 @@ pub(super) struct Session {
     chardevs: Chardevs,
     attached: Vec<(DeviceId, ChardevId)>,
     monitors: Vec<(ChardevId, Monitor)>,
+    pub(super) qmp: Qmp,
 }
 
 impl Session {
-    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>) -> Self {
+    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>, qmp: Qmp) -> Self {
         let ports = control.board.ports.iter();
         let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
         let monitors = named.map(|id| (id, Monitor::new(attached.iter().any(|(_, other)| *other == id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
         let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, monitors };
+            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, monitors, qmp };
         session.greet();
         session
     }
@@ -76,6 +78,7 @@ impl Session {
             HostEvent::Bytes { chardev, data } => self.arrive(chardev, Input::Bytes(data)),
             HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
             HostEvent::Quit { cause } => self.control.quit(cause),
+            HostEvent::Request => self.qmp.serve(&mut self.control),
             HostEvent::MonitorBytes { chardev, data } => {
                 self.with_monitor(chardev, |monitor, control| monitor.feed(&data, control));
             }
@@ -86,6 +89,7 @@ impl Session {
             HostEvent::Closed { .. } => {}
         }
         self.pass_output();
+        self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }
 
@@ -118,6 +122,8 @@ impl Session {
             _ => Patience::Forever,
         };
         let last = self.last_digest(&ended)?;
+        self.qmp.tell(&mut self.control);
+        self.qmp.shut_down();
         self.chardevs.flush_and_close(patience);
         let ended = ended?;
         if let (Some(digest), true) = (last, self.control.config.digest) {
@@ -127,7 +133,7 @@ impl Session {
             Ended::Guest(Ending::Exit(status)) => ExitStatus(status as u8),
             Ended::Guest(Ending::PowerOff | Ending::Reset)
             | Ended::LogEnds
-            | Ended::Host(QuitCause::Key | QuitCause::Monitor) => ExitStatus(0),
+            | Ended::Host(QuitCause::Key | QuitCause::Monitor | QuitCause::Qmp) => ExitStatus(0),
             Ended::Host(QuitCause::Signal(signal)) => {
                 eprintln!("lockstep: ended by {}", signals::name(signal));
                 ExitStatus(0)
