@@ -1,6 +1,6 @@
 //! A command line half read: the configuration so far, and what can only be settled once every option is known.
 
-use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
+use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global, SocketAddress, SocketRole};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 

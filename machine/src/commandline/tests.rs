@@ -435,7 +435,7 @@ mod characters {
         let expect = [
             (SocketAddress::Unix("/tmp/s".into()), SocketRole::Server { wait: false }),
             (SocketAddress::Tcp(local, 4444), SocketRole::Server { wait: false }),
-            (SocketAddress::Tcp(local, 0), SocketRole::Client),
+            (SocketAddress::Tcp(local, 0), SocketRole::Client { reconnect: None }),
             (SocketAddress::Unix("/tmp/t".into()), SocketRole::Server { wait: true }),
         ];
         for (port, (address, role)) in expect.into_iter().enumerate() {
@@ -453,7 +453,7 @@ mod characters {
             *backend(&config("-serial tcp:[::1]:7"), "serial0"),
             Backend::Socket {
                 address: SocketAddress::Tcp("::1".parse().expect("an address"), 7),
-                role: SocketRole::Client
+                role: SocketRole::Client { reconnect: None }
             }
         );
         assert!(error("-serial unix:/tmp/s,wait=off").contains("only makes sense with 'server'"));

@@ -71,7 +71,7 @@ fn set_action(control: &mut Control, actions: SetAction) -> Answer<()> {
         None => {}
     }
     match actions.shutdown {
-        Some(ShutdownAction::Poweroff) => control.config.on_shutdown = OnShutdown::Poweroff,
+        Some(ShutdownAction::Poweroff) => control.config.on_shutdown = OnShutdown::PowerOff,
         Some(ShutdownAction::Pause) => control.config.on_shutdown = OnShutdown::Pause,
         None => {}
     }

@@ -90,6 +90,9 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         Some(log) => as_recorded(config, &log.header.config)?,
         None => settle(config)?,
     };
+    let (reporter, events) = Reporter::new();
+    // First of all: clients are greeted at once, and what they ask for waits until there is a machine.
+    let qmp = Qmp::start(config, &reporter)?;
     let mut board = board::build(&settled)?;
     trace::start(&config.log, &mut board.machine)?;
     let files = board.files.clone();
@@ -102,10 +105,8 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         RecordReplay::Record(path) => Some(Recorder::create(path, &header(&settled, files))?),
         RecordReplay::Off | RecordReplay::Replay(_) => None,
     };
-    let (reporter, events) = Reporter::new();
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
-    let qmp = Qmp::start(config, &reporter)?;
     let mut session = Session::new(Control::new(config, board, recorder), chardevs, events, qmp);
     let ended = match replayed {
         Some(log) => session.replay(&log),

@@ -14,7 +14,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Ticks between two looks at what the host has to say.
-pub(super) const POLL_EVERY: Tick = 1 << 20;
+pub(super) const POLL_EVERY: Tick = 1 << 15;
 
 /// How long a user who leaves waits for output to be taken.
 const PARTING: Duration = Duration::from_millis(500);
