@@ -32,6 +32,8 @@ pub mod ioapic;
 pub mod lapic;
 /// The real-time clock and CMOS memory.
 pub mod mc146818;
+/// What goes on the buses of other devices.
+pub mod parts;
 /// The PCI model, the host bridge and the PIIX functions.
 pub mod pci;
 /// The diagnostic code.
