@@ -10,7 +10,8 @@ fn boots_to_a_shell(firmware: &[&str]) {
     let iso = guest_file("grub.iso");
     let fixed = ["-cdrom", &iso, "-m", "512", "-cpu", "max", "-vga", "std", "-seed", "1", "-no-reboot"];
     let mut arguments: Vec<String> = fixed.iter().map(|a| (*a).to_owned()).collect();
-    arguments.extend(["-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults", "-serial", "null"].map(String::from));
+    arguments
+        .extend(["-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults", "-serial", "null"].map(String::from));
     let mut guest = Guest::start(&arguments, firmware);
 
     guest.expect("GNU GRUB  version", MINUTE);

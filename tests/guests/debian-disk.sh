@@ -71,7 +71,7 @@ start=${PARTITION_MIB}MiB, type=83, bootable
 PARTITIONS
 
 # The files keep their owners: root unpacks them, or who is taken for root.
-MODULES=$modules "${as_owner[@]}" bash -euo pipefail -c '
+"${as_owner[@]}" bash -euo pipefail -c '
     mkdir "$1/tree"
     tar -xf "$1/debian.tar" -C "$1/tree" --numeric-owner
     rm "$1/debian.tar"
