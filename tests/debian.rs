@@ -9,6 +9,7 @@ use std::process::Command;
 /// GRUB to login takes about ten seconds of guest time.
 const MINUTE: u64 = 60_000_000_000;
 
+#[derive(Clone, Copy)]
 enum Image {
     /// Raw, and what is written goes with the process.
     Raw,
