@@ -5,8 +5,8 @@ use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside, PinId, Space,
-    StateError, Tick, Width,
+    Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
+    PanicAction, PinId, Space, StateError, Tick, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ const TURN: Tick = 20_000;
 
 /// How long RESET# is held. A guest that resets at its first instruction takes time too, so that runs come to their end.
 const RESET_TICKS: Tick = 1_000;
+
+/// The exit status after a panic, where that is to be a failure.
+const EXIT_PANICKED: i32 = 1;
 
 /// Why the machine is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,11 @@ pub struct Machine {
     ended: Option<Ending>,
     /// How often the guest has reset the machine since someone asked.
     resets: u32,
+    actions: Actions,
+    /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
+    pausing: bool,
+    /// The machine wants to be stopped.
+    pause: bool,
 }
 
 /// The interrupt controllers that vCPUs ask.
@@ -95,6 +103,10 @@ pub struct Interrupts {
     pub external: DeviceId,
     /// Where the first vCPU's FERR# goes.
     pub numeric_errors: (DeviceId, PinId),
+    /// Where non-maskable interrupts go.
+    pub nmi: (DeviceId, PinId),
+    /// The device that takes the power button.
+    pub power_button: DeviceId,
 }
 
 impl Machine {
@@ -115,6 +127,9 @@ impl Machine {
             notices: Vec::new(),
             ended: None,
             resets: 0,
+            actions: Actions::default(),
+            pausing: false,
+            pause: false,
         };
         machine.reset();
         machine
@@ -128,11 +143,6 @@ impl Machine {
     /// The present.
     pub fn now(&self) -> Tick {
         self.bus.clock.now()
-    }
-
-    /// The interrupt controllers.
-    pub fn interrupts(&self) -> Interrupts {
-        self.wiring
     }
 
     /// Says whether a reset that the guest asks for ends the machine.
@@ -176,7 +186,7 @@ impl Machine {
             if let Some(ending) = self.ended {
                 return Stop::Ended(ending);
             }
-            if !self.output.is_empty() {
+            if std::mem::take(&mut self.pausing) || !self.output.is_empty() {
                 return Stop::Output;
             }
             if let Some(fault) = fault {
@@ -266,6 +276,22 @@ impl Machine {
         std::mem::take(&mut self.port_output)
     }
 
+    /// Whether the machine wants to be stopped since last time: a watchdog bit or the guest panicked, and the operator chose
+    /// that. Running on all the same changes nothing that the guest can see.
+    pub fn take_pause(&mut self) -> bool {
+        std::mem::take(&mut self.pause)
+    }
+
+    /// What the machine does when a watchdog bites or the guest panics.
+    pub fn actions(&self) -> Actions {
+        self.actions
+    }
+
+    /// Sets what the machine does, before it runs. Afterwards such a choice is the operator's and comes through the gate.
+    pub fn set_actions(&mut self, actions: Actions) {
+        self.actions = actions;
+    }
+
     /// Takes the devices' news, in order.
     pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
         std::mem::take(&mut self.notices)
@@ -328,6 +354,9 @@ impl Machine {
             match arrival.what {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::Nmi => self.inject_nmi(),
+                Outside::WatchdogAction(action) => self.actions.watchdog = action,
+                Outside::PanicAction(action) => self.actions.panic = action,
                 Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
                 Outside::PortWrite { port, width, value } => {
                     // What nothing claims is dropped, as with OUT.
@@ -386,6 +415,7 @@ impl Machine {
                 Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
                 Output::Notice(notice) => self.notices.push((device, notice)),
                 Output::Machine(request) => {
+                    self.tell_of(device, request);
                     self.act(request);
                     if self.ended.is_some() {
                         return;
@@ -410,6 +440,41 @@ impl Machine {
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
             MachineRequest::Suspend => {}
+            MachineRequest::Watchdog => match self.actions.watchdog {
+                WatchdogAction::Reset => self.act(MachineRequest::Reset),
+                WatchdogAction::Shutdown => self.bus.input(self.wiring.power_button, &Input::PowerButton),
+                WatchdogAction::Poweroff => self.act(MachineRequest::PowerOff),
+                WatchdogAction::Pause => self.want_pause(),
+                WatchdogAction::Debug | WatchdogAction::None => {}
+                WatchdogAction::InjectNmi => self.inject_nmi(),
+            },
+            MachineRequest::GuestPanicked => match self.actions.panic {
+                PanicAction::Pause => self.want_pause(),
+                PanicAction::Shutdown => self.act(MachineRequest::PowerOff),
+                PanicAction::ExitFailure => self.act(MachineRequest::Exit(EXIT_PANICKED)),
+                PanicAction::None => {}
+            },
+        }
+    }
+
+    /// Those outside learn of what the machine does in the operator's name, before it does.
+    fn tell_of(&mut self, device: DeviceId, request: MachineRequest) {
+        match request {
+            MachineRequest::Watchdog => self.notices.push((device, Notice::Watchdog(self.actions.watchdog))),
+            MachineRequest::GuestPanicked => self.notices.push((device, Notice::GuestPanicked(self.actions.panic))),
+            MachineRequest::Reset | MachineRequest::PowerOff | MachineRequest::Suspend | MachineRequest::Exit(_) => {}
+        }
+    }
+
+    fn want_pause(&mut self) {
+        (self.pausing, self.pause) = (true, true);
+    }
+
+    /// An edge on the line that every vCPU's local APIC has for it.
+    fn inject_nmi(&mut self) {
+        let (device, pin) = self.wiring.nmi;
+        for level in [true, false] {
+            self.bus.input(device, &Input::Pin { pin, level });
         }
     }
 
@@ -419,6 +484,7 @@ impl Machine {
         Ok(serde_json::json!({
             "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
+            "actions": serde_json::to_value(self.actions).map_err(malformed)?,
             "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
             "bus": self.bus.save()?,
         }))
@@ -437,11 +503,13 @@ impl Machine {
         if turn.cpu >= cpus.len() {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
         }
+        let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
         let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.bus.load(part("bus")?)?;
         self.blocks.load(blocks)?;
         self.cpus = cpus;
         self.turn = turn;
+        self.actions = actions;
         for cpu in &mut self.cpus {
             cpu.refresh();
         }

@@ -1,19 +1,22 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
 use super::bios_services::BiosServices;
+use super::boot_order::BootOrder;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, bios_services, direct, functions, processors, video};
+use super::for_board::ForBoard;
+use super::slots::{BusAt, PciBuses};
+use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
 use lockstep_cpu::cpuid::Leaf1Ecx;
-use lockstep_devices::catalog::{Creatable, Entry, Made};
+use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured};
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fdc::{self, Fdc, FdcConfig};
-use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
+use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, FwCfgName, key};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -28,7 +31,9 @@ use lockstep_devices::pci::piix4_pm::{self, Piix4Pm, Piix4PmConfig};
 use lockstep_devices::port80::Port80;
 use lockstep_devices::port92::{self, Port92};
 use lockstep_devices::properties::Chardev;
+use lockstep_devices::pvpanic::PvpanicConfig;
 use lockstep_devices::uart16550::Uart16550Config;
+use lockstep_devices::vmgenid::VmGenIdConfig;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
 use lockstep_firmware::bios::{BiosConfig, BiosDrive};
@@ -63,7 +68,7 @@ const ISA_IRQS: u8 = 16;
 pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let image = firmware::image(config)?;
     let ram = RamLayout::for_size(config.memory.size);
-    let card = video::plan(&config.devices)?;
+    let card = video::plan(config)?;
     let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
     let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
@@ -72,8 +77,18 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let platform = platform(config, &cpus);
 
     let mut opened = Drives::open(config)?;
-    let (drives, held) = DriveTable::of(&mut opened);
-    let mut parts = Parts { bus, ports: Vec::new(), drives: opened, attached: Vec::new() };
+    let mut order = BootOrder::default();
+    let (drives, held) = DriveTable::of(config, &mut opened, &mut order)?;
+    let mut parts = Parts {
+        bus,
+        pci: PciBuses::new(),
+        ports: Vec::new(),
+        drives: opened,
+        attached: Vec::new(),
+        order,
+        files: Vec::new(),
+        seed: config.seed.unwrap_or(0),
+    };
     let wiring = parts.core(config, &ram, &cpus, Fitted { drives: &drives, card: card.as_ref() })?;
     // The board's own drives come first wherever drives are numbered.
     let in_slots = std::mem::take(&mut parts.attached);
@@ -82,10 +97,10 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.attached.extend(in_slots);
-    parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
+    parts.firmware_configuration(fw_cfg_items(config, &platform));
     let built_in = image.file.is_none() && config.boot.kernel.is_none();
     let services = built_in.then(|| {
-        let drives = bios_services::drives(&parts.attached, &parts.bus, config);
+        let drives = bios_services::drives(&parts.attached, &parts.bus, config, &parts.order);
         let services = BiosServices::new(bios(config, &platform, drives));
         parts.add("bios", services, &BiosServices::regions())
     });
@@ -104,6 +119,8 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         local: wiring.lapics,
         external: wiring.pics,
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
+        nmi: (wiring.lapics, lapic::PIN_LINT1),
+        power_button: wiring.power,
     };
     let keyboard = parts.bus.find(KEYBOARD);
     let screen = parts.bus.find(video::CARD);
@@ -112,13 +129,22 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     }
     files.extend_from_slice(parts.drives.files());
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    machine.set_actions(config.actions);
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
         machine.attach_drive(device, slot, drive);
         if let Some(services) = services {
             machine.share_drive(services, number, (device, slot));
         }
     }
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
+    Ok(Board {
+        machine,
+        ports: parts.ports,
+        power_button: Some(wiring.power),
+        keyboard,
+        screen,
+        boot_order: parts.order,
+        files,
+    })
 }
 
 /// What the built-in BIOS is told.
@@ -138,6 +164,14 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     }
     platform.hpet = config.machine.hpet;
     platform.i8042 = config.machine.i8042;
+    let first = |driver: &str| config.devices.iter().find(|device| device.driver == driver);
+    // What cannot be read is refused when the device is made.
+    platform.pvpanic = first(PvpanicConfig::NAME)
+        .and_then(|device| configured::<PvpanicConfig>(&device.properties).ok())
+        .map(|settings| settings.ioport);
+    platform.vm_generation = first(VmGenIdConfig::NAME)
+        .and_then(|device| configured::<VmGenIdConfig>(&device.properties).ok())
+        .and_then(|settings| settings.number(config.seed.unwrap_or(0)).ok());
     if let Some(uuid) = config.uuid {
         platform.identity.uuid = uuid;
     }
@@ -170,11 +204,18 @@ struct Wiring {
 /// The board while it is put together.
 pub(super) struct Parts {
     pub(super) bus: Bus,
+    /// The PCI buses, and what is in their slots.
+    pub(super) pci: PciBuses,
     ports: Vec<(DeviceId, String)>,
     /// Drives that no device has taken yet.
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.
     pub(super) attached: Vec<(DeviceId, u8, Drive)>,
+    /// The order of booting, as far as it is known.
+    pub(super) order: BootOrder,
+    /// Files that devices have for firmware.
+    files: Vec<(DeviceId, FwCfgItem)>,
+    seed: u64,
 }
 
 impl Parts {
@@ -184,6 +225,19 @@ impl Parts {
             self.bus.map(id, *region);
         }
         id
+    }
+
+    /// The firmware configuration device, with the board's items and the devices'.
+    fn firmware_configuration(&mut self, mut items: Vec<FwCfgItem>) {
+        let files = std::mem::take(&mut self.files);
+        items.extend(files.iter().map(|(_, file)| file.clone()));
+        let mut device = FwCfg::new(items);
+        for (owner, file) in files {
+            if let FwCfgName::File(name) = file.name {
+                device.watch(&name, owner);
+            }
+        }
+        self.add("fw_cfg", device, &fw_cfg::REGIONS);
     }
 
     pub(super) fn connect(&mut self, from: DeviceId, pin: PinId, to: DeviceId, input: PinId) {
@@ -233,8 +287,11 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in config.devices.iter().filter(|d| !video::is_card(d) && !functions::needs_slot(d)) {
-            self.device(device, &wiring)?;
+        for device in &config.devices {
+            let part = Entry::find(&device.driver).is_some_and(|entry| entry.part_bus().is_some());
+            if !part && !video::is_card(device) && !functions::needs_slot(device) {
+                self.device(config, device, &wiring)?;
+            }
         }
         Ok(wiring)
     }
@@ -247,20 +304,13 @@ impl Parts {
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
         let ide = self.add(IDE, ide, &ide::REGIONS);
+        self.pci.put(piix3::PLACE, "PIIX3", Some(piix3));
+        self.pci.put(ide::PLACE, "piix3-ide", Some(ide));
+        self.pci.put(piix4_pm::PLACE, "PIIX4_PM", Some(power));
+        functions::install(self, config, piix3, card)?;
         let mut bridge = I440Fx::new();
-        let mut taken = vec![i440fx::PLACE];
-        for (place, function) in [(piix3::PLACE, piix3), (ide::PLACE, ide), (piix4_pm::PLACE, power)] {
-            bridge.attach(place, function);
-            taken.push(place);
-        }
-        if let Some(card) = card {
-            let bytes = card.arena_len();
-            let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
-            bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
-            taken.push(video::PLACE);
-        }
-        for (place, function) in functions::install(self, config, piix3, taken)? {
-            bridge.attach(place, function);
+        for (place, function, multifunction) in self.pci.functions(BusAt::ROOT) {
+            bridge.attach(place, function, multifunction);
         }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
@@ -358,27 +408,45 @@ impl Parts {
     }
 
     /// One `-device`.
-    fn device(&mut self, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
-        let name = device.id.clone().unwrap_or_else(|| format!("device{}", self.bus.devices().count()));
-        let option = format!("-device {}", device.driver);
-        let entry =
-            Entry::find(&device.driver).ok_or_else(|| OptionError::refused(&option, "there is no such device"))?;
-        let made = entry.make(&device.properties).map_err(|why| OptionError::refused(&option, why.to_string()))?;
-        self.install(&name, &option, made, to)
+    fn device(&mut self, config: &Config, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
+        let name = self.name_for(device)?;
+        let refused = |why: String| OptionError::refused(&device.origin, why);
+        let (board, own) = ForBoard::split(device)?;
+        if let Some(bus) = board.bus.as_deref().filter(|bus| *bus != buses::ISA) {
+            return Err(buses::refuse(config, device, bus).into());
+        }
+        let entry = Entry::find(&device.driver).ok_or_else(|| refused("there is no such device".into()))?;
+        let surroundings = Surroundings { seed: self.seed, ..Surroundings::default() };
+        let made = entry.make_within(&own, &surroundings).map_err(|why| refused(why.to_string()))?;
+        self.install(&name, &device.origin, made, to)
+    }
+
+    /// The name on the bus for a device of `-device`: its id, which must not be one of the board's own names.
+    pub(super) fn name_for(&self, device: &DeviceConfig) -> Result<String, OptionError> {
+        let made_up = || format!("device{}", self.bus.devices().count());
+        let name = device.id.clone().unwrap_or_else(made_up);
+        if self.bus.find(&name).is_some() {
+            return Err(OptionError::refused(&device.origin, format!("there is already a device '{name}'")));
+        }
+        Ok(name)
     }
 
     /// Adds what the catalog made and connects it.
     fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
-        if self.bus.find(name).is_some() {
-            return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
-        }
         if let Some((base, owner)) = made.regions.iter().find_map(|region| self.taken(region)) {
             let why = format!("{base:#x} is taken by '{}'", self.bus.name(owner));
             return Err(OptionError::refused(option, why).into());
         }
+        if made.files.iter().any(|file| self.files.iter().any(|(_, other)| other.name == file.name)) {
+            return Err(OptionError::refused(option, "there can be only one").into());
+        }
         let id = self.bus.add(name, made.device);
+        self.files.extend(made.files.into_iter().map(|file| (id, file)));
         for region in made.regions {
             self.bus.map(id, region);
+        }
+        for (pin, event) in made.events {
+            self.connect(id, pin, to.power, piix4_pm::pin_gpe(event));
         }
         for (pin, irq) in made.irqs {
             self.connect(id, pin, to.isa, piix3::pin_isa(irq));

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::storage_config::{DriveConfig, NodeConfig};
+use lockstep_fabric::Actions;
 use serde::{Deserialize, Serialize};
 
 /// A whole command line, read, checked and completed with the defaults.
@@ -51,6 +52,8 @@ pub struct Config {
     pub on_reboot: OnReboot,
     /// `-no-shutdown`, `-action shutdown=`.
     pub on_shutdown: OnShutdown,
+    /// What the machine does when a watchdog bites or the guest panics.
+    pub actions: Actions,
     /// `-S`: build the machine and leave it stopped.
     pub start_stopped: bool,
     /// `-name`.
@@ -237,12 +240,14 @@ pub enum SocketRole {
 }
 
 /// One device of `-device`, still as text: its own properties are its driver's business.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceConfig {
     /// The driver's name.
     pub driver: String,
     /// `id=`.
     pub id: Option<String>,
+    /// The option that asked for it, for messages: `-device isa-debug-exit,iobase=0xf4`.
+    pub origin: String,
     /// Properties in the order typed, the driver's `-global` ones first; the last mention of a name counts.
     pub properties: Vec<(String, String)>,
 }
@@ -350,6 +355,7 @@ impl Default for Config {
             digest: false,
             on_reboot: OnReboot::Reset,
             on_shutdown: OnShutdown::PowerOff,
+            actions: Actions::default(),
             start_stopped: false,
             name: None,
             uuid: None,

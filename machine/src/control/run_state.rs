@@ -4,16 +4,17 @@ use super::denied;
 use crate::commandline::{OnReboot, OnShutdown};
 use crate::machine::Ending;
 use crate::run::{self, Control, Denied};
+use lockstep_fabric as fabric;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::run_state::{
     Cont, InjectNmi, PanicAction, QueryStatus, RebootAction, RtcResetReinjection, RunState, SetAction, ShutdownAction,
-    StatusInfo, Stop, SystemPowerdown, SystemReset, SystemWakeup,
+    StatusInfo, Stop, SystemPowerdown, SystemReset, SystemWakeup, WatchdogAction, WatchdogSetAction,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_status).on(stop).on(cont).on(system_reset).on(system_powerdown).on(system_wakeup);
-    registry.on(inject_nmi).on(rtc_reset_reinjection).on(set_action);
+    registry.on(inject_nmi).on(rtc_reset_reinjection).on(watchdog_set_action).on(set_action);
 }
 
 fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
@@ -22,6 +23,9 @@ fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
         (None, run::RunState::Prelaunch) => RunState::Prelaunch,
         (None, run::RunState::Running) => RunState::Running,
         (None, run::RunState::Paused) => RunState::Paused,
+        (None, run::RunState::IoError) => RunState::IoError,
+        (None, run::RunState::Watchdog) => RunState::Watchdog,
+        (None, run::RunState::GuestPanicked) => RunState::GuestPanicked,
     };
     Ok(StatusInfo { running: status == RunState::Running, singlestep: false, status })
 }
@@ -60,10 +64,16 @@ fn rtc_reset_reinjection(_: &mut Control, _: RtcResetReinjection) -> Answer<()> 
     Ok(())
 }
 
-/// What the guest does not see until it happens: nothing of it passes the gate.
+fn watchdog_set_action(control: &mut Control, command: WatchdogSetAction) -> Answer<()> {
+    control.set_watchdog_action(on_watchdog(command.action)).map_err(denied)
+}
+
 fn set_action(control: &mut Control, actions: SetAction) -> Answer<()> {
-    if matches!(actions.panic, Some(PanicAction::Pause | PanicAction::ExitFailure)) || actions.watchdog.is_some() {
-        return Err(Error::new("This machine has no device that could tell"));
+    if let Some(action) = actions.watchdog {
+        control.set_watchdog_action(on_watchdog(action)).map_err(denied)?;
+    }
+    if let Some(action) = actions.panic {
+        control.set_panic_action(on_panic(action)).map_err(denied)?;
     }
     match actions.reboot {
         Some(RebootAction::Reset) => control.on_reboot(OnReboot::Reset),
@@ -76,4 +86,25 @@ fn set_action(control: &mut Control, actions: SetAction) -> Answer<()> {
         None => {}
     }
     Ok(())
+}
+
+fn on_watchdog(action: WatchdogAction) -> fabric::WatchdogAction {
+    match action {
+        WatchdogAction::Reset => fabric::WatchdogAction::Reset,
+        WatchdogAction::Shutdown => fabric::WatchdogAction::Shutdown,
+        WatchdogAction::Poweroff => fabric::WatchdogAction::Poweroff,
+        WatchdogAction::Pause => fabric::WatchdogAction::Pause,
+        WatchdogAction::Debug => fabric::WatchdogAction::Debug,
+        WatchdogAction::None => fabric::WatchdogAction::None,
+        WatchdogAction::InjectNmi => fabric::WatchdogAction::InjectNmi,
+    }
+}
+
+fn on_panic(action: PanicAction) -> fabric::PanicAction {
+    match action {
+        PanicAction::Pause => fabric::PanicAction::Pause,
+        PanicAction::Shutdown => fabric::PanicAction::Shutdown,
+        PanicAction::ExitFailure => fabric::PanicAction::ExitFailure,
+        PanicAction::None => fabric::PanicAction::None,
+    }
 }

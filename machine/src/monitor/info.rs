@@ -48,6 +48,9 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
         (None, RunState::Prelaunch) => "paused (prelaunch)",
         (None, RunState::Running) => "running",
         (None, RunState::Paused) => "paused",
+        (None, RunState::IoError) => "paused (io-error)",
+        (None, RunState::Watchdog) => "paused (watchdog)",
+        (None, RunState::GuestPanicked) => "paused (guest-panicked)",
     };
     Ok(format!("VM status: {status}"))
 }

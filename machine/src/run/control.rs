@@ -5,10 +5,9 @@ use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, Outside};
-use lockstep_devices::lapic::PIN_LINT1;
 use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
 use lockstep_qmp::{Event, Occurrence, Timestamp};
+use lockstep_fabric::{Arrival, DeviceId, Input, Outside, PanicAction, WatchdogAction};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +20,12 @@ pub enum RunState {
     Running,
     /// Stopped by the operator, or over.
     Paused,
+    /// Stopped by an error of a drive.
+    IoError,
+    /// Stopped by a watchdog.
+    Watchdog,
+    /// Stopped because the guest has said that it panicked.
+    GuestPanicked,
 }
 
 /// Why an operator's wish is not granted.
@@ -121,8 +126,13 @@ impl Control {
 
     /// Stops the machine where it is.
     pub fn stop(&mut self) {
+        self.stop_as(RunState::Paused);
+    }
+
+    /// Stops the machine where it is, for a reason that stays known.
+    pub(super) fn stop_as(&mut self, state: RunState) {
         if self.state == RunState::Running {
-            self.state = RunState::Paused;
+            self.state = state;
             self.tell(&Stopped {});
         }
     }
@@ -146,10 +156,25 @@ impl Control {
         self.board.machine.take_resets();
         self.told_end = false;
         self.tell(&WasReset { guest: false, reason: ShutdownCause::HostQmpSystemReset });
-        if self.state == RunState::Paused {
+        if self.state != RunState::Running {
             self.state = RunState::Prelaunch;
         }
         Ok(())
+    }
+
+    /// Sends every CPU a non-maskable interrupt.
+    pub fn inject_nmi(&mut self) -> Result<(), Denied> {
+        self.enter(Outside::Nmi).map(drop)
+    }
+
+    /// Chooses what the machine does when a watchdog bites.
+    pub fn set_watchdog_action(&mut self, action: WatchdogAction) -> Result<(), Denied> {
+        self.enter(Outside::WatchdogAction(action)).map(drop)
+    }
+
+    /// Chooses what the machine does when the guest says that it has panicked.
+    pub fn set_panic_action(&mut self, action: PanicAction) -> Result<(), Denied> {
+        self.enter(Outside::PanicAction(action)).map(drop)
     }
 
     /// Presses the power button.
@@ -157,15 +182,6 @@ impl Control {
         let device = self.board.power_button.ok_or(Denied::Lacks("power button"))?;
         self.input(device, Input::PowerButton)?;
         self.tell(&PoweringDown {});
-        Ok(())
-    }
-
-    /// Pulses the line that carries non-maskable interrupts to every vCPU's local APIC.
-    pub fn inject_nmi(&mut self) -> Result<(), Denied> {
-        let apics = self.board.machine.interrupts().local;
-        for level in [true, false] {
-            self.input(apics, Input::Pin { pin: PIN_LINT1, level })?;
-        }
         Ok(())
     }
 

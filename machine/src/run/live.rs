@@ -1,7 +1,7 @@
 //! A run with live sources.
 
 use super::session::{POLL_EVERY, Session};
-use super::{Ended, RunError};
+use super::{Ended, RunError, RunState};
 use crate::block::Fault;
 use crate::commandline::RecordReplay;
 use crate::machine::Stop;
@@ -34,7 +34,10 @@ impl Session {
             let until = self.next_digest.min(machine.now() + POLL_EVERY);
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
-                Stop::Output | Stop::Ended(_) => self.pass_output(),
+                Stop::Output | Stop::Ended(_) => {
+                    self.pass_output();
+                    self.pass_news();
+                }
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }
@@ -58,7 +61,7 @@ impl Session {
             return Err(RunError::Drive(fault));
         }
         eprintln!("lockstep: {fault}: the machine is stopped ('cont' tries again)");
-        self.control.stop();
+        self.control.stop_as(RunState::IoError);
         Ok(())
     }
 

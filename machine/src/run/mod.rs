@@ -2,6 +2,7 @@
 
 mod control;
 mod live;
+mod news;
 mod qmp;
 mod replay;
 mod session;

@@ -1,7 +1,7 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
 use super::qmp::Qmp;
-use super::{Control, Ended, ExitStatus, RunError};
+use super::{Control, Ended, ExitStatus, RunError, RunState, news};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
 use crate::commandline::{Backend, Config};
 use crate::digest::{Digest, Digester};
@@ -9,7 +9,7 @@ use crate::machine::Ending;
 use crate::monitor::Monitor;
 use crate::record::{DIGEST_EVERY, Entry};
 use crate::terminal::signals;
-use lockstep_fabric::{DeviceId, Input, Tick};
+use lockstep_fabric::{DeviceId, Input, Notice, Tick};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -112,6 +112,25 @@ impl Session {
             for (_, chardev) in self.attached.iter().filter(|(d, _)| *d == device) {
                 self.chardevs.write(*chardev, &bytes);
             }
+        }
+    }
+
+    /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that.
+    pub(super) fn pass_news(&mut self) {
+        let mut state = RunState::Paused;
+        for (_, notice) in self.control.board.machine.take_notices() {
+            if let Some(line) = news::line_of(notice) {
+                eprintln!("lockstep: {line}");
+            }
+            news::tell(&mut self.control, notice);
+            match notice {
+                Notice::Watchdog(_) => state = RunState::Watchdog,
+                Notice::GuestPanicked(_) => state = RunState::GuestPanicked,
+                Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::GuestCrashLoaded => {}
+            }
+        }
+        if self.control.board.machine.take_pause() {
+            self.control.stop_as(state);
         }
     }
 

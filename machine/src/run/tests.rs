@@ -159,7 +159,7 @@ fn a_machine_that_its_drive_stopped_goes_on_when_the_operator_says_so() {
     // The first write fails twice: once before each cont, and the third time it is done.
     let (control, ended) = on_full_host(&guest, "", 4, &["quit"]);
     assert!(ended.is_ok());
-    assert_eq!(control.state(), RunState::Paused);
+    assert_eq!(control.state(), RunState::IoError);
     let stopped = control.board.machine.now();
     let (control, ended) = on_full_host(&guest, "", 3, &["cont", "cont", "quit"]);
     assert!(ended.is_ok());
