@@ -65,7 +65,9 @@ fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
     let address = match (options.text("fd"), options.text("path")) {
         (Some(number), _) => {
             let socket = values::number(&number).and_then(|number| u32::try_from(number).ok());
-            SocketAddress::Descriptor(socket.ok_or_else(|| Reason::bad("fd", &number, "use a file descriptor's number"))?)
+            SocketAddress::Descriptor(
+                socket.ok_or_else(|| Reason::bad("fd", &number, "use a file descriptor's number"))?,
+            )
         }
         (None, Some(path)) => SocketAddress::Unix(PathBuf::from(path)),
         (None, None) => {

@@ -5,8 +5,8 @@ use crate::monitor::{Desk, carry_out};
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::control::{
-    HumanMonitorCommand, KvmInfo, NameInfo, QueryKvm, QueryName, QueryTarget, QueryUuid, QueryVersion, Quit, TargetInfo,
-    UuidInfo, VersionInfo, VersionTriple,
+    HumanMonitorCommand, KvmInfo, NameInfo, QueryKvm, QueryName, QueryTarget, QueryUuid, QueryVersion, Quit,
+    TargetInfo, UuidInfo, VersionInfo, VersionTriple,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 

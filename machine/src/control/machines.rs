@@ -105,9 +105,7 @@ fn cpu_add(control: &mut Control, command: CpuAdd) -> Answer<()> {
     Err(match command.id {
         id if id < 0 => Error::new(format!("Invalid CPU id: {id}")),
         id if id < there => Error::new(format!("CPU {id} exists already")),
-        id if id >= most => {
-            Error::new(format!("Unable to add CPU: {id}, max allowed: {}", most - 1))
-        }
+        id if id >= most => Error::new(format!("Unable to add CPU: {id}, max allowed: {}", most - 1)),
         _ => Error::new("This machine's processors are all there from the start"),
     })
 }

@@ -46,7 +46,8 @@ fn query_cpu_model_expansion(_: &mut Control, command: QueryCpuModelExpansion) -
         CpuModelExpansionType::Static => on_base(&model.features),
         CpuModelExpansionType::Full => {
             let all = Features::names().iter().map(|name| (*name).to_owned());
-            let props: Map<_, _> = all.map(|name| (name.clone(), Value::Bool(announces(&model.features, &name)))).collect();
+            let props: Map<_, _> =
+                all.map(|name| (name.clone(), Value::Bool(announces(&model.features, &name)))).collect();
             CpuModelInfo { name: command.model.name, props: Some(Value::Object(props)) }
         }
     };

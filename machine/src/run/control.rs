@@ -5,9 +5,10 @@ use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
-use lockstep_qmp::{Event, Occurrence, Timestamp};
 use lockstep_fabric::{Arrival, DeviceId, Input, Outside, PanicAction, WatchdogAction};
+use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
+use lockstep_qmp::server::Teller;
+use lockstep_qmp::{Event, Occurrence, Timestamp};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -55,6 +56,8 @@ pub struct Control {
     quit: Option<QuitCause>,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
+    /// Who tells them, if there can be any.
+    teller: Option<Teller>,
     /// The guest's end has been told.
     told_end: bool,
 }
@@ -63,7 +66,17 @@ impl Control {
     /// Takes a machine in hand, stopped if `-S` says so.
     pub fn new(config: &Config, board: Board, recorder: Option<Recorder>) -> Self {
         let state = if config.start_stopped { RunState::Prelaunch } else { RunState::Running };
-        Self { board, config: config.clone(), state, recorder, log_failure: None, quit: None, happened: Vec::new(), told_end: false }
+        Self {
+            board,
+            config: config.clone(),
+            state,
+            recorder,
+            log_failure: None,
+            quit: None,
+            happened: Vec::new(),
+            teller: None,
+            told_end: false,
+        }
     }
 
     /// Whether the operator lets the machine run; it may be over all the same.
@@ -104,7 +117,20 @@ impl Control {
         self.tell(&ShutDown { guest: true, reason });
     }
 
-    /// Something that QMP's clients are told.
+    /// From now on, QMP's clients are told of some things at once.
+    pub(super) fn tell_by(&mut self, teller: Option<Teller>) {
+        self.teller = teller;
+    }
+
+    /// Something that QMP's clients are told before they are answered, as all that happened before.
+    fn tell_first<E: Event>(&mut self, event: &E) {
+        self.tell(event);
+        if let Some(teller) = self.teller.clone() {
+            self.take_happened().into_iter().for_each(|occurrence| teller.tell(occurrence));
+        }
+    }
+
+    /// Something that QMP's clients are told, after they have been answered if it is they who made it happen.
     pub fn tell<E: Event>(&mut self, event: &E) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let timestamp = Timestamp { seconds: since.as_secs() as i64, microseconds: since.subsec_micros() };
@@ -133,7 +159,7 @@ impl Control {
     pub(super) fn stop_as(&mut self, state: RunState) {
         if self.state == RunState::Running {
             self.state = state;
-            self.tell(&Stopped {});
+            self.tell_first(&Stopped {});
         }
     }
 
@@ -144,7 +170,7 @@ impl Control {
         }
         if self.state != RunState::Running {
             self.state = RunState::Running;
-            self.tell(&Resumed {});
+            self.tell_first(&Resumed {});
         }
         Ok(())
     }

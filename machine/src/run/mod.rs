@@ -108,7 +108,9 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
     };
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
-    let mut session = Session::new(Control::new(config, board, recorder), chardevs, events, qmp);
+    let mut control = Control::new(config, board, recorder);
+    control.tell_by(qmp.teller());
+    let mut session = Session::new(control, chardevs, events, qmp);
     let ended = match replayed {
         Some(log) => session.replay(&log),
         None => session.live(),

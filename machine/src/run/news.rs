@@ -20,7 +20,6 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
     }
 }
 
-
 /// Tells QMP's clients.
 pub(super) fn tell(control: &mut Control, notice: Notice) {
     match notice {

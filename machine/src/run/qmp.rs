@@ -5,7 +5,7 @@ use crate::chardev::{HostEvent, Reporter};
 use crate::commandline::{Backend, ChardevConfig, Config, SocketAddress, SocketRole};
 use crate::control;
 use lockstep_qmp::registry::Registry;
-use lockstep_qmp::server::{Address, Endpoint, Monitor, Server, StartError, inherited};
+use lockstep_qmp::server::{Address, Endpoint, Monitor, Server, StartError, Teller, inherited};
 use lockstep_qmp::session::Offer;
 use lockstep_qmp::wire::Layout;
 use std::time::Duration;
@@ -48,6 +48,11 @@ impl Qmp {
                 break;
             }
         }
+    }
+
+    /// What tells clients of events.
+    pub(super) fn teller(&self) -> Option<Teller> {
+        self.server.as_ref().map(Server::teller)
     }
 
     /// Tells clients what has happened.
