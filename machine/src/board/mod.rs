@@ -5,6 +5,7 @@ mod direct;
 mod drives;
 mod firmware;
 mod functions;
+mod handover;
 mod pc;
 mod processors;
 mod slots;
@@ -33,6 +34,8 @@ pub struct Board {
     pub screen: Option<DeviceId>,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
+    /// What is strange about what was asked for, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// Why a board cannot be built as asked. Its `Display` names the option.

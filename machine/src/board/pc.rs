@@ -3,6 +3,7 @@
 use super::bios_services::BiosServices;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
+use super::handover::Handover;
 use super::{Board, BoardError, bios_services, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
@@ -13,7 +14,7 @@ use lockstep_devices::catalog::{Creatable, Entry, Made};
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fdc::{self, Fdc, FdcConfig};
-use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
+use lockstep_devices::fw_cfg::{self, FwCfg};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -33,7 +34,7 @@ use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
 use lockstep_firmware::bios::{BiosConfig, BiosDrive};
 use lockstep_firmware::memory_map::RamLayout;
-use lockstep_firmware::platform::{self, PlatformConfig};
+use lockstep_firmware::platform::PlatformConfig;
 
 /// CMOS byte 14h: a coprocessor and a PS/2 mouse.
 const EQUIPMENT: u8 = 0x06;
@@ -69,7 +70,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
     let bus = Bus::new(memory, Clock::new(config.icount.shift.into()));
     let cpus = processors::build(config)?;
-    let platform = platform(config, &cpus);
+    let mut handover = Handover::read(config)?;
+    let mut platform = platform(config, &cpus);
+    handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
     let (drives, held) = DriveTable::of(&mut opened);
@@ -82,7 +85,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.attached.extend(in_slots);
-    parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
+    let (handed, warnings) = (std::mem::take(&mut handover.files), std::mem::take(&mut handover.warnings));
+    let items = handover.items(config, &platform, Vec::new())?;
+    parts.add("fw_cfg", FwCfg::new(items), &fw_cfg::REGIONS);
     let built_in = image.file.is_none() && config.boot.kernel.is_none();
     let services = built_in.then(|| {
         let drives = bios_services::drives(&parts.attached, &parts.bus, config);
@@ -110,6 +115,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     if let Some(lost) = parts.drives.unclaimed() {
         return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
     }
+    files.extend(handed);
     files.extend_from_slice(parts.drives.files());
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
@@ -118,7 +124,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
             machine.share_drive(services, number, (device, slot));
         }
     }
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
+    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files, warnings })
 }
 
 /// What the built-in BIOS is told.
@@ -136,6 +142,9 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     for (port, there) in platform.serial_ports.iter_mut().enumerate() {
         *there = config.serial.get(port).is_some_and(Option::is_some);
     }
+    platform.cores = config.smp.dies * config.smp.cores;
+    platform.threads = config.smp.threads;
+    platform.acpi = config.machine.acpi;
     platform.hpet = config.machine.hpet;
     platform.i8042 = config.machine.i8042;
     if let Some(uuid) = config.uuid {
@@ -394,23 +403,6 @@ impl Parts {
         let mut overlaps = others.filter_map(|r| Some((r.base?, r.len, r.owner)));
         overlaps.find(|(at, l, _)| base < at + l && *at < base + len).map(|(at, _, owner)| (base.max(at), owner))
     }
-}
-
-/// What firmware asks fw_cfg for.
-fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
-    let files = platform::fw_cfg_files(platform).into_iter().map(|file| FwCfgItem::file(&file.name, file.bytes));
-    let cpus = config.smp.cpus as u16;
-    let mut items: Vec<_> = files.collect();
-    items.extend([
-        FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
-        FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NOGRAPHIC, u16::from(!config.devices.iter().any(video::is_card)).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
-    ]);
-    items
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.

@@ -133,6 +133,7 @@ fn lists_are_printed_on_request() {
 }
 
 mod drives;
+mod firmware;
 
 mod machine {
     use super::*;
