@@ -2,7 +2,7 @@
 
 use iced_x86::code_asm::al;
 use lockstep_fabric::{Outside, Width};
-use lockstep_tests::guest::{Guest, debian};
+use lockstep_tests::guest::{Guest, debian, guest_file};
 use lockstep_tests::image;
 use lockstep_tests::program::{run, scratch};
 
@@ -37,6 +37,12 @@ fn shows_the_users_tables(more: &[&str]) {
 #[test]
 fn a_kernel_started_directly_sees_the_users_tables() {
     shows_the_users_tables(&[]);
+}
+
+#[test]
+fn a_kernel_started_by_seabios_sees_the_users_tables() {
+    let bios = guest_file("bios-256k.bin");
+    shows_the_users_tables(&["-bios", &bios]);
 }
 
 /// The board's fw_cfg as firmware reads it.

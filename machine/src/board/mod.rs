@@ -6,6 +6,7 @@ mod drives;
 mod firmware;
 mod functions;
 mod handover;
+mod kernel;
 mod pc;
 mod processors;
 mod slots;

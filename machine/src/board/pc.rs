@@ -4,6 +4,7 @@ use super::bios_services::BiosServices;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
 use super::handover::Handover;
+use super::kernel::{self, Kernel};
 use super::{Board, BoardError, bios_services, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
@@ -14,7 +15,7 @@ use lockstep_devices::catalog::{Creatable, Entry, Made};
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fdc::{self, Fdc, FdcConfig};
-use lockstep_devices::fw_cfg::{self, FwCfg};
+use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -86,9 +87,13 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     }
     parts.attached.extend(in_slots);
     let (handed, warnings) = (std::mem::take(&mut handover.files), std::mem::take(&mut handover.warnings));
-    let items = handover.items(config, &platform, Vec::new())?;
+    let kernel = Kernel::read(config)?;
+    let for_firmware = kernel.as_ref().filter(|_| !config.boot.starts_directly());
+    let mut offered = for_firmware.map_or(Ok(Vec::new()), |kernel| kernel.items(&platform))?;
+    offered.extend(boot_order(for_firmware.is_some()));
+    let items = handover.items(config, &platform, offered)?;
     parts.add("fw_cfg", FwCfg::new(items), &fw_cfg::REGIONS);
-    let built_in = image.file.is_none() && config.boot.kernel.is_none();
+    let built_in = image.file.is_none() && kernel.is_none();
     let services = built_in.then(|| {
         let drives = bios_services::drives(&parts.attached, &parts.bus, config);
         let services = BiosServices::new(bios(config, &platform, drives));
@@ -98,11 +103,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
     files.extend(card.and_then(|card| card.file));
-    let boot: Box<dyn Boot> = match direct::plan(config, &platform)? {
-        Some((plan, booted)) => {
-            files.extend(booted);
-            Box::new(plan)
-        }
+    files.extend(kernel.iter().flat_map(Kernel::files));
+    let boot: Box<dyn Boot> = match kernel.filter(|_| config.boot.starts_directly()) {
+        Some(kernel) => Box::new(direct::plan(&kernel, &platform)?),
         None => Box::new(FromResetVector),
     };
     let interrupts = Interrupts {
@@ -251,7 +254,7 @@ impl Parts {
     fn bridges(&mut self, config: &Config, ram: &RamLayout, fitted: Fitted<'_>) -> Result<DeviceId, BoardError> {
         let Fitted { drives, card } = fitted;
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
-        let preset = config.boot.kernel.is_some();
+        let preset = config.boot.starts_directly();
         let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
@@ -403,6 +406,11 @@ impl Parts {
         let mut overlaps = others.filter_map(|r| Some((r.base?, r.len, r.owner)));
         overlaps.find(|(at, l, _)| base < at + l && *at < base + len).map(|(at, _, owner)| (base.max(at), owner))
     }
+}
+
+/// The order of booting as firmware reads it: paths, a line each.
+fn boot_order(kernel: bool) -> Option<FwCfgItem> {
+    kernel.then(|| FwCfgItem::file("bootorder", [kernel::ROM_PATH.as_bytes(), b"\0"].concat()))
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.

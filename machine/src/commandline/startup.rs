@@ -99,6 +99,11 @@ impl BootConfig {
         }
     }
 
+    /// Whether the kernel is started without firmware: the built-in one leaves that to the machine, and any other gets to do it.
+    pub fn starts_directly(&self) -> bool {
+        self.kernel.is_some() && self.bios.is_none()
+    }
+
     /// Reads what `-bios` names.
     pub fn read_bios(&self) -> Result<Option<Image>, OptionError> {
         let option = || format!("-bios {}", self.bios.as_deref().unwrap_or_default());
