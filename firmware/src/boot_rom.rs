@@ -366,7 +366,7 @@ mod tests {
             let decoder = Decoder::with_ip(16, &code, CODE as u64, DecoderOptions::NONE);
             let all: Vec<_> = decoder.into_iter().collect();
             assert!(all.iter().all(|i| !i.is_invalid()));
-            assert_eq!(all.last().map(|i| i.flow_control()), Some(FlowControl::Return));
+            assert_eq!(all.last().map(iced_x86::Instruction::flow_control), Some(FlowControl::Return));
             for jump in all.iter().filter(|i| i.is_jcc_short_or_near() || i.is_jmp_short_or_near()) {
                 assert!(all.iter().any(|i| i.ip() == jump.near_branch_target()));
             }
