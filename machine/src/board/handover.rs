@@ -17,6 +17,8 @@ const USERS_PREFIX: &str = "opt/";
 pub(super) struct Handover {
     /// The user's files: the option, name and content.
     user: Vec<(String, FwCfgItem)>,
+    /// The board's own file with the user's picture.
+    splash: Option<FwCfgItem>,
     user_tables: Vec<Vec<u8>>,
     smbios: SmbiosConfig,
     /// The files that were read.
@@ -26,13 +28,31 @@ pub(super) struct Handover {
 }
 
 impl Handover {
-    /// Reads all files that `-fw_cfg`, `-acpitable` and `-smbios` name.
+    /// Reads all files that `-fw_cfg`, `-acpitable`, `-smbios` and `-boot` name.
     pub(super) fn read(config: &Config) -> Result<Self, OptionError> {
         let mut this = Self::default();
         this.fw_cfg(config)?;
         this.acpi_tables(config)?;
         this.smbios(config)?;
+        this.splash(config)?;
         Ok(this)
+    }
+
+    /// The picture that firmware shows, by its kind.
+    fn splash(&mut self, config: &Config) -> Result<(), OptionError> {
+        const JPEG: &[u8] = &[0xff, 0xd8];
+        const BMP: &[u8] = b"BM";
+        const BITS_AT: usize = 28;
+        let Some(image) = config.boot.read_splash()? else { return Ok(()) };
+        let bits = image.bytes.get(BITS_AT..BITS_AT + 2);
+        let name = match &image.bytes {
+            picture if picture.starts_with(JPEG) => "bootsplash.jpg",
+            picture if picture.starts_with(BMP) && bits == Some(&[24, 0]) => "bootsplash.bmp",
+            _ => return Err(image.refused("neither a JPEG nor a BMP of 24 bits per pixel")),
+        };
+        self.files.push(record("-boot splash", &image));
+        self.splash = Some(FwCfgItem::file(name, image.bytes));
+        Ok(())
     }
 
     fn file(&mut self, origin: &str, path: &std::path::Path) -> Result<Vec<u8>, OptionError> {
@@ -112,6 +132,7 @@ impl Handover {
         more: Vec<FwCfgItem>,
     ) -> Result<Vec<FwCfgItem>, OptionError> {
         let mut items = own_items(config, platform);
+        items.extend(self.splash);
         items.extend(more);
         for (origin, item) in self.user {
             if items.iter().any(|other| other.name == item.name) {
@@ -127,10 +148,14 @@ impl Handover {
     }
 }
 
+/// Never to reset when nothing can be booted.
+const FOR_EVER: u32 = u32::MAX;
+
 /// What firmware asks fw_cfg for.
 fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
     let files = platform::fw_cfg_files(platform).into_iter().map(|file| FwCfgItem::file(&file.name, file.bytes));
     let cpus = config.smp.cpus as u16;
+    let fail_wait = config.boot.reboot_timeout.map_or(FOR_EVER, u32::from);
     let mut items: Vec<_> = files.collect();
     items.extend([
         FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
@@ -140,7 +165,11 @@ fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
         FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
         FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
         FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
+        FwCfgItem::file("etc/boot-fail-wait", fail_wait.to_le_bytes().to_vec()),
     ]);
+    items.extend(
+        config.boot.splash_time.map(|wait| FwCfgItem::file("etc/boot-menu-wait", wait.to_le_bytes().to_vec())),
+    );
     items
 }
 
@@ -216,6 +245,21 @@ mod tests {
         let whole = format!("file={path}");
         assert!(refused(&["-smbios", &whole]).contains("its header wants 27 bytes, there are 4"));
         assert!(refused(&["-acpitable", &whole]).contains("at least 36 bytes, this one has 4"));
+    }
+
+    #[test]
+    fn a_picture_is_a_jpeg_or_a_bmp_of_24_bits() {
+        let mut bmp = vec![0; 64];
+        bmp[..2].copy_from_slice(b"BM");
+        let option = |path: &str| format!("splash={path},splash-time=258");
+        let (_kept, path) = file(&bmp);
+        assert!(refused(&["-boot", &option(&path)]).contains("neither a JPEG nor a BMP of 24 bits"));
+        bmp[28] = 24;
+        std::fs::write(&path, &bmp).expect("written");
+        let items = items(&["-boot", &option(&path)]).unwrap();
+        let of = |name: &str| items.iter().find(|i| i.name == FwCfgName::File(name.into())).map(|i| i.bytes.clone());
+        assert_eq!((of("bootsplash.bmp"), of("etc/boot-menu-wait")), (Some(bmp), Some(vec![2, 1])));
+        assert_eq!(of("etc/boot-fail-wait"), Some(vec![255; 4]));
     }
 
     #[test]

@@ -155,6 +155,12 @@ pub struct BootConfig {
     pub once: Option<String>,
     /// `-boot menu=`.
     pub menu: bool,
+    /// `-boot splash=`, as typed.
+    pub splash: Option<String>,
+    /// `-boot splash-time=`: for how many milliseconds the menu is offered.
+    pub splash_time: Option<u16>,
+    /// `-boot reboot-timeout=`: how many milliseconds after nothing could be booted the machine is reset; `None` is never.
+    pub reboot_timeout: Option<u16>,
     /// `-boot strict=`.
     pub strict: bool,
     /// `-no-fd-bootchk` clears it.

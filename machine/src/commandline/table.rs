@@ -49,7 +49,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("kernel", "FILE", "boot this kernel: bzImage, PVH or Multiboot", startup::kernel),
     row("initrd", "FILE", "its initial RAM disk", startup::initrd),
     row("append", "TEXT", "its command line", startup::append),
-    row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off]", "boot order for foreign firmware", startup::order),
+    row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off][,reboot-timeout=MS][,splash=FILE][,splash-time=MS]", "what to boot: a, b floppy, c disk, d CD, n network; a menu, a picture for foreign firmware, and when to try again", startup::order),
     row("no-fd-bootchk", "", "let firmware boot unsigned floppies", startup::no_fd_bootchk),
     row("fw_cfg", "[name=]NAME,file=FILE|string=TEXT", "hand this to firmware and guest under the name opt/...", fw_cfg::fw_cfg),
     row("acpitable", "data=|file=FILE[:FILE...][,sig=][,rev=][,oem_id=][,oem_table_id=][,oem_rev=][,asl_compiler_id=][,asl_compiler_rev=]", "add an ACPI table, without or with its header", acpitable::acpitable),

@@ -339,8 +339,20 @@ mod booting {
             (Some("dc"), Some("n"), true, true)
         );
         assert_eq!(config("-boot d").boot.order.as_deref(), Some("d"));
-        assert!(error("-boot cc").contains("different drive letters"));
-        assert!(error("-boot z").contains("different drive letters"));
+        for wrong in ["cc", "z", "abcd", "order=e", "once=p"] {
+            assert!(error(&format!("-boot {wrong}")).contains("use up to three different letters"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn booting_waits_as_long_as_it_is_told() {
+        let boot = config("-boot splash-time=1000,reboot-timeout=5000,splash=a.bmp").boot;
+        assert_eq!((boot.splash_time, boot.reboot_timeout, boot.splash.as_deref()), (Some(1000), Some(5000), Some("a.bmp")));
+        assert_eq!(config("-boot reboot-timeout=5 -boot reboot-timeout=-1").boot.reboot_timeout, None);
+        assert!(error("-boot splash-time=65536").contains("'65536' is no value for 'splash-time'"));
+        assert!(error("-boot reboot-timeout=-2").contains("'-2' is no value for 'reboot-timeout'"));
+        let lost = config("-boot splash=/nowhere/a.bmp").boot.read_splash().expect_err("it is nowhere").to_string();
+        assert!(lost.starts_with("-boot splash=/nowhere/a.bmp: no such file"), "{lost}");
     }
 
     #[test]
