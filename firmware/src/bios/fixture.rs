@@ -1,7 +1,9 @@
 //! A board for tests: memory, ports that read as ones, and drives whose requests wait to be answered.
 
 use super::frame::Frame;
-use super::{Action, Bios, BiosConfig, BiosDrive, Board, BootSettings, DriveKind, DriveOperation, DriveRequest, PortWidth};
+use super::{
+    Action, Bios, BiosConfig, BiosDrive, Board, BootSettings, DriveKind, DriveOperation, DriveRequest, PortWidth,
+};
 use crate::platform::PlatformConfig;
 
 /// Where the caller's frame is.

@@ -167,9 +167,8 @@ fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
         FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
         FwCfgItem::file("etc/boot-fail-wait", fail_wait.to_le_bytes().to_vec()),
     ]);
-    items.extend(
-        config.boot.splash_time.map(|wait| FwCfgItem::file("etc/boot-menu-wait", wait.to_le_bytes().to_vec())),
-    );
+    items
+        .extend(config.boot.splash_time.map(|wait| FwCfgItem::file("etc/boot-menu-wait", wait.to_le_bytes().to_vec())));
     items
 }
 

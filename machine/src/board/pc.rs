@@ -35,12 +35,16 @@ use lockstep_devices::uart16550::Uart16550Config;
 use lockstep_devices::vmgenid::VmGenIdConfig;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
-use lockstep_firmware::bios::{BiosConfig, BiosDrive};
+use lockstep_firmware::bios::{BiosConfig, BiosDrive, BootSettings};
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::PlatformConfig;
 
+/// The line of `bootorder` behind which nothing is tried.
+const NOTHING_ELSE: &str = "HALT";
 /// CMOS byte 14h: a coprocessor and a PS/2 mouse.
 const EQUIPMENT: u8 = 0x06;
+/// For how many milliseconds a boot menu is offered.
+const MENU_WAIT: u16 = 2500;
 const CONVENTIONAL: u64 = 0xa_0000;
 const ONE_MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
@@ -99,12 +103,12 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let kernel = Kernel::read(config)?;
     let for_firmware = kernel.as_ref().filter(|_| !config.boot.starts_directly());
     let mut offered = for_firmware.map_or(Ok(Vec::new()), |kernel| kernel.items(&platform))?;
-    offered.extend(boot_order(for_firmware.is_some()));
+    offered.push(boot_order(config, for_firmware.is_some()));
     let items = handover.items(config, &platform, offered)?;
     parts.firmware_configuration(items);
     let built_in = image.file.is_none() && kernel.is_none();
     let services = built_in.then(|| {
-        let drives = bios_services::drives(&parts.attached, &parts.bus, config);
+        let drives = bios_services::drives(&parts.attached, &parts.bus);
         let services = BiosServices::new(bios(config, &platform, drives));
         parts.add("bios", services, &BiosServices::regions())
     });
@@ -149,6 +153,11 @@ fn bios(config: &Config, platform: &PlatformConfig, drives: Vec<BiosDrive>) -> B
         drives,
         serial_console: true,
         floppy_signature_check: config.boot.floppy_signature_check,
+        boot: BootSettings {
+            menu_wait: config.boot.menu.then_some(config.boot.splash_time.unwrap_or(MENU_WAIT)),
+            fail_wait: config.boot.reboot_timeout,
+            strict: config.boot.strict,
+        },
     }
 }
 
@@ -355,7 +364,13 @@ impl Parts {
             RtcBase::At(seconds) => seconds,
             RtcBase::Utc | RtcBase::LocalTime => 0,
         };
-        let rtc = Rtc::new(&RtcConfig { base, cmos: cmos(config, drives) });
+        let letters = |letters: Option<&String>| config.boot.letters(letters.map(String::as_str));
+        let usual = letters(config.boot.order.as_ref());
+        let once = config.boot.once.as_ref();
+        let mut cmos = cmos(config, drives);
+        cmos.extend(once.map_or(usual, |once| letters(Some(once))));
+        let after_first_reset = once.map_or(Vec::new(), |_| usual.to_vec());
+        let rtc = Rtc::new(&RtcConfig { base, cmos, after_first_reset });
         let rtc = self.add("rtc", rtc, &Rtc::regions());
         let pit = self.add("pit", Pit::new(), &Pit::regions());
         let (timer, alarm) = if config.machine.hpet {
@@ -454,9 +469,14 @@ impl Parts {
     }
 }
 
-/// The order of booting as firmware reads it: paths, a line each.
-fn boot_order(kernel: bool) -> Option<FwCfgItem> {
-    kernel.then(|| FwCfgItem::file("bootorder", [kernel::ROM_PATH.as_bytes(), b"\0"].concat()))
+/// The order of booting as firmware reads it: paths, a line each, and a zero.
+fn boot_order(config: &Config, kernel: bool) -> FwCfgItem {
+    let mut lines: Vec<&str> = kernel.then_some(kernel::ROM_PATH).into_iter().collect();
+    if config.boot.strict && !lines.is_empty() {
+        lines.push(NOTHING_ELSE);
+    }
+    let end = if lines.is_empty() { "" } else { "\0" };
+    FwCfgItem::file("bootorder", [&lines.join("\n"), end].concat().into_bytes())
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.

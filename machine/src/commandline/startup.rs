@@ -123,6 +123,21 @@ impl BootConfig {
         }
     }
 
+    /// The order of booting as CMOS holds it: letters, or the usual ones. Byte 3Dh has the first and the second, byte 38h the third,
+    /// and whether floppies are booted that have no signature.
+    pub fn letters(&self, letters: Option<&str>) -> [(u8, u8); 2] {
+        const USUAL: &str = "cad";
+        let mut codes = letters.unwrap_or(USUAL).chars().map(|letter| match letter {
+            'a' | 'b' => 1,
+            'c' => 2,
+            'd' => 3,
+            'n' => 4,
+            _ => 0,
+        });
+        let [first, second, third] = std::array::from_fn(|_| codes.next().unwrap_or(0));
+        [(0x3d, second << 4 | first), (0x38, third << 4 | u8::from(!self.floppy_signature_check))]
+    }
+
     /// Whether the kernel is started without firmware: the built-in one leaves that to the machine, and any other gets to do it.
     pub fn starts_directly(&self) -> bool {
         self.kernel.is_some() && self.bios.is_none()
