@@ -10,8 +10,8 @@ const MINUTE: u64 = 60_000_000_000;
 const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
 
 /// What the kernel makes of tables that the user gave.
-fn shows_the_users_tables(more: &[&str]) {
-    let table = scratch("handover.acpi", b"the user's own table\n");
+fn shows_the_users_tables(name: &str, more: &[&str]) {
+    let table = scratch(name, b"the user's own table\n");
     let acpi = format!("sig=USER,oem_id=MAKER,data={}", table.display());
     let said = [
         "-acpitable",
@@ -36,13 +36,13 @@ fn shows_the_users_tables(more: &[&str]) {
 
 #[test]
 fn a_kernel_started_directly_sees_the_users_tables() {
-    shows_the_users_tables(&[]);
+    shows_the_users_tables("direct.acpi", &[]);
 }
 
 #[test]
 fn a_kernel_started_by_seabios_sees_the_users_tables() {
     let bios = guest_file("bios-256k.bin");
-    shows_the_users_tables(&["-bios", &bios]);
+    shows_the_users_tables("seabios.acpi", &["-bios", &bios]);
 }
 
 /// The board's fw_cfg as firmware reads it.
