@@ -6,7 +6,8 @@ use crate::machine::Boot;
 use crate::record::BootedFile;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
-use lockstep_fabric::{Bus, Cpu, Space, Width};
+use lockstep_devices::vmgenid;
+use lockstep_fabric::{Bus, Cpu, DeviceId, Input, Space, Width};
 use lockstep_firmware::loader::{self, BootRequest, EntryState, Module, SegmentRegister};
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -28,12 +29,15 @@ const ELCR_HIGH_PCI: u64 = 0x0e;
 pub(super) struct DirectBoot {
     segments: Vec<(u64, Vec<u8>, u64)>,
     entry: EntryState,
+    /// The vmgenid device, and where its number was placed.
+    generation: Option<(DeviceId, u64)>,
 }
 
 /// Plans the boot of `-kernel`, with what `-initrd` and `-append` say.
 pub(super) fn plan(
     config: &Config,
     platform: &PlatformConfig,
+    generation: Option<DeviceId>,
 ) -> Result<Option<(DirectBoot, Vec<BootedFile>)>, BoardError> {
     let Some(kernel) = config.boot.read_kernel()? else { return Ok(None) };
     let initrd = config.boot.read_initrd()?;
@@ -53,7 +57,8 @@ pub(super) fn plan(
     let plan = loader::plan(&request).map_err(|why| kernel.refused(why.to_string()))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
-    Ok(Some((DirectBoot { segments, entry: plan.entry }, files)))
+    let generation = generation.zip(placed.vm_generation);
+    Ok(Some((DirectBoot { segments, entry: plan.entry, generation }, files)))
 }
 
 impl Boot for DirectBoot {
@@ -62,6 +67,10 @@ impl Boot for DirectBoot {
         for (address, bytes, zeroes) in &self.segments {
             bus.memory.write_bytes(*address, bytes);
             clear(bus, address + bytes.len() as u64, *zeroes);
+        }
+        if let Some((device, address)) = self.generation {
+            let input = Input::File { name: vmgenid::ADDRESS_FILE.into(), bytes: address.to_le_bytes().to_vec() };
+            bus.input(device, &input);
         }
         if let Some(cpu) = cpus.first_mut() {
             enter(cpu, &self.entry);

@@ -10,6 +10,8 @@ mod processors;
 mod slots;
 pub mod video;
 
+pub(crate) use pc::{FDC, IDE};
+
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;

@@ -2,6 +2,7 @@
 
 mod control;
 mod live;
+mod media;
 mod replay;
 mod session;
 
@@ -9,6 +10,7 @@ mod session;
 mod tests;
 
 pub use control::{Control, Denied, RunState};
+pub use media::{DriveState, MediumError, NewMedium};
 
 use crate::block::Fault;
 use crate::board::{self, BoardError};
