@@ -4,6 +4,7 @@ use lockstep::board::{self, Board};
 use lockstep::commandline::{Config, Invocation, Vocabulary, parse};
 use lockstep::digest::{Digest, Digester};
 use lockstep::machine::{Ending, Stop};
+use lockstep::screen::Screen;
 use lockstep_fabric::{DeviceId, Input, Tick};
 use std::path::PathBuf;
 
@@ -89,6 +90,26 @@ impl Guest {
             assert!(
                 found || ended.is_none() && now < end,
                 "the guest did not say {text:?} by tick {now} ({ended:?}); the console:\n{}",
+                self.console
+            );
+        }
+    }
+
+    /// Runs until the screen shows `text`; fails after `limit` more ticks.
+    pub fn shows(&mut self, text: &str, limit: Tick) -> Screen {
+        const STEP: Tick = 100_000_000;
+        let end = self.board.machine.now() + limit;
+        loop {
+            let now = self.board.machine.now();
+            let screen = Screen::of(&mut self.board).expect("a screen");
+            let seen = screen.text.clone().unwrap_or_default();
+            if seen.contains(text) {
+                return screen;
+            }
+            let ended = if now < end { self.run_to((now + STEP).min(end)) } else { None };
+            assert!(
+                now < end && ended.is_none(),
+                "{text:?} is not on the screen by tick {now} ({ended:?}):\n{seen}\nconsole:\n{}",
                 self.console
             );
         }
