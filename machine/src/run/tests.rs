@@ -3,7 +3,9 @@
 use super::*;
 use crate::bare_guest::BareGuest;
 use crate::chardev::{ChardevId, HostEvent};
+use crate::machine::Stop;
 use crate::record::Entry;
+use lockstep_fabric::{Notice, Outside, PanicAction, WatchdogAction, Width};
 use std::thread;
 use std::time::Duration;
 
@@ -154,6 +156,56 @@ fn an_arrival_that_is_not_in_the_log_any_more_is_noticed() {
     let mut log = record(&guest, "", &["o/b 0x80 0x55", "stop", "system_powerdown", "quit"]);
     log.entries.remove(1);
     assert!(matches!(replay(&guest, &log), Err(RunError::Diverged { .. })));
+}
+
+/// What a machine does some ticks after a byte was written to a port: how it ended, whether it wants to be stopped, and the
+/// news.
+fn after_writing(guest: &BareGuest, more: &str, port: u16, value: u64) -> (Option<Ending>, bool, Vec<Notice>) {
+    let mut machine = guest.board(&guest.config(more)).machine;
+    machine.run_through(10_000);
+    machine.enter(Outside::PortWrite { port, width: Width::Byte, value }).expect("an open gate");
+    let mut waits = 0;
+    while machine.run_through(20_000) == Stop::Output {
+        waits += 1;
+    }
+    let pause = machine.take_pause();
+    assert_eq!(waits > 0, pause, "it says so once and goes on");
+    let notices = machine.take_notices().into_iter().map(|(_, notice)| notice).collect();
+    (machine.ended(), pause, notices)
+}
+
+#[test]
+fn a_watchdog_that_bites_does_what_was_chosen() {
+    let guest = BareGuest::new("watchdog");
+    for (chosen, action, ended, pause) in [
+        ("reset", WatchdogAction::Reset, None, false),
+        ("reset -no-reboot", WatchdogAction::Reset, Some(Ending::Reset), false),
+        ("poweroff", WatchdogAction::Poweroff, Some(Ending::PowerOff), false),
+        ("pause", WatchdogAction::Pause, None, true),
+        ("none", WatchdogAction::None, None, false),
+        ("shutdown", WatchdogAction::Shutdown, None, false),
+    ] {
+        let more = format!("-device ib700 -watchdog-action {chosen}");
+        let seen = after_writing(&guest, &more, 0x443, 0xf);
+        assert_eq!(seen, (ended, pause, vec![Notice::Watchdog(action)]), "{chosen}");
+    }
+}
+
+#[test]
+fn a_panic_does_what_was_chosen() {
+    let guest = BareGuest::new("panic");
+    for (chosen, action, ended, pause) in [
+        ("shutdown", PanicAction::Shutdown, Some(Ending::PowerOff), false),
+        ("exit-failure", PanicAction::ExitFailure, Some(Ending::Exit(1)), false),
+        ("pause", PanicAction::Pause, None, true),
+        ("none", PanicAction::None, None, false),
+    ] {
+        let more = format!("-device pvpanic -action panic={chosen}");
+        let seen = after_writing(&guest, &more, 0x505, 1);
+        assert_eq!(seen, (ended, pause, vec![Notice::GuestPanicked(action)]), "{chosen}");
+    }
+    let seen = after_writing(&guest, "-device pvpanic", 0x505, 2);
+    assert_eq!(seen, (None, false, vec![Notice::GuestCrashLoaded]));
 }
 
 /// Runs a machine whose drive's host is full, with a recording or without; `lines` are typed meanwhile.
