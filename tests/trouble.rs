@@ -78,7 +78,11 @@ fn a_watchdogs_nmi_reaches_the_kernel() {
     let more = ["-device", "i6300esb", "-watchdog-action", "inject-nmi"];
     let mut guest = debian_with("nmi", &[], &more);
     start_watchdog(&mut guest);
-    guest.expect("NMI received for unknown reason", MINUTE);
+    let end = guest.board.machine.now() + 2_000_000_000;
+    assert_eq!(guest.run_to(end), None);
+    assert_eq!(notices(&mut guest), [Notice::Watchdog(WatchdogAction::InjectNmi)]);
+    guest.type_in("grep NMI /proc/interrupts\n");
+    guest.expect("NMI:          1   Non-maskable interrupts", MINUTE);
     guest.type_in("poweroff -f\n");
     assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
 }

@@ -412,9 +412,14 @@ impl Machine {
     }
 
     fn collect(&mut self) {
-        if !self.bus.has_output() {
-            return;
+        while self.bus.has_output() {
+            self.collect_once();
+            // What the machine does in the operator's name reaches devices and vCPUs before any time passes.
+            self.take_signals();
         }
+    }
+
+    fn collect_once(&mut self) {
         for (device, output) in self.bus.take_output() {
             match output {
                 Output::Bytes(bytes) => match self.output.last_mut() {

@@ -54,9 +54,10 @@ impl Step {
                 let mut frame: Vec<u8> = (0..6).flat_map(|_| numbers.next().to_le_bytes()).collect();
                 // Functions and drives that exist are as likely as all others.
                 if numbers.below(2) == 0 {
-                    frame[29] = numbers.below(0x60) as u8;
-                    frame[20] = [0, 1, 0x80, 0x81, 0xe0][numbers.below(5) as usize];
-                    frame[24] = numbers.below(20) as u8;
+                    frame[28] = numbers.below(9) as u8;
+                    frame[29] = [2, 3, 4, 0x42, 0x43, numbers.below(0x60) as u8][numbers.below(6) as usize];
+                    frame[20..22].copy_from_slice(&[[0, 1, 0x80, 0x81, 0xe0][numbers.below(5) as usize], 0]);
+                    frame[24..26].copy_from_slice(&[numbers.below(20) as u8, 0]);
                 }
                 frame[36..38].copy_from_slice(&VECTORS[numbers.below(15) as usize].to_le_bytes());
                 Self::Call(frame, if numbers.below(20) == 0 { numbers.next() as u32 } else { 0x7000 })
@@ -114,8 +115,8 @@ impl Bench {
         let keyboard = bus.add("i8042", Box::new(I8042::new()));
         let pit = bus.add("pit", Box::new(Pit::new()));
         let clock = bus.add("rtc", Box::new(Rtc::new(&rtc)));
-        BiosServices::regions().map(|region| bus.map(services, region));
-        I8042::regions().map(|region| bus.map(keyboard, region));
+        BiosServices::regions().into_iter().for_each(|region| bus.map(services, region));
+        I8042::regions().into_iter().for_each(|region| bus.map(keyboard, region));
         Pit::regions().into_iter().for_each(|region| bus.map(pit, region));
         Rtc::regions().into_iter().for_each(|region| bus.map(clock, region));
         bus.reset();
@@ -201,8 +202,8 @@ fn random_calls_never_panic_and_a_loaded_copy_goes_on_alike() {
                 copy = Some(bench.copy());
             }
             let step = Step::choose(&mut numbers);
-            let seen = bench.act(&step);
             served += u32::from(matches!(step, Step::Complete(_)) && !bench.asked.is_empty());
+            let seen = bench.act(&step);
             if let Some(copy) = &mut copy {
                 assert_eq!(copy.act(&step), seen, "seed {seed}, round {round}");
             }
