@@ -1,5 +1,6 @@
 //! The built-in BIOS's services as a device: their port, guest memory by DMA, the board's ports, and the drives.
 
+use super::boot_order::BootOrder;
 use super::pc::FDC;
 use crate::block::Drive;
 use crate::commandline::{Config, Media};
@@ -20,6 +21,8 @@ const REGION: RegionSpec = RegionSpec {
     priority: 0,
     widest: Width::Dword,
 };
+/// Every `bootindex=` is tried before what `-boot` says.
+const AFTER_INDICES: u32 = 1 << 31;
 /// What is tried where `-boot` says nothing: disk, floppy, CD.
 const USUAL_ORDER: &str = "cad";
 const CALL: u64 = 0;
@@ -79,7 +82,12 @@ impl Device for BiosServices {
 }
 
 /// The drives that devices took, as the BIOS knows them: their requests carry their places in this list.
-pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, config: &Config) -> Vec<BiosDrive> {
+pub(super) fn drives(
+    attached: &[(DeviceId, u8, Drive)],
+    bus: &Bus,
+    config: &Config,
+    order: &BootOrder,
+) -> Vec<BiosDrive> {
     let places = (0..).zip(attached);
     let drives = places.map(|(drive, (device, _, behind))| {
         let info = behind.info();
@@ -88,7 +96,8 @@ pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, config: &Con
             Media::Disk if bus.name(*device) == FDC => DriveKind::Floppy,
             Media::Disk => DriveKind::HardDisk,
         };
-        BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order: boot_order(kind, config) }
+        let boot_order = order.of_drive(&info.id).or_else(|| boot_order(kind, config));
+        BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order }
     });
     drives.collect()
 }
@@ -101,7 +110,7 @@ fn boot_order(kind: DriveKind, config: &Config) -> Option<u32> {
         DriveKind::HardDisk => ['c', 'c'],
         DriveKind::Cdrom => ['d', 'd'],
     };
-    letters.chars().position(|letter| names.contains(&letter)).map(|place| place as u32)
+    letters.chars().position(|letter| names.contains(&letter)).map(|place| AFTER_INDICES + place as u32)
 }
 
 /// What the services reach of the machine.

@@ -1,15 +1,19 @@
 //! Boards: machines put together from devices and wires.
 
 mod bios_services;
+mod boot_order;
+mod buses;
 mod direct;
 mod drives;
 mod firmware;
+mod for_board;
 mod functions;
 mod pc;
 mod processors;
 mod slots;
 pub mod video;
 
+pub use boot_order::{BootDevice, BootOrder};
 pub(crate) use pc::{FDC, IDE};
 
 use crate::block::DriveError;
@@ -33,6 +37,8 @@ pub struct Board {
     pub keyboard: Option<DeviceId>,
     /// The graphics card.
     pub screen: Option<DeviceId>,
+    /// The order of booting that the command line gave by `bootindex=`.
+    pub boot_order: BootOrder,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
 }

@@ -1,9 +1,12 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
 use super::bios_services::BiosServices;
+use super::boot_order::BootOrder;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
-use super::{Board, BoardError, bios_services, direct, functions, processors, video};
+use super::for_board::ForBoard;
+use super::slots::{BusAt, PciBuses};
+use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -65,7 +68,7 @@ const ISA_IRQS: u8 = 16;
 pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let image = firmware::image(config)?;
     let ram = RamLayout::for_size(config.memory.size);
-    let card = video::plan(&config.devices)?;
+    let card = video::plan(config)?;
     let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
     let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
@@ -74,12 +77,15 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let platform = platform(config, &cpus);
 
     let mut opened = Drives::open(config)?;
-    let (drives, held) = DriveTable::of(&mut opened);
+    let mut order = BootOrder::default();
+    let (drives, held) = DriveTable::of(config, &mut opened, &mut order)?;
     let mut parts = Parts {
         bus,
+        pci: PciBuses::new(),
         ports: Vec::new(),
         drives: opened,
         attached: Vec::new(),
+        order,
         files: Vec::new(),
         seed: config.seed.unwrap_or(0),
     };
@@ -95,7 +101,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     parts.firmware_configuration(fw_cfg_items(config, &platform));
     let built_in = image.file.is_none() && config.boot.kernel.is_none();
     let services = built_in.then(|| {
-        let drives = bios_services::drives(&parts.attached, &parts.bus, config);
+        let drives = bios_services::drives(&parts.attached, &parts.bus, config, &parts.order);
         let services = BiosServices::new(bios(config, &platform, drives));
         parts.add("bios", services, &BiosServices::regions())
     });
@@ -131,7 +137,15 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
             machine.share_drive(services, number, (device, slot));
         }
     }
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files })
+    Ok(Board {
+        machine,
+        ports: parts.ports,
+        power_button: Some(wiring.power),
+        keyboard,
+        screen,
+        boot_order: parts.order,
+        files,
+    })
 }
 
 /// What the built-in BIOS is told.
@@ -191,11 +205,15 @@ struct Wiring {
 /// The board while it is put together.
 pub(super) struct Parts {
     pub(super) bus: Bus,
+    /// The PCI buses, and what is in their slots.
+    pub(super) pci: PciBuses,
     ports: Vec<(DeviceId, String)>,
     /// Drives that no device has taken yet.
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.
     pub(super) attached: Vec<(DeviceId, u8, Drive)>,
+    /// The order of booting, as far as it is known.
+    pub(super) order: BootOrder,
     /// Files that devices have for firmware.
     files: Vec<(DeviceId, FwCfgItem)>,
     seed: u64,
@@ -276,8 +294,11 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in config.devices.iter().filter(|d| !video::is_card(d) && !functions::needs_slot(d)) {
-            self.device(device, &wiring)?;
+        for device in &config.devices {
+            let part = Entry::find(&device.driver).is_some_and(|entry| entry.part_bus().is_some());
+            if !part && !video::is_card(device) && !functions::needs_slot(device) {
+                self.device(config, device, &wiring)?;
+            }
         }
         Ok(wiring)
     }
@@ -290,20 +311,13 @@ impl Parts {
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
         let ide = self.add(IDE, ide, &ide::REGIONS);
+        self.pci.put(piix3::PLACE, "PIIX3", Some(piix3));
+        self.pci.put(ide::PLACE, "piix3-ide", Some(ide));
+        self.pci.put(piix4_pm::PLACE, "PIIX4_PM", Some(power));
+        functions::install(self, config, piix3, card)?;
         let mut bridge = I440Fx::new();
-        let mut taken = vec![i440fx::PLACE];
-        for (place, function) in [(piix3::PLACE, piix3), (ide::PLACE, ide), (piix4_pm::PLACE, power)] {
-            bridge.attach(place, function);
-            taken.push(place);
-        }
-        if let Some(card) = card {
-            let bytes = card.arena_len();
-            let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
-            bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
-            taken.push(video::PLACE);
-        }
-        for (place, function) in functions::install(self, config, piix3, taken)? {
-            bridge.attach(place, function);
+        for (place, function, multifunction) in self.pci.functions(BusAt::ROOT) {
+            bridge.attach(place, function, multifunction);
         }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
@@ -401,23 +415,31 @@ impl Parts {
     }
 
     /// One `-device`.
-    fn device(&mut self, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
-        let name = device.id.clone().unwrap_or_else(|| format!("device{}", self.bus.devices().count()));
-        let option = format!("-device {}", device.driver);
-        let entry =
-            Entry::find(&device.driver).ok_or_else(|| OptionError::refused(&option, "there is no such device"))?;
+    fn device(&mut self, config: &Config, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
+        let name = self.name_for(device)?;
+        let refused = |why: String| OptionError::refused(&device.origin, why);
+        let (board, own) = ForBoard::split(device)?;
+        if let Some(bus) = board.bus.as_deref().filter(|bus| *bus != buses::ISA) {
+            return Err(buses::refuse(config, device, bus).into());
+        }
+        let entry = Entry::find(&device.driver).ok_or_else(|| refused("there is no such device".into()))?;
         let surroundings = Surroundings { seed: self.seed, ..Surroundings::default() };
-        let made = entry
-            .make_within(&device.properties, &surroundings)
-            .map_err(|why| OptionError::refused(&option, why.to_string()))?;
-        self.install(&name, &option, made, to)
+        let made = entry.make_within(&own, &surroundings).map_err(|why| refused(why.to_string()))?;
+        self.install(&name, &device.origin, made, to)
+    }
+
+    /// The name on the bus for a device of `-device`: its id, which must not be one of the board's own names.
+    pub(super) fn name_for(&self, device: &DeviceConfig) -> Result<String, OptionError> {
+        let made_up = || format!("device{}", self.bus.devices().count());
+        let name = device.id.clone().unwrap_or_else(made_up);
+        if self.bus.find(&name).is_some() {
+            return Err(OptionError::refused(&device.origin, format!("there is already a device '{name}'")));
+        }
+        Ok(name)
     }
 
     /// Adds what the catalog made and connects it.
     fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
-        if self.bus.find(name).is_some() {
-            return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
-        }
         if let Some((base, owner)) = made.regions.iter().find_map(|region| self.taken(region)) {
             let why = format!("{base:#x} is taken by '{}'", self.bus.name(owner));
             return Err(OptionError::refused(option, why).into());

@@ -26,6 +26,7 @@ mod vocabulary;
 mod tests;
 
 pub use config::*;
+pub(crate) use draft::DEFAULT_CARD;
 pub use error::{OptionError, Reason};
 pub(crate) use host::is_log_item;
 pub use startup::Image;
