@@ -64,9 +64,9 @@ impl Control {
 
     fn drive_state(&mut self, device: DeviceId, slot: u8, info: DriveInfo) -> DriveState {
         let bus = &mut self.board.machine.bus;
-        let removable = info.media == Media::Cdrom || bus.name(device) == FDC;
         let state = (bus.name(device) == IDE).then(|| bus.with(device, |device, _| device.save().ok()).flatten());
         let tray = state.flatten().and_then(|state| Piix3Ide::deserialize(&state).ok()?.tray(slot));
+        let removable = tray.is_some() || info.media == Media::Cdrom || bus.name(device) == FDC;
         DriveState { device, slot, info, removable, tray }
     }
 
