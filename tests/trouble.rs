@@ -51,7 +51,7 @@ fn a_panic_by_the_function_ends_the_run() {
 /// Programs the watchdog at the address of its registers, for a second, and starts it.
 fn start_watchdog(guest: &mut Guest) {
     // Registers are unlocked by two writes each; 504 counts of 993 microseconds are half a second.
-    guest.type_in("cd /sys/bus/pci/devices/0000:00:03.0; echo 1 > enable; a=$(cut -d' ' -f1 resource | head -n 1)\n");
+    guest.type_in("cd /sys/bus/pci/devices/0000:00:07.0; echo 1 > enable; a=$(cut -d' ' -f1 resource | head -n 1)\n");
     guest.type_in("set32() { devmem $((a+12)) 16 0x80; devmem $((a+12)) 16 0x86; devmem $((a+$1)) $2 $3; }\n");
     guest.type_in("cat vendor device; set32 0 32 504; set32 4 32 504\n");
     guest.expect("0x8086\r\n0x25ab", MINUTE);
@@ -61,7 +61,7 @@ fn start_watchdog(guest: &mut Guest) {
 
 #[test]
 fn a_6300esb_that_nobody_comes_back_to_resets_the_machine() {
-    let mut guest = debian_with("i6300esb", &[], &["-device", "i6300esb"]);
+    let mut guest = debian_with("i6300esb", &[], &["-device", "i6300esb,addr=7"]);
     start_watchdog(&mut guest);
     let started = guest.board.machine.now();
     // Once it is put off.
@@ -75,7 +75,7 @@ fn a_6300esb_that_nobody_comes_back_to_resets_the_machine() {
 
 #[test]
 fn a_watchdogs_nmi_reaches_the_kernel() {
-    let more = ["-device", "i6300esb", "-watchdog-action", "inject-nmi"];
+    let more = ["-device", "i6300esb,addr=7", "-watchdog-action", "inject-nmi"];
     let mut guest = debian_with("nmi", &[], &more);
     start_watchdog(&mut guest);
     let end = guest.board.machine.now() + 2_000_000_000;

@@ -66,13 +66,19 @@ fn every_steering_command_replays_to_the_same_digest() {
         "mouse_button 5",
         "nmi",
         "watchdog_action none",
+        "o/b 0x443 0xf",
+        "o/b 0x505 2",
+        "o/h 0xe2 0x1234",
+        "o/b 0x2005 1",
         "system_reset",
         "stop",
         "o/b 0x80 0x66",
         "quit",
     ];
-    let log = record(&guest, "", lines);
-    assert_eq!(arrivals(&log), 13, "looking leaves no trace");
+    let devices = "-device ib700 -device i6300esb -device pvpanic -device pvpanic-pci -device pc-testdev -device pci-testdev \
+                   -device edu -device vmgenid -device vmcoreinfo";
+    let log = record(&guest, devices, lines);
+    assert_eq!(arrivals(&log), 17, "looking leaves no trace");
     assert!(!log.cut_short);
     replay(&guest, &log).expect("the same digests");
 }
