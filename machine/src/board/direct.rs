@@ -1,14 +1,13 @@
 //! Starting a kernel directly: what firmware would have done before it, and the kernel in its place.
 
-use super::{BoardError, record};
-use crate::commandline::Config;
+use super::BoardError;
+use super::kernel::Kernel;
 use crate::machine::Boot;
-use crate::record::BootedFile;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
 use lockstep_devices::vmgenid;
 use lockstep_fabric::{Bus, Cpu, DeviceId, Input, Space, Width};
-use lockstep_firmware::loader::{self, BootRequest, EntryState, Module, SegmentRegister};
+use lockstep_firmware::loader::{self, EntryState, SegmentRegister};
 use lockstep_firmware::platform::{self, PlatformConfig};
 
 /// PCI configuration mechanism #1.
@@ -33,32 +32,20 @@ pub(super) struct DirectBoot {
     generation: Option<(DeviceId, u64)>,
 }
 
-/// Plans the boot of `-kernel`, with what `-initrd` and `-append` say.
+/// Plans the boot of a kernel; `generation` is the vmgenid device, if there is one.
 pub(super) fn plan(
-    config: &Config,
+    kernel: &Kernel,
     platform: &PlatformConfig,
     generation: Option<DeviceId>,
-) -> Result<Option<(DirectBoot, Vec<BootedFile>)>, BoardError> {
-    let Some(kernel) = config.boot.read_kernel()? else { return Ok(None) };
-    let initrd = config.boot.read_initrd()?;
-    let mut files = vec![record("-kernel", &kernel)];
-    files.extend(initrd.iter().map(|image| record("-initrd", image)));
+) -> Result<DirectBoot, BoardError> {
     let placed = platform::place(platform);
-    let modules: Vec<_> = initrd.iter().map(|file| Module { bytes: &file.bytes, command_line: "" }).collect();
-    let name = kernel.path.display().to_string();
-    let request = BootRequest {
-        kernel: &kernel.bytes,
-        kernel_name: &name,
-        modules: &modules,
-        command_line: &config.boot.append,
-        memory: &placed.memory,
-        rsdp: placed.rsdp,
-    };
-    let plan = loader::plan(&request).map_err(|why| kernel.refused(why.to_string()))?;
+    let modules = kernel.modules();
+    let request = kernel.request(&modules, &placed.memory, placed.rsdp);
+    let plan = loader::plan(&request).map_err(|why| kernel.refused(why))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
     let generation = generation.zip(placed.vm_generation);
-    Ok(Some((DirectBoot { segments, entry: plan.entry, generation }, files)))
+    Ok(DirectBoot { segments, entry: plan.entry, generation })
 }
 
 impl Boot for DirectBoot {

@@ -7,7 +7,7 @@ use lockstep_devices::i8254::Pit;
 use lockstep_devices::mc146818::{Rtc, RtcConfig};
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{BlockCompletion, Clock, Cpu, DeviceId, Medium, Memory, Output};
-use lockstep_firmware::bios::vector;
+use lockstep_firmware::bios::{BootSettings, vector};
 use lockstep_firmware::platform::PlatformConfig;
 use std::collections::VecDeque;
 
@@ -109,8 +109,9 @@ impl Bench {
             ],
             serial_console: true,
             floppy_signature_check: true,
+            boot: BootSettings::default(),
         };
-        let rtc = RtcConfig { base: 1_767_225_600, cmos: Vec::new() };
+        let rtc = RtcConfig { base: 1_767_225_600, ..RtcConfig::default() };
         let services = bus.add("bios", Box::new(BiosServices::new(config)));
         let keyboard = bus.add("i8042", Box::new(I8042::new()));
         let pit = bus.add("pit", Box::new(Pit::new()));
