@@ -84,7 +84,7 @@ fn survives(format: &str, rounds: u32) {
     let image_name = image.display().to_string();
     host("mke2fs", &["-q", "-F", "-t", "ext4", &raw_name, "256M"], &[0]);
     host("qemu-img", &["convert", "-O", format, &raw_name, &image_name], &[0]);
-    let mut random = std::process::id();
+    let mut random = std::process::id() ^ format.len() as u32;
     let mut claims = Vec::new();
     for round in 0..rounds {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
