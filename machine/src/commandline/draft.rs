@@ -1,11 +1,14 @@
 //! A command line half read: the configuration so far, and what can only be settled once every option is known.
 
-use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
+use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global, SocketAddress, SocketRole};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 
 /// The driver of the graphics card that a machine has by itself.
 pub(super) const GRAPHICS_CARD: &str = "VGA";
+
+/// The origin of a graphics card for which there is no `-device`. It comes before all that have one.
+pub(crate) const DEFAULT_CARD: &str = "-vga std";
 
 /// What to do after an option.
 pub(super) enum Flow {
@@ -144,7 +147,8 @@ impl<'a> Draft<'a> {
     /// The standard graphics card.
     pub(super) fn add_graphics_card(&mut self) {
         let driver = GRAPHICS_CARD.to_owned();
-        self.config.devices.push(DeviceConfig { driver, id: None, properties: Vec::new() });
+        let origin = DEFAULT_CARD.to_owned();
+        self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
     }
 
     /// Every character device that is used must exist, and only a mux can be used twice.
@@ -159,6 +163,20 @@ impl<'a> Draft<'a> {
                 return Err(blame(format!("character device '{id}' is already used by {other}; give it mux=on")));
             }
             users.push((id, option));
+        }
+        self.check_sockets()
+    }
+
+    /// QMP's server can do with sockets what the guest's character devices cannot yet.
+    fn check_sockets(&self) -> Result<(), OptionError> {
+        let speaks_qmp = |chardev: &&ChardevConfig| self.config.qmp.iter().any(|qmp| qmp.chardev == chardev.id);
+        for chardev in self.config.chardevs.iter().filter(|chardev| !speaks_qmp(chardev)) {
+            let unbuilt = match &chardev.backend {
+                Backend::Socket { address: SocketAddress::Descriptor(_), .. } => "fd, but for QMP,",
+                Backend::Socket { role: SocketRole::Client { reconnect: Some(_) }, .. } => "reconnect, but for QMP,",
+                _ => continue,
+            };
+            return Err(OptionError { option: chardev.origin.clone(), reason: Reason::not_built(unbuilt) });
         }
         Ok(())
     }

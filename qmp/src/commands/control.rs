@@ -107,10 +107,10 @@ declare! {
 
     /// A set of strings.
     struct SchemaInfoEnum {
-        /// The strings, each with what more there is to know.
-        members: Vec<SchemaInfoEnumMember>,
-        /// The strings alone.
+        /// The strings.
         values: Vec<String>,
+        /// The strings again, in newer versions of QEMU, each with what more there is to know. Nothing is, here.
+        members: Option<Vec<SchemaInfoEnumMember>>,
     }
 
     /// One string of a set.
@@ -142,6 +142,7 @@ declare! {
         /// The type's name.
         ty as "type": String,
         /// There, and null, if the member may be absent.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         default: Option<Value>,
     }
 

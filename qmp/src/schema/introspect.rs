@@ -5,7 +5,7 @@
 
 use super::{Object, Type};
 use crate::event::EventDeclaration;
-use crate::registry::Catalog;
+use crate::registry::{Catalog, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub fn schema(catalog: &Catalog, events: &[&'static EventDeclaration]) -> Value 
                 "arg-type": introspection.refer((command.arguments)()),
                 "ret-type": introspection.refer((command.returns)()),
             });
-            if command.out_of_band {
+            if command.way == Way::OutOfBand {
                 entry["allow-oob"] = json!(true);
             }
             entry
@@ -82,8 +82,8 @@ impl Introspection {
             Type::Any => builtin("value"),
             Type::Enum(enumeration) => {
                 let values: Vec<&str> = enumeration.values.iter().map(|value| value.name).collect();
-                let members: Vec<Value> = values.iter().map(|name| json!({ "name": name })).collect();
-                json!({ "meta-type": "enum", "values": values, "members": members })
+                // QEMU 7.2 gives the strings once more as `members`, for which there is nothing to add.
+                json!({ "meta-type": "enum", "values": values })
             }
             Type::Array(element) => json!({ "meta-type": "array", "element-type": self.refer(element()) }),
             Type::Alternate(alternate) => {
