@@ -1,6 +1,6 @@
 //! Starting a kernel directly: what firmware would have done before it, and the kernel in its place.
 
-use super::{BoardError, record};
+use super::{BoardError, record, video};
 use crate::commandline::Config;
 use crate::machine::Boot;
 use crate::record::BootedFile;
@@ -49,6 +49,7 @@ pub(super) fn plan(
         command_line: &config.boot.append,
         memory: &placed.memory,
         rsdp: placed.rsdp,
+        text_screen: config.devices.iter().any(video::is_card),
     };
     let plan = loader::plan(&request).map_err(|why| kernel.refused(why.to_string()))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
@@ -59,6 +60,7 @@ pub(super) fn plan(
 impl Boot for DirectBoot {
     fn place(&self, bus: &mut Bus, cpus: &mut [Vcpu]) {
         prepare_chipset(bus);
+        video::enter_text_mode(bus);
         for (address, bytes, zeroes) in &self.segments {
             bus.memory.write_bytes(*address, bytes);
             clear(bus, address + bytes.len() as u64, *zeroes);
