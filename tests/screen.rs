@@ -1,6 +1,6 @@
 //! The screen, as a person in front of it would see it.
 
-use lockstep::screen::{Format, Screen, dump};
+use lockstep::screen::{Format, dump};
 use lockstep_tests::guest::{Guest, guest_file};
 
 const SECOND: u64 = 1_000_000_000;
@@ -13,25 +13,10 @@ fn seabios(more: &[&str]) -> Guest {
     Guest::start(&arguments, &[&console, more].concat())
 }
 
-/// Runs until the screen shows a text.
-fn shows(guest: &mut Guest, text: &str, limit: u64) -> Screen {
-    let end = guest.board.machine.now() + limit;
-    loop {
-        let now = guest.board.machine.now();
-        let screen = Screen::of(&mut guest.board).expect("a screen");
-        let seen = screen.text.clone().unwrap_or_default();
-        if seen.contains(text) {
-            return screen;
-        }
-        let ended = guest.run_to(now + SECOND / 10);
-        assert!(now < end && ended.is_none(), "{text:?} is not on the screen:\n{seen}\nconsole:\n{}", guest.console);
-    }
-}
-
 #[test]
 fn seabios_shows_itself_through_the_built_in_option_rom() {
     let mut guest = seabios(&["-vga", "std"]);
-    let screen = shows(&mut guest, "No bootable device", 60 * SECOND);
+    let screen = guest.shows("No bootable device", 60 * SECOND);
     let text = screen.text.expect("text mode");
     assert!(text.starts_with("SeaBIOS (version"), "{text}");
     assert_eq!((screen.frame.width, screen.frame.height), (720, 400));

@@ -1,0 +1,107 @@
+//! Media that no one here wrote: memtest86+, iPXE's disc, Debian's installer.
+
+use lockstep_tests::guest::{Guest, firmware, guest_file};
+
+const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// A kernel by `-kernel` in front of a screen.
+fn kernel(name: &str, more: &[&str]) -> Guest {
+    let file = guest_file(name);
+    let fixed = ["-kernel", &file, "-seed", "1", "-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults"];
+    let fixed: Vec<String> = fixed.iter().map(|a| (*a).to_owned()).collect();
+    Guest::start(&fixed, &[&["-vga", "std", "-serial", "null"], more].concat())
+}
+
+fn memtest(binary: &str) -> Guest {
+    kernel(binary, &["-m", "64", "-smp", "2"])
+}
+
+fn memtest_begins(binary: &str) {
+    let mut guest = memtest(binary);
+    let screen = guest.shows("Status: Testing", MINUTE).text.unwrap_or_default();
+    for seen in ["Memtest86+ v6", "CPU: 2 Cores 2 Threads", "Errors: 0"] {
+        assert!(screen.contains(seen), "{seen:?} is not on the screen:\n{screen}");
+    }
+}
+
+#[test]
+fn memtest_of_64_bits_begins() {
+    memtest_begins("memtest64.bin");
+}
+
+#[test]
+fn memtest_of_32_bits_begins() {
+    memtest_begins("memtest32.bin");
+}
+
+/// A whole pass over 64 MiB on two processors.
+fn memtest_passes(binary: &str) {
+    let mut guest = memtest(binary);
+    let screen = guest.shows("Pass:  1 ", 2 * HOUR).text.unwrap_or_default();
+    assert!(screen.contains("Errors: 0 ") || screen.contains("Errors: 0\n"), "{screen}");
+}
+
+#[test]
+#[ignore = "takes many minutes: tests/run --long"]
+fn memtest_of_64_bits_passes() {
+    memtest_passes("memtest64.bin");
+}
+
+#[test]
+#[ignore = "takes many minutes: tests/run --long"]
+fn memtest_of_32_bits_passes() {
+    memtest_passes("memtest32.bin");
+}
+
+#[test]
+fn memtest_begins_from_its_disc() {
+    let disc = guest_file("memtest64.iso");
+    let more = ["-cdrom", &disc, "-m", "64", "-smp", "2", "-vga", "std", "-serial", "null"];
+    Guest::start(&firmware("bios-256k.bin"), &more).shows("Status: Testing", MINUTE);
+}
+
+fn ipxe(guest: &mut Guest) {
+    guest.shows("iPXE initialising devices...", MINUTE);
+    guest.shows("Open Source Network Boot Firmware", MINUTE);
+}
+
+#[test]
+fn ipxe_shows_its_banner() {
+    let disc = guest_file("ipxe.iso");
+    ipxe(&mut Guest::start(&firmware("bios-256k.bin"), &["-cdrom", &disc, "-vga", "std", "-serial", "null"]));
+}
+
+/// Debian's installer, with a kernel command line.
+fn installer(initrd: &str, append: &str) -> Guest {
+    let initrd = guest_file(initrd);
+    kernel("installer.linux", &["-m", "1024", "-initrd", &initrd, "-append", append])
+}
+
+const ARROW_DOWN: u16 = 0xe050;
+const ENTER: u16 = 0x1c;
+
+#[test]
+#[ignore = "takes a minute: tests/run --long"]
+fn the_debian_installer_asks_for_a_language() {
+    // Without a mode of the kernel's own, the console stays in text mode.
+    let mut guest = installer("installer.initrd", "nomodeset");
+    let screen = guest.shows("Select a language", 5 * MINUTE).text.unwrap_or_default();
+    for seen in ["Choose the language to be used for the installation process", "English", "<Go Back>"] {
+        assert!(screen.contains(seen), "{seen:?} is not on the screen:\n{screen}");
+    }
+    guest.strike(ENTER);
+    guest.shows("Select your location", 5 * MINUTE);
+    guest.strike(ARROW_DOWN);
+}
+
+/// The graphical installer's first question, as seen on 22 November 2026: the list of languages with English chosen, the pointer in
+/// the middle.
+const LANGUAGES: u128 = 0;
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn the_graphical_debian_installer_asks_for_a_language() {
+    installer("installer-gtk.initrd", "").shows_picture(LANGUAGES, 10 * MINUTE);
+}
