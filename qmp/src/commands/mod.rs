@@ -1,0 +1,40 @@
+//! All commands, events and types, a file for each family. They are declared here, and nowhere else.
+
+pub mod acpi;
+pub mod block;
+pub mod control;
+pub mod descriptors;
+pub mod dump;
+pub mod machine;
+pub mod memory;
+pub mod pci;
+pub mod processors;
+pub mod qdev;
+pub mod qom;
+pub mod replay;
+pub mod run_state;
+
+use crate::event::EventDeclaration;
+use crate::registry::Family;
+
+/// All families, in the manual's order.
+pub static FAMILIES: &[&Family] = &[
+    &control::FAMILY,
+    &run_state::FAMILY,
+    &machine::FAMILY,
+    &processors::FAMILY,
+    &memory::FAMILY,
+    &qom::FAMILY,
+    &qdev::FAMILY,
+    &pci::FAMILY,
+    &acpi::FAMILY,
+    &block::FAMILY,
+    &dump::FAMILY,
+    &descriptors::FAMILY,
+    &replay::FAMILY,
+];
+
+/// All events.
+pub fn events() -> Vec<&'static EventDeclaration> {
+    FAMILIES.iter().flat_map(|family| family.events).copied().collect()
+}
