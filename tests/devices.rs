@@ -97,6 +97,7 @@ fn x87_errors_interrupt_as_irq_13_when_cr0_ne_is_clear() {
 fn ports() -> Vec<u16> {
     let mut ports: Vec<u16> = (0..0x10).chain([0x21]).chain(0x40..0x44).chain([0x60, 0x61, 0x70, 0x71]).collect();
     ports.extend((0x80..0x90).chain([0xa1]).chain((0xc0..0xe0).step_by(2)).chain([0xe9, 0xf0]));
+    ports.extend((0xe0..0xe9).chain([0x441, 0x443, 0x505]));
     ports.extend((0x3e8..0x3f0).chain(0x3f8..0x400).chain(0x510..0x512).chain([0xcf8]).chain(0xcfa..0xd00));
     ports
 }
@@ -210,7 +211,7 @@ fn random_guest() -> Vec<String> {
         (GDT_POINTER, bytes(&[15, GDT, 0xf])),
     ];
     let mut arguments = board_with(&image::write("random", &pieces));
-    arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -debugcon null"));
+    arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -action panic=none,watchdog=none"));
     let disk = scratch("disk.raw", &[0; 1 << 20]).display().to_string();
     arguments.extend(words(&format!("-drive file={disk},format=raw,if=none,id=disk,snapshot=on")));
     for entry in CATALOG {

@@ -159,46 +159,80 @@ impl Engine {
 
     /// Executes blocks from the page of the instruction pointer until they leave it: one look into the fetch TLB for all.
     /// Whatever could change the translation or the mode in between leaves something pending.
-    #[inline(always)]
     fn blocks_of_page(&mut self, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
-        let place = Place::of(cpu)?;
-        let linear = place.linear(cpu.ip);
-        let Source::Memory(offset) = cpu.fetch(bus, linear)? else {
-            return self.uncached(cpu, bus, linear);
+        if cpu.mode.size() == CodeSize::Bits64 {
+            return self.blocks_in(Flat, cpu, bus);
+        }
+        let segment = CodeSegment::of(cpu)?;
+        self.blocks_in(segment, cpu, bus)
+    }
+
+    // A function of its own for each kind of place, so that the loop over instructions has the registers to itself.
+    #[inline(never)]
+    fn blocks_in<P: Place>(&mut self, place: P, cpu: &mut Vcpu, bus: &mut Bus) -> Result<(), Fault> {
+        let start = place.linear(cpu.ip);
+        let Source::Memory(offset) = cpu.fetch(bus, start)? else {
+            return self.uncached(cpu, bus, start);
         };
-        let page = linear & !(PAGE_SIZE - 1);
-        let to_offset = offset.wrapping_sub(linear);
-        let mut linear = linear;
-        let mode = Key::start_of(cpu.mode);
+        let page = start & !(PAGE_SIZE - 1);
+        // With the mode in its top byte: what added to a linear address of this page gives the key of the block there.
+        let to_key = Key::start_of(cpu.mode).at(offset).from(start);
+        let mut linear = start;
         loop {
-            let key = mode.at(linear.wrapping_add(to_offset));
+            let key = to_key.at_linear(linear);
             let block = match self.cache.recent(key) {
                 Some(block) => block,
-                None => match self.find_or_decode(cpu, bus, key, linear.wrapping_add(to_offset)) {
+                None => match self.find_or_decode(cpu, bus, key) {
                     Some(block) => block,
                     None => return self.uncached(cpu, bus, linear),
                 },
             };
-            if cpu.ip.wrapping_add(u64::from(block.bytes) - 1) > place.limit {
+            let base = cpu.ip;
+            if place.ends_before(base.wrapping_add(u64::from(block.bytes) - 1)) {
                 return self.uncached(cpu, bus, linear);
             }
+            if u64::from(block.ticks) > cpu.tick_end - cpu.tick {
+                return self.part_of(block, cpu, bus, linear);
+            }
             execute(cpu, bus, self.cache.ops(block), block.bytes)?;
-            if !cpu.pending.is_empty() || cpu.tick >= cpu.tick_end {
+            if !cpu.pending.is_empty() {
                 return Ok(());
             }
             linear = place.linear(cpu.ip);
-            if linear & !(PAGE_SIZE - 1) != page {
+            if linear ^ page >= PAGE_SIZE {
                 return Ok(());
             }
         }
     }
 
+    /// Executes as much of a block as the budget allows.
     #[cold]
     #[inline(never)]
-    fn find_or_decode(&mut self, cpu: &mut Vcpu, bus: &mut Bus, key: Key, offset: u64) -> Option<Block> {
+    fn part_of(&mut self, block: Block, cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<(), Fault> {
+        let mut left = cpu.tick_end - cpu.tick;
+        if left == 0 {
+            return Ok(());
+        }
+        let ops = self.cache.ops(block);
+        let fits = |op: &&Op| {
+            let fits = u64::from(op.ticks) <= left;
+            left = left.saturating_sub(op.ticks.into());
+            fits
+        };
+        match ops.get(..ops.iter().take_while(fits).count()) {
+            Some(part @ [.., last]) => execute(cpu, bus, part, last.next),
+            // The first of a fused pair alone.
+            _ => self.uncached(cpu, bus, linear),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_or_decode(&mut self, cpu: &mut Vcpu, bus: &mut Bus, key: Key) -> Option<Block> {
         if let Some(block) = self.cache.find(key) {
             return Some(block);
         }
+        let offset = key.offset();
         let len = PAGE_SIZE - offset % PAGE_SIZE;
         let bytes = bus.memory.arena().bytes(offset, len as usize)?;
         let lowered = lower_block(bytes, cpu.mode, &cpu.model, usize::MAX);
@@ -283,79 +317,94 @@ impl Engine {
 }
 
 /// How offsets in the code segment become linear addresses, and how far they reach.
+trait Place: Copy {
+    fn linear(self, ip: u64) -> u64;
+    /// Whether an offset is beyond the segment's limit.
+    fn ends_before(self, ip: u64) -> bool;
+}
+
+/// 64-bit code: no base, no limit.
 #[derive(Clone, Copy)]
-struct Place {
+struct Flat;
+
+impl Place for Flat {
+    #[inline(always)]
+    fn linear(self, ip: u64) -> u64 {
+        ip
+    }
+
+    #[inline(always)]
+    fn ends_before(self, _: u64) -> bool {
+        false
+    }
+}
+
+#[derive(Clone, Copy)]
+struct CodeSegment {
     base: u64,
-    mask: u64,
     /// The last offset.
     limit: u64,
 }
 
-impl Place {
+impl CodeSegment {
     /// The code segment in use; faults if the instruction pointer is outside of it.
-    #[inline(always)]
     fn of(cpu: &Vcpu) -> Result<Self, Fault> {
-        if cpu.mode.size() == CodeSize::Bits64 {
-            return Ok(Self { base: 0, mask: u64::MAX, limit: u64::MAX });
-        }
         let cs = &cpu.seg[seg::CS];
-        let place = Self { base: cs.base, mask: 0xffff_ffff, limit: cs.limit.into() };
-        if cpu.ip > place.limit { Err(Fault::GP0) } else { Ok(place) }
+        let segment = Self { base: cs.base, limit: cs.limit.into() };
+        if segment.ends_before(cpu.ip) { Err(Fault::GP0) } else { Ok(segment) }
     }
+}
 
+impl Place for CodeSegment {
     #[inline(always)]
     fn linear(self, ip: u64) -> u64 {
-        self.base.wrapping_add(ip) & self.mask
+        self.base.wrapping_add(ip) & 0xffff_ffff
+    }
+
+    #[inline(always)]
+    fn ends_before(self, ip: u64) -> bool {
+        ip > self.limit
     }
 }
 
-/// Runs instructions of a block up to its end, a taken branch, the budget's end, a fault, or something pending.
+/// Runs instructions of a block, `bytes` long, up to their end, a taken branch, a fault, or something pending.
 #[inline(always)]
 fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
-    let left = cpu.tick_end - cpu.tick;
-    if ops.len() as u64 > left {
-        return execute_part(cpu, bus, ops, left as usize);
-    }
-    execute_whole(cpu, bus, ops, bytes)
-}
-
-#[cold]
-#[inline(never)]
-fn execute_part(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], count: usize) -> Result<(), Fault> {
-    let part = ops.get(..count).unwrap_or(ops);
-    execute_whole(cpu, bus, part, part.last().map_or(0, |op| op.next))
-}
-
-// A range of ticks zipped with the slice costs an instruction in twelve: measured on the hottest loop there is.
-#[allow(clippy::explicit_counter_loop)]
-// A function of its own, so that the loop has the registers to itself: inlined it spilled one for each instruction.
-#[inline(never)]
-fn execute_whole(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), Fault> {
     let base = cpu.ip;
     cpu.gpr[Slot::Ip.number()] = base;
     // Falls through unless the last instruction branches.
     cpu.ip = base.wrapping_add(bytes.into());
+    // In a register: a count in memory would be a chain of loads and stores as long as the instructions themselves.
     let mut tick = cpu.tick;
+    let mut ticks = 0;
     for op in ops {
+        tick += ticks;
         cpu.tick = tick;
-        tick += 1;
+        ticks = op.ticks.into();
         if let Err(fault) = (op.run)(cpu, bus, op) {
             if fault == Fault::TAKEN {
                 break;
             }
-            cpu.ip = base.wrapping_add(u64::from(op.next) - u64::from(op.len));
-            return Err(located(fault, op));
+            return Err(faulted(cpu, op, fault));
         }
         if !cpu.pending.is_empty() {
             if op.next != bytes {
-                cpu.ip = base.wrapping_add(op.next.into());
+                cpu.ip = cpu.next_ip(op);
             }
             break;
         }
     }
     // A REP loop, always last in its block, has counted its iterations itself but for the last.
-    cpu.tick += 1;
+    cpu.tick += ticks;
     Ok(())
+}
+
+/// Puts the instruction pointer back to an instruction that faults.
+#[cold]
+#[inline(never)]
+fn faulted(cpu: &mut Vcpu, op: &Op, fault: Fault) -> Fault {
+    cpu.ip = cpu.next_ip(op).wrapping_sub(op.len.into());
+    located(fault, op)
 }
 
 /// Whether something is there that ends HLT.

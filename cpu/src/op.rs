@@ -121,6 +121,8 @@ pub struct Op {
     pub seg: u8,
     /// Length in bytes.
     pub len: u8,
+    /// Instructions that it stands for, each a tick: two in a fused pair.
+    pub ticks: u8,
 }
 
 impl Op {

@@ -2,10 +2,19 @@
 
 use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
+use crate::edu::EduConfig;
+use crate::fw_cfg::FwCfgItem;
+use crate::pc_testdev::PcTestdevConfig;
+use crate::pci_testdev::PciTestdevConfig;
 use crate::properties::{Configuration, Property, PropertyError};
+use crate::pvpanic::{PvpanicConfig, PvpanicPciConfig};
 use crate::uart16550::Uart16550Config;
 use crate::vga::VgaConfig;
 use crate::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, PortConfig, PortKind, RngConfig};
+use crate::vmcoreinfo::VmCoreInfoConfig;
+use crate::vmgenid::VmGenIdConfig;
+use crate::watchdog::i6300esb::I6300EsbConfig;
+use crate::watchdog::ib700::Ib700Config;
 use lockstep_fabric::{Device, PinId, RegionSpec};
 use std::collections::BTreeMap;
 
@@ -16,9 +25,18 @@ pub const CATALOG: &[Entry] = &[
     entry::<ConsoleConfig>(),
     entry::<DebugExitConfig>(),
     entry::<DebugconConfig>(),
+    entry::<EduConfig>(),
+    entry::<I6300EsbConfig>(),
+    entry::<Ib700Config>(),
+    entry::<PcTestdevConfig>(),
+    entry::<PciTestdevConfig>(),
+    entry::<PvpanicConfig>(),
+    entry::<PvpanicPciConfig>(),
     entry::<RngConfig>(),
     entry::<Uart16550Config>(),
     entry::<VgaConfig>(),
+    entry::<VmCoreInfoConfig>(),
+    entry::<VmGenIdConfig>(),
 ];
 
 /// A configuration that makes a device by itself.
@@ -62,13 +80,26 @@ pub struct Made {
     pub drive: Option<String>,
     /// The numbers of its ports, each with the id of the character device behind it.
     pub ports: Vec<(u32, String)>,
+    /// Files for the firmware configuration device; the device learns of what the guest writes to them.
+    pub files: Vec<FwCfgItem>,
+    /// Its output pins that are ACPI's general-purpose events, and which.
+    pub events: Vec<(PinId, u8)>,
 }
 
 impl Made {
     /// A device that needs nothing but its regions.
     pub fn new(device: impl Device + 'static, regions: &[RegionSpec]) -> Self {
         let regions = regions.to_vec();
-        Self { device: Box::new(device), regions, irqs: Vec::new(), chardev: None, drive: None, ports: Vec::new() }
+        Self {
+            device: Box::new(device),
+            regions,
+            irqs: Vec::new(),
+            chardev: None,
+            drive: None,
+            ports: Vec::new(),
+            files: Vec::new(),
+            events: Vec::new(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Ports: 510h selector (16 bits, little-endian), 511h data, 514h to 51Bh the address of a DMA descriptor (big-endian).
 
 use bitflags::bitflags;
-use lockstep_fabric::{Cx, Device, Reg, RegionSpec, Space, State, StateError, Width};
+use lockstep_fabric::{Cx, Device, DeviceId, Input, Reg, RegionSpec, Space, State, StateError, Width};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -142,7 +142,14 @@ impl FwCfgItem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Item {
     bytes: Vec<u8>,
-    writable: bool,
+    /// What firmware may write is this again after a reset.
+    initial: Option<Vec<u8>>,
+}
+
+impl Item {
+    fn fixed(bytes: Vec<u8>) -> Self {
+        Self { bytes, initial: None }
+    }
 }
 
 /// The registers.
@@ -166,6 +173,8 @@ pub struct FwCfg {
     items: BTreeMap<u16, Item>,
     /// Files' names and their keys, by name.
     files: Vec<(String, u16)>,
+    /// Devices that learn of what is written to a file, by its key.
+    watchers: BTreeMap<u16, DeviceId>,
 }
 
 impl FwCfg {
@@ -174,11 +183,12 @@ impl FwCfg {
     pub fn new(items: Vec<FwCfgItem>) -> Self {
         let mut by_key = BTreeMap::new();
         let mut by_name = BTreeMap::new();
-        by_key.insert(key::SIGNATURE, Item { bytes: SIGNATURE.to_vec(), writable: false });
+        by_key.insert(key::SIGNATURE, Item::fixed(SIGNATURE.to_vec()));
         let id = (ID_TRADITIONAL | ID_DMA).to_le_bytes().to_vec();
-        by_key.insert(key::ID, Item { bytes: id, writable: false });
+        by_key.insert(key::ID, Item::fixed(id));
         for FwCfgItem { name, bytes, writable } in items {
-            let item = Item { bytes, writable };
+            let initial = writable.then(|| bytes.clone());
+            let item = Item { bytes, initial };
             match name {
                 FwCfgName::Key(key) => drop(by_key.insert(key, item)),
                 FwCfgName::File(name) => drop(by_name.insert(name, item)),
@@ -191,8 +201,15 @@ impl FwCfg {
             by_key.insert(key, item);
             files.push((name, key));
         }
-        by_key.insert(key::FILE_DIR, Item { bytes: directory, writable: false });
-        Self { registers: Registers::default(), items: by_key, files }
+        by_key.insert(key::FILE_DIR, Item::fixed(directory));
+        Self { registers: Registers::default(), items: by_key, files, watchers: BTreeMap::new() }
+    }
+
+    /// Has a device learn, by [`Input::File`], of what the guest writes to a file.
+    pub fn watch(&mut self, name: &str, device: DeviceId) {
+        if let Some((_, key)) = self.files.iter().find(|(file, _)| file == name) {
+            self.watchers.insert(*key, device);
+        }
     }
 
     /// A file's contents as they are now, firmware's changes included.
@@ -263,15 +280,25 @@ impl FwCfg {
     fn copy_in(&mut self, cx: &mut Cx<'_>, address: u64, length: u32) -> bool {
         let from = usize::try_from(self.registers.at).unwrap_or(usize::MAX);
         let end = from.saturating_add(length as usize);
-        let item = self.items.get_mut(&self.registers.selected).filter(|i| i.writable);
+        let item = self.items.get_mut(&self.registers.selected).filter(|i| i.initial.is_some());
         let Some(span) = item.and_then(|i| i.bytes.get_mut(from..end)) else { return false };
         cx.dma_read(address, span);
         self.advance(length);
+        self.tell_watcher(cx);
         true
     }
 
+    /// The watcher of the selected file is told what it holds now.
+    fn tell_watcher(&self, cx: &mut Cx<'_>) {
+        let key = self.registers.selected;
+        let (Some(watcher), Some(item)) = (self.watchers.get(&key), self.items.get(&key)) else { return };
+        let name = self.files.iter().find(|(_, file)| *file == key).map(|(name, _)| name.clone()).unwrap_or_default();
+        let input = Input::File { name, bytes: item.bytes.clone() };
+        cx.with_peer(*watcher, |device, cx| device.input(cx, &input));
+    }
+
     fn changed_items(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        self.items.iter().filter(|(_, i)| i.writable).map(|(k, i)| (*k, &i.bytes[..]))
+        self.items.iter().filter(|(_, i)| i.initial.is_some()).map(|(k, i)| (*k, &i.bytes[..]))
     }
 }
 
@@ -318,6 +345,11 @@ impl Device for FwCfg {
 
     fn reset(&mut self, _cx: &mut Cx<'_>) {
         self.registers = Registers::default();
+        for item in self.items.values_mut() {
+            if let Some(initial) = &item.initial {
+                item.bytes.clone_from(initial);
+            }
+        }
     }
 }
 
@@ -337,13 +369,15 @@ impl State for FwCfg {
         let malformed = |why: String| StateError::Malformed { what: "fw_cfg".into(), why };
         let saved = Saved::deserialize(from).map_err(|e| malformed(e.to_string()))?;
         for (key, bytes) in &saved.written {
-            let fits = self.items.get(key).is_some_and(|i| i.writable && i.bytes.len() == bytes.len());
+            let fits = self.items.get(key).is_some_and(|i| i.initial.is_some() && i.bytes.len() == bytes.len());
             if !fits {
                 return Err(malformed(format!("there is no writable item {key:#x} of {} bytes", bytes.len())));
             }
         }
         for (key, bytes) in saved.written {
-            self.items.insert(key, Item { bytes, writable: true });
+            if let Some(item) = self.items.get_mut(&key) {
+                item.bytes = bytes;
+            }
         }
         self.registers = saved.registers;
         Ok(())
@@ -353,8 +387,9 @@ impl State for FwCfg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vmcoreinfo::{self, VmCoreInfo};
     use lockstep_fabric::memory::{Backing, Region};
-    use lockstep_fabric::{Bus, Clock, Cpu, DeviceId, Memory};
+    use lockstep_fabric::{Bus, Clock, Cpu, Memory};
 
     const DESCRIPTOR: u64 = 0x100;
     const BUFFER: u64 = 0x1000;
@@ -469,6 +504,30 @@ mod tests {
         assert_eq!(board.dma(0x20 << 16 | 8 | 16, 9), 1, "too long");
         assert_eq!(board.dma(0x21 << 16 | 8 | 16, 1), 1, "not writable");
         assert_eq!(board.read_item(0x21, 3), b"map");
+    }
+
+    #[test]
+    fn what_firmware_wrote_is_gone_after_a_reset() {
+        let mut board = Board::new();
+        board.bus.memory.write_bytes(BUFFER, b"hello!!!");
+        board.dma(0x20 << 16 | 8 | 16, 8);
+        board.bus.reset();
+        assert_eq!(board.read_item(0x20, 8), [0; 8]);
+    }
+
+    #[test]
+    fn a_device_learns_what_is_written_to_its_file() {
+        let mut board = Board::new();
+        let device = board.bus.add("vmcoreinfo", Box::new(VmCoreInfo::default()));
+        let item = FwCfgItem { writable: true, ..FwCfgItem::file(vmcoreinfo::FILE, vec![0; 16]) };
+        let mut fw_cfg = FwCfg::new(vec![item]);
+        fw_cfg.watch(vmcoreinfo::FILE, device);
+        let id = board.bus.add("watched", Box::new(fw_cfg));
+        REGIONS.into_iter().for_each(|r| board.bus.map(id, RegionSpec { priority: 1, ..r }));
+        board.bus.memory.write_bytes(BUFFER, &[1, 0, 1, 0, 9, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(board.dma(0x20 << 16 | 8 | 16, 16), 0);
+        let state = board.bus.save().unwrap()["devices"]["vmcoreinfo"]["state"].clone();
+        assert_eq!(state, serde_json::json!({ "note": { "format": 1, "len": 9, "address": 7 } }));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub mod debugcon;
 pub mod dma8237;
 /// What controllers know of their drives.
 pub mod drive;
+/// The PCI function to learn drivers by.
+pub mod edu;
 /// The floppy controller.
 pub mod fdc;
 /// The firmware configuration device.
@@ -32,8 +34,12 @@ pub mod ioapic;
 pub mod lapic;
 /// The real-time clock and CMOS memory.
 pub mod mc146818;
+/// Ports and memory for kernel test suites.
+pub mod pc_testdev;
 /// The PCI model, the host bridge and the PIIX functions.
 pub mod pci;
+/// Counted accesses for kernel test suites.
+pub mod pci_testdev;
 /// The diagnostic code.
 pub mod port80;
 /// Fast A20 and reset.
@@ -42,12 +48,20 @@ pub mod port92;
 pub mod ports;
 /// What can be set on a device.
 pub mod properties;
+/// The guest tells of its panic.
+pub mod pvpanic;
 /// The serial port.
 pub mod uart16550;
 /// The graphics card.
 pub mod vga;
 /// Virtio devices.
 pub mod virtio;
+/// Where the guest's kernel describes itself.
+pub mod vmcoreinfo;
+/// The generation of the machine's state.
+pub mod vmgenid;
+/// Watchdogs.
+pub mod watchdog;
 
 #[cfg(test)]
 mod fixture;

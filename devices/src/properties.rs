@@ -76,6 +76,11 @@ pub struct Chardev(pub String);
 #[serde(transparent)]
 pub struct DriveName(pub String);
 
+/// A number of bytes, with a suffix as in 64K or 1G if it is typed so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Size(pub u64);
+
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl PropertyValue for $number {
@@ -90,6 +95,25 @@ macro_rules! numbers {
     )*};
 }
 numbers!(u8, u16, u32, u64);
+
+impl PropertyValue for Size {
+    const KIND: Kind = Kind::Number(u64::MAX);
+    fn read(text: &str) -> Result<Self, &'static str> {
+        const SUFFIXES: [char; 4] = ['k', 'm', 'g', 't'];
+        let last = text.chars().next_back().map(|letter| letter.to_ascii_lowercase());
+        let power = last.and_then(|letter| SUFFIXES.iter().position(|suffix| *suffix == letter));
+        let (digits, shift) = match power {
+            // A hexadecimal number has no suffix.
+            Some(power) if !text.starts_with("0x") => (&text[..text.len() - 1], 10 * (power as u32 + 1)),
+            _ => (text, 0),
+        };
+        let value = number(digits).ok_or("use a number of bytes, as 64K or 1G")?;
+        value.checked_mul(1 << shift).map(Self).ok_or("too large")
+    }
+    fn show(&self) -> Option<String> {
+        self.0.show()
+    }
+}
 
 impl PropertyValue for bool {
     const KIND: Kind = Kind::Switch;
@@ -165,6 +189,23 @@ pub fn number(text: &str) -> Option<u64> {
 /// (`pub num_queues as "num-queues": u16 = 1`), its type and its default. The struct is plain
 /// serde data; what can be set on the command line, the help text and the defaults come from the same lines.
 macro_rules! configuration {
+    // Nothing can be set.
+    ($(#[$outer:meta])* pub struct $name:ident {}) => {
+        $(#[$outer])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {}
+
+        impl $crate::properties::Configuration for $name {
+            fn properties() -> Vec<$crate::properties::Property> {
+                Vec::new()
+            }
+
+            fn set(&mut self, name: &str, _value: &str) -> Result<(), $crate::properties::PropertyError> {
+                Err($crate::properties::PropertyError::Unknown(name.to_owned()))
+            }
+        }
+    };
     (
         $(#[$outer:meta])*
         pub struct $name:ident { $(

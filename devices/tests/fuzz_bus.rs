@@ -53,6 +53,15 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "port80", make: || boxed(port80::Port80::new(), &port80::Port80::regions()) },
     Subject { name: "VGA", make: graphics },
     Subject { name: "port92", make: || boxed(port92::Port92::new(), &port92::Port92::regions()) },
+    Subject { name: "edu", make: || made("edu", &[("dma_mask", "0x3ffff")]) },
+    Subject { name: "i6300esb", make: || made("i6300esb", &[]) },
+    Subject { name: "ib700", make: || made("ib700", &[]) },
+    Subject { name: "pc-testdev", make: || made("pc-testdev", &[]) },
+    Subject { name: "pci-testdev", make: || made("pci-testdev", &[("membar", "64K")]) },
+    Subject { name: "pvpanic", make: || made("pvpanic", &[]) },
+    Subject { name: "pvpanic-pci", make: || made("pvpanic-pci", &[]) },
+    Subject { name: "vmcoreinfo", make: || made("vmcoreinfo", &[]) },
+    Subject { name: "vmgenid", make: || made("vmgenid", &[("guid", "auto")]) },
     Subject { name: "virtio-balloon-pci", make: || made("virtio-balloon-pci", &[("free-page-reporting", "on")]) },
     Subject { name: "virtio-blk-pci", make: || made("virtio-blk-pci", &[("packed", "on"), ("num-queues", "2")]) },
     Subject { name: "virtio-rng-pci", make: || made("virtio-rng-pci", &[("max-bytes", "100"), ("period", "1")]) },
@@ -197,7 +206,7 @@ fn value(numbers: &mut Numbers) -> u64 {
 }
 
 fn input(numbers: &mut Numbers) -> Input {
-    match numbers.below(13) {
+    match numbers.below(15) {
         0..6 => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.bit() },
         6..8 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
         8 => Input::Bytes((0..numbers.below(40)).map(|i| i as u8).collect()),
@@ -207,6 +216,12 @@ fn input(numbers: &mut Numbers) -> Input {
             drive: numbers.below(5) as u8,
             medium: numbers.bit().then(|| Medium { bytes: numbers.below(1 << 22), read_only: numbers.bit() }),
         },
+        12 => {
+            let name = ["etc/vmcoreinfo", "etc/vmgenid_addr", "etc/writable"][numbers.below(3) as usize].into();
+            let len = numbers.below(3) * 8;
+            Input::File { name, bytes: (0..len).map(|_| numbers.next() as u8).collect() }
+        }
+        13 => Input::Generation([numbers.next() as u8; 16]),
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
     }
 }

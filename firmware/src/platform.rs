@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::acpi::{self, linker};
+use crate::acpi::{self, generation, linker};
 use crate::loader::Segment;
 use crate::memory_map::{F_SEGMENT, IOAPIC_BASE, MemoryMap, ONE_MIB, RamLayout, fw_cfg_e820};
 use crate::smbios;
@@ -61,6 +61,10 @@ pub struct PlatformConfig {
     pub i8042: bool,
     /// Whether there is a fw_cfg device at port 510h.
     pub fw_cfg: bool,
+    /// The port of the pvpanic device, if there is one.
+    pub pvpanic: Option<u16>,
+    /// The generation number as it lies in memory, if there is a vmgenid device.
+    pub vm_generation: Option<[u8; 16]>,
     /// Whether the machine can sleep in S3.
     pub s3: bool,
     /// Whether the machine can sleep in S4.
@@ -94,6 +98,8 @@ impl PlatformConfig {
             hpet: true,
             i8042: true,
             fw_cfg: true,
+            pvpanic: None,
+            vm_generation: None,
             s3: false,
             s4: false,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
@@ -152,6 +158,8 @@ pub struct PlacedPlatform {
     pub segments: Vec<Segment<'static>>,
     /// Guest physical address of the RSDP; 0 when RAM is too small for tables.
     pub rsdp: u64,
+    /// Guest physical address of the generation number, if there is one.
+    pub vm_generation: Option<u64>,
     /// The memory map with the tables' range taken out of RAM.
     pub memory: MemoryMap,
 }
@@ -186,22 +194,25 @@ pub fn place(config: &PlatformConfig) -> PlacedPlatform {
     let acpi = acpi::build(config);
     let smbios = smbios::build(config);
     // The largest alignment that the script asks for is far below the map's 64 KiB.
-    let high: usize = acpi.files.iter().map(|file| file.bytes.len().next_multiple_of(64)).sum();
+    let aligned = config.vm_generation.map_or(0, |_| generation::PAGE as usize);
+    let high: usize = acpi.files.iter().map(|file| file.bytes.len().next_multiple_of(64)).sum::<usize>() + aligned;
     let size = (high + smbios.tables.len()) as u64;
     let memory = MemoryMap::for_direct_boot(&config.ram, size);
     let base = MemoryMap::tables_base(&config.ram, size);
     if base >= config.ram.below_4g || base < ONE_MIB {
-        return PlacedPlatform { segments: Vec::new(), rsdp: 0, memory };
+        return PlacedPlatform { segments: Vec::new(), rsdp: 0, vm_generation: None, memory };
     }
 
     let mut zones = linker::Zones { high: base, f_segment: F_SEGMENT };
     let placed = acpi.script.execute(&acpi.files, &mut zones);
     let rsdp = placed.iter().find(|file| file.name == acpi::RSDP_FILE).map_or(0, |file| file.address);
+    let page = placed.iter().find(|file| file.name == generation::NUMBER_FILE);
+    let vm_generation = page.map(|page| page.address + u64::from(generation::NUMBER_OFFSET));
     let mut segments: Vec<_> = placed.into_iter().map(|file| Segment::new(file.address, file.bytes)).collect();
     let tables = zones.high.next_multiple_of(64);
     segments.push(Segment::new(SMBIOS_ANCHOR, smbios.anchor(tables as u32)));
     segments.push(Segment::new(tables, smbios.tables));
-    PlacedPlatform { segments, rsdp, memory }
+    PlacedPlatform { segments, rsdp, vm_generation, memory }
 }
 
 #[cfg(test)]

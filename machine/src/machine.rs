@@ -5,8 +5,8 @@ use crate::block::{Drive, DriveInfo};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside, PinId, Space,
-    StateError, Tick, Width,
+    Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
+    PanicAction, PinId, Space, StateError, Tick, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ const TURN: Tick = 20_000;
 
 /// How long RESET# is held. A guest that resets at its first instruction takes time too, so that runs come to their end.
 const RESET_TICKS: Tick = 1_000;
+
+/// The exit status after a panic, where that is to be a failure.
+const EXIT_PANICKED: i32 = 1;
 
 /// Why the machine is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,11 @@ pub struct Machine {
     port_output: Vec<(DeviceId, u32, Vec<u8>)>,
     notices: Vec<(DeviceId, Notice)>,
     ended: Option<Ending>,
+    actions: Actions,
+    /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
+    pausing: bool,
+    /// The machine wants to be stopped.
+    pause: bool,
 }
 
 /// The interrupt controllers that vCPUs ask.
@@ -93,6 +101,10 @@ pub struct Interrupts {
     pub external: DeviceId,
     /// Where the first vCPU's FERR# goes.
     pub numeric_errors: (DeviceId, PinId),
+    /// Where non-maskable interrupts go.
+    pub nmi: (DeviceId, PinId),
+    /// The device that takes the power button.
+    pub power_button: DeviceId,
 }
 
 impl Machine {
@@ -112,6 +124,9 @@ impl Machine {
             port_output: Vec::new(),
             notices: Vec::new(),
             ended: None,
+            actions: Actions::default(),
+            pausing: false,
+            pause: false,
         };
         machine.reset();
         machine
@@ -158,7 +173,7 @@ impl Machine {
             if let Some(ending) = self.ended {
                 return Stop::Ended(ending);
             }
-            if !self.output.is_empty() {
+            if std::mem::take(&mut self.pausing) || !self.output.is_empty() {
                 return Stop::Output;
             }
             if let Some(fault) = fault {
@@ -248,6 +263,22 @@ impl Machine {
         std::mem::take(&mut self.port_output)
     }
 
+    /// Whether the machine wants to be stopped since last time: a watchdog bit or the guest panicked, and the operator chose
+    /// that. Running on all the same changes nothing that the guest can see.
+    pub fn take_pause(&mut self) -> bool {
+        std::mem::take(&mut self.pause)
+    }
+
+    /// What the machine does when a watchdog bites or the guest panics.
+    pub fn actions(&self) -> Actions {
+        self.actions
+    }
+
+    /// Sets what the machine does, before it runs. Afterwards such a choice is the operator's and comes through the gate.
+    pub fn set_actions(&mut self, actions: Actions) {
+        self.actions = actions;
+    }
+
     /// Takes the devices' news, in order.
     pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
         std::mem::take(&mut self.notices)
@@ -310,6 +341,8 @@ impl Machine {
             match arrival.what {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::Nmi => self.inject_nmi(),
+                Outside::WatchdogAction(action) => self.actions.watchdog = action,
                 Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
                 Outside::PortWrite { port, width, value } => {
                     // What nothing claims is dropped, as with OUT.
@@ -368,6 +401,7 @@ impl Machine {
                 Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
                 Output::Notice(notice) => self.notices.push((device, notice)),
                 Output::Machine(request) => {
+                    self.tell_of(device, request);
                     self.act(request);
                     if self.ended.is_some() {
                         return;
@@ -391,6 +425,41 @@ impl Machine {
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
             MachineRequest::Suspend => {}
+            MachineRequest::Watchdog => match self.actions.watchdog {
+                WatchdogAction::Reset => self.act(MachineRequest::Reset),
+                WatchdogAction::Shutdown => self.bus.input(self.wiring.power_button, &Input::PowerButton),
+                WatchdogAction::Poweroff => self.act(MachineRequest::PowerOff),
+                WatchdogAction::Pause => self.want_pause(),
+                WatchdogAction::Debug | WatchdogAction::None => {}
+                WatchdogAction::InjectNmi => self.inject_nmi(),
+            },
+            MachineRequest::GuestPanicked => match self.actions.panic {
+                PanicAction::Pause => self.want_pause(),
+                PanicAction::Shutdown => self.act(MachineRequest::PowerOff),
+                PanicAction::ExitFailure => self.act(MachineRequest::Exit(EXIT_PANICKED)),
+                PanicAction::None => {}
+            },
+        }
+    }
+
+    /// Those outside learn of what the machine does in the operator's name, before it does.
+    fn tell_of(&mut self, device: DeviceId, request: MachineRequest) {
+        match request {
+            MachineRequest::Watchdog => self.notices.push((device, Notice::Watchdog(self.actions.watchdog))),
+            MachineRequest::GuestPanicked => self.notices.push((device, Notice::GuestPanicked(self.actions.panic))),
+            MachineRequest::Reset | MachineRequest::PowerOff | MachineRequest::Suspend | MachineRequest::Exit(_) => {}
+        }
+    }
+
+    fn want_pause(&mut self) {
+        (self.pausing, self.pause) = (true, true);
+    }
+
+    /// An edge on the line that every vCPU's local APIC has for it.
+    fn inject_nmi(&mut self) {
+        let (device, pin) = self.wiring.nmi;
+        for level in [true, false] {
+            self.bus.input(device, &Input::Pin { pin, level });
         }
     }
 
@@ -400,6 +469,7 @@ impl Machine {
         Ok(serde_json::json!({
             "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
+            "actions": serde_json::to_value(self.actions).map_err(malformed)?,
             "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
             "bus": self.bus.save()?,
         }))
@@ -418,11 +488,13 @@ impl Machine {
         if turn.cpu >= cpus.len() {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
         }
+        let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
         let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.bus.load(part("bus")?)?;
         self.blocks.load(blocks)?;
         self.cpus = cpus;
         self.turn = turn;
+        self.actions = actions;
         for cpu in &mut self.cpus {
             cpu.refresh();
         }

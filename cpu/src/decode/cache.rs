@@ -28,7 +28,14 @@ impl Key {
         Self(self.0 | offset)
     }
 
-    fn offset(self) -> u64 {
+    /// What added to a linear address of the page gives its key, if this is the key of `linear`.
+    #[inline(always)]
+    pub(crate) fn from(self, linear: u64) -> ToKey {
+        ToKey(self.0.wrapping_sub(linear))
+    }
+
+    /// The arena offset.
+    pub(crate) fn offset(self) -> u64 {
         self.0 & (u64::MAX >> 8)
     }
 
@@ -38,18 +45,32 @@ impl Key {
     }
 }
 
+/// The way from linear addresses of one page, in one mode, to keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToKey(u64);
+
+impl ToKey {
+    /// The key of the block at a linear address of the page.
+    #[inline(always)]
+    pub(crate) fn at_linear(self, linear: u64) -> Key {
+        Key(self.0.wrapping_add(linear))
+    }
+}
+
 /// A block: a range of the cache's instructions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     key: Key,
     start: u32,
-    /// Instructions.
-    pub(crate) len: u16,
+    /// Lowered instructions.
+    len: u8,
+    /// Ticks that they take: fused ones take two.
+    pub(crate) ticks: u8,
     /// Bytes.
     pub(crate) bytes: u16,
 }
 
-const NOTHING: Block = Block { key: Key(u64::MAX), start: 0, len: 0, bytes: 0 };
+const NOTHING: Block = Block { key: Key(u64::MAX), start: 0, len: 0, ticks: 0, bytes: 0 };
 
 const JUMP_SHIFT: u32 = 14;
 const JUMP_SLOTS: usize = 1 << JUMP_SHIFT;
@@ -100,7 +121,13 @@ impl Cache {
         if self.ops.len() + lowered.ops.len() > MOST_OPS {
             self.drop_all(memory);
         }
-        let block = Block { key, start: self.ops.len() as u32, len: lowered.ops.len() as u16, bytes: lowered.bytes };
+        let block = Block {
+            key,
+            start: self.ops.len() as u32,
+            len: lowered.ops.len() as u8,
+            ticks: lowered.ops.iter().map(|op| op.ticks).sum(),
+            bytes: lowered.bytes,
+        };
         self.ops.extend(lowered.ops);
         memory.mark_code(key.offset(), block.bytes.into());
         let page = self.pages.entry(key.offset() / PAGE_SIZE).or_default();

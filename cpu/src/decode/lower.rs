@@ -3,6 +3,7 @@
 use crate::cpuid::CpuModel;
 use crate::fault::Fault;
 use crate::op::{Handler, Op, Slot, Traits};
+use crate::ops::fused;
 use crate::state::{CodeMode, CodeSize, Usable, Vcpu, seg};
 use crate::table::{Row, TABLE, Unit};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
@@ -27,6 +28,8 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
     let mut instruction = Instruction::default();
     let mut ops = Vec::with_capacity(8);
     let mut end = 0;
+    // The instruction before, if it may be fused with the one in hand.
+    let mut before = Code::INVALID;
     while decoder.can_decode() && ops.len() < most.min(LONGEST_BLOCK) {
         decoder.decode_out(&mut instruction);
         if decoder.last_error() == DecoderError::NoMoreBytes {
@@ -43,12 +46,38 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
         if let Some(opcode) = x87_opcode(&bytes[usize::from(end) - instruction.len()..usize::from(end)], mode) {
             op.imm = opcode.into();
         }
+        if let Some(run) = fused(before, instruction.code())
+            && let Some(first) = ops.last_mut()
+        {
+            fuse(first, &op, run);
+            before = Code::INVALID;
+            continue;
+        }
+        before = if mode.size() == CodeSize::Bits64 && !has_memory_operand(&instruction) {
+            instruction.code()
+        } else {
+            Code::INVALID
+        };
         ops.push(op);
         if ends {
             break;
         }
     }
     Lowered { ops, bytes: end }
+}
+
+/// Makes one of an operation without memory operand and the conditional branch after it. Only the branch can be what the
+/// instruction pointer goes back to: the operation never faults.
+fn fuse(first: &mut Op, branch: &Op, run: Handler) {
+    first.run = run;
+    first.disp = branch.imm;
+    first.next = branch.next;
+    first.len = branch.len;
+    first.ticks += branch.ticks;
+}
+
+fn has_memory_operand(instruction: &Instruction) -> bool {
+    (0..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory)
 }
 
 /// Where TZCNT, LZCNT and WBNOINVD are not announced, their prefix means nothing: BSF, BSR and WBINVD.
@@ -218,6 +247,7 @@ fn faulting(run: Handler, next: u16, len: u8, mode: CodeMode) -> Op {
         scale: 0,
         seg: seg::DS as u8,
         len,
+        ticks: 1,
     }
 }
 

@@ -29,4 +29,14 @@ impl Vcpu {
         }
         found
     }
+
+    /// Where in the arena the memory operand lies, if it may be both loaded and stored at once.
+    #[inline(always)]
+    pub(crate) fn quick_place<T: Word>(&self, op: &Op) -> Option<u64> {
+        let linear = self.offset(op);
+        let entry = self.tlb.entry(self.bank, linear);
+        let last = linear.wrapping_add(size_of::<T>() as u64 - 1);
+        let found = op.is(Traits::FLAT) && entry.write == self.tlb.tag(last);
+        found.then(|| entry.addend.wrapping_add(linear))
+    }
 }

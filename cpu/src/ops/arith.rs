@@ -1,5 +1,6 @@
 //! ADD, ADC, SUB, SBB, CMP, INC, DEC, NEG.
 
+use super::operand::{change_operand, with_operand};
 use crate::fault::Fault;
 use crate::mmu::Int;
 use crate::op::Op;
@@ -63,33 +64,39 @@ pub(crate) fn reg_reg<B: Binary, T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -
 
 /// `op r, m`
 pub(crate) fn reg_mem<B: Binary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let b = cpu.load_operand::<T>(bus, op)?;
-    let result = B::apply::<T>(cpu, cpu.read_dst(op), b);
-    if B::STORES {
-        cpu.write_dst(op, result);
-    }
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, b: T| {
+        let result = B::apply::<T>(cpu, cpu.read_dst(op), b);
+        if B::STORES {
+            cpu.write_dst(op, result);
+        }
+        Ok(())
+    })
 }
 
 /// `op m, r`: the one register operand is `dst`.
 pub(crate) fn mem_reg<B: Binary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let b = cpu.read_dst(op);
-    mem_value::<B, T>(cpu, bus, op, b)
+    mem_value::<B, T>(cpu, bus, op, Vcpu::read_dst)
 }
 
 /// `op m, imm`
 pub(crate) fn mem_imm<B: Binary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    mem_value::<B, T>(cpu, bus, op, T::truncate(op.imm))
+    mem_value::<B, T>(cpu, bus, op, |_, op| T::truncate(op.imm))
 }
 
 #[inline(always)]
-fn mem_value<B: Binary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, b: T) -> Result<(), Fault> {
+fn mem_value<B: Binary, T: Int>(
+    cpu: &mut Vcpu,
+    bus: &mut Bus,
+    op: &Op,
+    b: impl Fn(&Vcpu, &Op) -> T,
+) -> Result<(), Fault> {
     if B::STORES {
-        return cpu.update_operand::<T>(bus, op, |cpu, a| B::apply(cpu, a, b));
+        return change_operand(cpu, bus, op, |cpu, op, a: T| B::apply(cpu, a, b(cpu, op)));
     }
-    let a = cpu.load_operand::<T>(bus, op)?;
-    B::apply(cpu, a, b);
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, a: T| {
+        B::apply(cpu, a, b(cpu, op));
+        Ok(())
+    })
 }
 
 /// `op r, imm`
@@ -163,7 +170,7 @@ pub(crate) fn reg<U: Unary, T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Res
 
 /// `op m`
 pub(crate) fn mem<U: Unary, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    cpu.update_operand::<T>(bus, op, U::apply)
+    change_operand(cpu, bus, op, |cpu, _, a: T| U::apply(cpu, a))
 }
 
 macro_rules! unary_rows {

@@ -1,6 +1,7 @@
 //! AND, OR, XOR, NOT, TEST.
 
 use super::arith::{Binary, flags, mem_imm, mem_reg, reg_imm, reg_mem, reg_reg, rows_of};
+use super::operand::change_operand;
 use crate::fault::Fault;
 use crate::mmu::Int;
 use crate::op::Op;
@@ -37,7 +38,7 @@ fn not_reg<T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
 }
 
 fn not_mem<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    cpu.update_operand::<T>(bus, op, |_, a| T::truncate(!a.zero_extend()))
+    change_operand(cpu, bus, op, |_, _, a: T| T::truncate(!a.zero_extend()))
 }
 
 macro_rules! test_rows {

@@ -11,12 +11,14 @@ mod control_registers;
 mod exchange;
 mod far;
 mod flag;
+mod fused;
 mod interrupt;
 mod io;
 mod logic;
 mod machine;
 mod mmx;
 mod multiply;
+mod operand;
 mod registers;
 mod segment;
 mod shift;
@@ -26,6 +28,8 @@ mod string;
 mod transfer;
 mod x87;
 mod xsave;
+
+pub(crate) use fused::fused;
 
 use crate::table::Row;
 

@@ -1,5 +1,6 @@
 //! MOV, MOVZX, MOVSX, MOVSXD, LEA, CMOVcc, SETcc, XLAT, CBW to CQO, NOP.
 
+use super::operand::{put_operand, with_operand};
 use crate::fault::Fault;
 use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot, Traits};
@@ -15,14 +16,15 @@ fn mov_reg_reg<T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault
 }
 
 fn mov_reg_mem<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let value: T = cpu.load_operand(bus, op)?;
-    cpu.write_dst(op, value);
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, value: T| {
+        cpu.write_dst(op, value);
+        Ok(())
+    })
 }
 
 fn mov_mem_reg<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
     let value: T = cpu.read_dst(op);
-    cpu.store_operand(bus, op, value)
+    put_operand(cpu, bus, op, value)
 }
 
 fn mov_reg_imm<T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -31,7 +33,7 @@ fn mov_reg_imm<T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault
 }
 
 fn mov_mem_imm<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    cpu.store_operand(bus, op, T::truncate(op.imm))
+    put_operand(cpu, bus, op, T::truncate(op.imm))
 }
 
 /// From `S` to `T`, zero-extended.
@@ -42,9 +44,10 @@ fn movzx_reg<T: Int, S: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(),
 }
 
 fn movzx_mem<T: Int, S: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let value: S = cpu.load_operand(bus, op)?;
-    cpu.write_gpr(op.dst, 0, T::truncate(value.zero_extend()));
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, value: S| {
+        cpu.write_gpr(op.dst, 0, T::truncate(value.zero_extend()));
+        Ok(())
+    })
 }
 
 /// From `S` to `T`, sign-extended.
@@ -55,9 +58,10 @@ fn movsx_reg<T: Int, S: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(),
 }
 
 fn movsx_mem<T: Int, S: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let value: S = cpu.load_operand(bus, op)?;
-    cpu.write_gpr(op.dst, 0, T::truncate(value.sign_extend()));
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, value: S| {
+        cpu.write_gpr(op.dst, 0, T::truncate(value.sign_extend()));
+        Ok(())
+    })
 }
 
 fn lea<T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -74,10 +78,11 @@ fn cmov_reg<T: Int, const CC: u8>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Resul
 
 /// The load takes place, and may fault, whatever the condition.
 fn cmov_mem<T: Int, const CC: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    let loaded: T = cpu.load_operand(bus, op)?;
-    let value = if cpu.flags.condition::<CC>() { loaded } else { cpu.read_dst(op) };
-    cpu.write_dst(op, value);
-    Ok(())
+    with_operand(cpu, bus, op, |cpu, op, loaded: T| {
+        let value = if cpu.flags.condition::<CC>() { loaded } else { cpu.read_dst(op) };
+        cpu.write_dst(op, value);
+        Ok(())
+    })
 }
 
 fn set_reg<const CC: u8>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
@@ -86,7 +91,7 @@ fn set_reg<const CC: u8>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fau
 }
 
 fn set_mem<const CC: u8>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
-    cpu.store_operand(bus, op, u8::from(cpu.flags.condition::<CC>()))
+    put_operand(cpu, bus, op, u8::from(cpu.flags.condition::<CC>()))
 }
 
 /// The table is at the base register, AL (not all of RAX) its index.

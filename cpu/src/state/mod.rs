@@ -3,6 +3,7 @@
 mod control;
 mod flags;
 mod fpu;
+mod general;
 mod segment;
 
 pub use control::{CodeMode, CodeSize, Cr0, Cr4, Efer, Usable};
@@ -101,6 +102,7 @@ pub struct Msrs {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Vcpu {
     /// General registers in the encoding's order; see [`Slot`] for what lies above the sixteen.
+    #[serde(with = "general")]
     pub gpr: [u64; 32],
     /// RFLAGS.
     pub flags: Flags,

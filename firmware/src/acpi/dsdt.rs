@@ -19,6 +19,7 @@ const PIRQ_DISABLED: u64 = 0x80;
 /// `_STA`: present, enabled, shown, working.
 const STA_PRESENT: u64 = 1 << 0;
 const STA_ENABLED: u64 = 1 << 1;
+const STA_SHOWN: u64 = 1 << 2;
 const STA_WORKING: u64 = 1 << 3;
 /// Where the first interrupt number lies in an extended interrupt descriptor.
 const INTERRUPT_NUMBER_AT: u64 = 5;
@@ -160,7 +161,25 @@ fn isa_bridge(config: &PlatformConfig) -> Aml {
             body.push(fixed(at, "PNP0501", Some(uid), &[Resource::Io { port, count: 8 }, Resource::Irq(irq)]));
         }
     }
+    body.extend(config.pvpanic.map(panic_notifier));
     device("ISA", &body)
+}
+
+/// pvpanic's port, and methods that read and write it.
+fn panic_notifier(port: u16) -> Aml {
+    let register = path("PEPT");
+    device(
+        "PEVT",
+        &[
+            name("_HID", &string("QEMU0001")),
+            name("_CRS", &resource_template(&[Resource::Io { port, count: 1 }])),
+            region("PEOR", RegionSpace::SystemIo, u64::from(port), 1),
+            field("PEOR", FieldAccess::Byte, &[FieldUnit::Named("PEPT", 8)]),
+            name("_STA", &int(STA_PRESENT | STA_ENABLED | STA_SHOWN | STA_WORKING)),
+            method("RDPT", 0, &[give(&register)]),
+            method("WRPT", 1, &[store(&arg(0), &register)]),
+        ],
+    )
 }
 
 /// The power management ports, so that nothing else is put there.

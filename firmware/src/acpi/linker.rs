@@ -11,6 +11,7 @@ const NAME_SIZE: usize = 56;
 const ALLOCATE: u32 = 1;
 const ADD_POINTER: u32 = 2;
 const ADD_CHECKSUM: u32 = 3;
+const WRITE_POINTER: u32 = 4;
 
 /// In which part of memory a file goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,19 @@ pub enum Command {
         /// How long it is.
         length: u32,
     },
+    /// Write the address of one file back to another one of fw_cfg.
+    WritePointer {
+        /// The file that is written to.
+        file: &'static str,
+        /// The file that is pointed to.
+        target: &'static str,
+        /// Where the pointer is.
+        offset: u32,
+        /// What in the target it points to.
+        target_offset: u32,
+        /// Its length: 4 or 8 bytes.
+        size: u8,
+    },
 }
 
 impl Command {
@@ -75,6 +89,10 @@ impl Command {
             }
             Self::AddChecksum { file, offset, start, length } => {
                 command.u32(ADD_CHECKSUM).bytes(&name(file)).u32(*offset).u32(*start).u32(*length);
+            }
+            Self::WritePointer { file, target, offset, target_offset, size } => {
+                command.u32(WRITE_POINTER).bytes(&name(file)).bytes(&name(target));
+                command.u32(*offset).u32(*target_offset).u8(*size);
             }
         }
         command.0.resize(COMMAND_SIZE, 0);
@@ -150,6 +168,8 @@ impl LinkerScript {
                         field(&mut placed, file, *offset, 1)?.first_mut().map(|byte| *byte = byte.wrapping_add(sum))
                     })
                 }
+                // That file is not in memory: whoever has the machine writes it.
+                Command::WritePointer { .. } => None,
             };
         }
         placed

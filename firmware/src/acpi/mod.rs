@@ -2,6 +2,7 @@
 
 pub mod aml;
 mod dsdt;
+pub mod generation;
 pub mod linker;
 pub mod resources;
 mod tables;

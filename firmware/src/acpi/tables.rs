@@ -5,7 +5,7 @@ use crate::memory_map::{HPET_BASE, IOAPIC_BASE, LAPIC_BASE};
 use crate::platform::{FwCfgFile, OemIds, PlatformConfig};
 
 use super::linker::{Command, LinkerScript, Zone};
-use super::{AcpiTables, RSDP_FILE, TABLES_FILE, dsdt, pm};
+use super::{AcpiTables, RSDP_FILE, TABLES_FILE, dsdt, generation, pm};
 
 /// Length of the header that all tables but RSDP and FACS share, and where its checksum is.
 const HEADER_SIZE: usize = 36;
@@ -24,8 +24,20 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Appends a table of this content and returns where it begins. `pointers` are places in the content (offset and size) that
-    /// hold an offset in this file.
+    /// hold an offset in a file: most in this one.
     fn table(&mut self, signature: [u8; 4], revision: u8, content: &[u8], pointers: &[(usize, u8)]) -> u32 {
+        self.table_on(TABLES_FILE, signature, revision, content, pointers)
+    }
+
+    /// A table with pointers to `target`.
+    fn table_on(
+        &mut self,
+        target: &'static str,
+        signature: [u8; 4],
+        revision: u8,
+        content: &[u8],
+        pointers: &[(usize, u8)],
+    ) -> u32 {
         let start = self.tables.0.len().next_multiple_of(8);
         self.tables.0.resize(start, 0);
         let length = (HEADER_SIZE + content.len()) as u32;
@@ -36,7 +48,7 @@ impl Builder<'_> {
         let start = start as u32;
         for (at, size) in pointers {
             let offset = start + (HEADER_SIZE + at) as u32;
-            self.commands.push(Command::AddPointer { file: TABLES_FILE, target: TABLES_FILE, offset, size: *size });
+            self.commands.push(Command::AddPointer { file: TABLES_FILE, target, offset, size: *size });
         }
         let offset = start + CHECKSUM_AT;
         self.commands.push(Command::AddChecksum { file: TABLES_FILE, offset, start, length });
@@ -71,6 +83,12 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
     if config.hpet {
         tables.push(builder.table(*b"HPET", 1, &hpet(), &[]));
     }
+    let generation = config.vm_generation.map(generation::page);
+    if let Some((_, commands)) = &generation {
+        builder.commands.extend_from_slice(commands);
+        let pointer = generation::POINTER;
+        tables.push(builder.table_on(generation::NUMBER_FILE, *b"SSDT", 1, &generation::ssdt(), &[pointer]));
+    }
     let rsdt = builder.index(*b"RSDT", &tables, 4);
     let xsdt = builder.index(*b"XSDT", &tables, 8);
 
@@ -79,10 +97,9 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
     let pointer = |offset, size| Command::AddPointer { file: RSDP_FILE, target: TABLES_FILE, offset, size };
     let sum = |offset, length| Command::AddChecksum { file: RSDP_FILE, offset, start: 0, length };
     builder.commands.extend([pointer(16, 4), pointer(24, 8), sum(8, 20), sum(32, 36)]);
-    AcpiTables {
-        files: vec![FwCfgFile::new(RSDP_FILE, rsdp.0), FwCfgFile::new(TABLES_FILE, builder.tables.0)],
-        script: LinkerScript { commands: builder.commands },
-    }
+    let mut files = vec![FwCfgFile::new(RSDP_FILE, rsdp.0), FwCfgFile::new(TABLES_FILE, builder.tables.0)];
+    files.extend(generation.map(|(page, _)| page));
+    AcpiTables { files, script: LinkerScript { commands: builder.commands } }
 }
 
 /// A generic address structure for I/O ports.

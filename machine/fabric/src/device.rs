@@ -1,5 +1,6 @@
 //! What a device is, and all that it may see of the world.
 
+use crate::actions::{PanicAction, WatchdogAction};
 use crate::bus::{Effect, Ports, Slot};
 use crate::clock::{Clock, Nanos};
 use crate::memory::{Block, Memory, Word};
@@ -132,6 +133,15 @@ pub enum Input {
         /// What lies in it now.
         medium: Option<Medium>,
     },
+    /// The guest wrote to a file that the firmware configuration device holds for this device.
+    File {
+        /// The file's name.
+        name: String,
+        /// All that it holds now.
+        bytes: Vec<u8>,
+    },
+    /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
+    Generation([u8; 16]),
 }
 
 /// What lies in a drive.
@@ -184,6 +194,12 @@ pub enum Notice {
     },
     /// The guest's balloon changed: this many bytes of RAM are left to it.
     Balloon(u64),
+    /// A watchdog's time was up, and the machine did this.
+    Watchdog(WatchdogAction),
+    /// The guest said that it has panicked, and the machine did this.
+    GuestPanicked(PanicAction),
+    /// The guest said that it has panicked and loaded a kernel to look at the wreck, which runs on.
+    GuestCrashLoaded,
 }
 
 /// A request to one of the drives behind a device. It completes by [`Input::Block`] after a fixed virtual latency, whatever
@@ -272,6 +288,10 @@ pub enum MachineRequest {
     Suspend,
     /// End the emulator with this exit status; no further guest instruction runs.
     Exit(i32),
+    /// A watchdog's time is up: the machine does what its operator chose ([`WatchdogAction`]).
+    Watchdog,
+    /// The guest has panicked: the machine does what its operator chose ([`PanicAction`]).
+    GuestPanicked,
 }
 
 /// A line into a vCPU.

@@ -1,5 +1,6 @@
 //! The gate: everything that comes from outside enters here, stamped with the tick at which it took effect.
 
+use crate::actions::WatchdogAction;
 use crate::clock::{NEVER, Tick};
 use crate::device::{DeviceId, Input, Width};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub enum Outside {
     },
     /// The operator resets the machine.
     Reset,
+    /// The operator sends every vCPU a non-maskable interrupt.
+    Nmi,
+    /// The operator chooses what the machine does when a watchdog bites.
+    WatchdogAction(WatchdogAction),
     /// The operator reads an I/O port: that alone can change a device.
     PortRead {
         /// The port.

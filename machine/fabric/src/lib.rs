@@ -6,8 +6,10 @@
 //! - [`device`]: the [`Device`] trait and [`Cx`], all that a device may see of the world during a call.
 //! - [`bus`]: devices, their regions in the address spaces, and the wires between their pins.
 //! - [`gate`]: the one door for everything that comes from outside.
+//! - [`actions`]: what the machine does when a watchdog bites or the guest panics.
 //! - [`state`]: saving and loading devices as JSON.
 
+pub mod actions;
 pub mod bus;
 pub mod clock;
 pub mod device;
@@ -15,6 +17,7 @@ pub mod gate;
 pub mod memory;
 pub mod state;
 
+pub use actions::{Actions, PanicAction, WatchdogAction};
 pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
 pub use clock::{Clock, Nanos, Tick};
 pub use device::{

@@ -9,11 +9,11 @@ use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
 use crate::run::resets_end;
 use lockstep_cpu::cpuid::Leaf1Ecx;
-use lockstep_devices::catalog::{Creatable, Entry, Made};
+use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured};
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fdc::{self, Fdc, FdcConfig};
-use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, key};
+use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, FwCfgName, key};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -28,7 +28,9 @@ use lockstep_devices::pci::piix4_pm::{self, Piix4Pm, Piix4PmConfig};
 use lockstep_devices::port80::Port80;
 use lockstep_devices::port92::{self, Port92};
 use lockstep_devices::properties::Chardev;
+use lockstep_devices::pvpanic::PvpanicConfig;
 use lockstep_devices::uart16550::Uart16550Config;
+use lockstep_devices::vmgenid::VmGenIdConfig;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
 use lockstep_firmware::bios::{BiosConfig, BiosDrive};
@@ -73,7 +75,14 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
 
     let mut opened = Drives::open(config)?;
     let (drives, held) = DriveTable::of(&mut opened);
-    let mut parts = Parts { bus, ports: Vec::new(), drives: opened, attached: Vec::new() };
+    let mut parts = Parts {
+        bus,
+        ports: Vec::new(),
+        drives: opened,
+        attached: Vec::new(),
+        files: Vec::new(),
+        seed: config.seed.unwrap_or(0),
+    };
     let wiring = parts.core(config, &ram, &cpus, Fitted { drives: &drives, card: card.as_ref() })?;
     // The board's own drives come first wherever drives are numbered.
     let in_slots = std::mem::take(&mut parts.attached);
@@ -82,7 +91,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.attached.extend(in_slots);
-    parts.add("fw_cfg", FwCfg::new(fw_cfg_items(config, &platform)), &fw_cfg::REGIONS);
+    parts.firmware_configuration(fw_cfg_items(config, &platform));
     let built_in = image.file.is_none() && config.boot.kernel.is_none();
     let services = built_in.then(|| {
         let drives = bios_services::drives(&parts.attached, &parts.bus, config);
@@ -104,6 +113,8 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         local: wiring.lapics,
         external: wiring.pics,
         numeric_errors: (wiring.coprocessor, coprocessor::FERR),
+        nmi: (wiring.lapics, lapic::PIN_LINT1),
+        power_button: wiring.power,
     };
     let keyboard = parts.bus.find(KEYBOARD);
     let screen = parts.bus.find(video::CARD);
@@ -112,6 +123,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     }
     files.extend_from_slice(parts.drives.files());
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    machine.set_actions(config.actions);
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
         machine.attach_drive(device, slot, drive);
         if let Some(services) = services {
@@ -138,6 +150,14 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     }
     platform.hpet = config.machine.hpet;
     platform.i8042 = config.machine.i8042;
+    let first = |driver: &str| config.devices.iter().find(|device| device.driver == driver);
+    // What cannot be read is refused when the device is made.
+    platform.pvpanic = first(PvpanicConfig::NAME)
+        .and_then(|device| configured::<PvpanicConfig>(&device.properties).ok())
+        .map(|settings| settings.ioport);
+    platform.vm_generation = first(VmGenIdConfig::NAME)
+        .and_then(|device| configured::<VmGenIdConfig>(&device.properties).ok())
+        .and_then(|settings| settings.number(config.seed.unwrap_or(0)).ok());
     if let Some(uuid) = config.uuid {
         platform.identity.uuid = uuid;
     }
@@ -175,6 +195,9 @@ pub(super) struct Parts {
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.
     pub(super) attached: Vec<(DeviceId, u8, Drive)>,
+    /// Files that devices have for firmware.
+    files: Vec<(DeviceId, FwCfgItem)>,
+    seed: u64,
 }
 
 impl Parts {
@@ -184,6 +207,19 @@ impl Parts {
             self.bus.map(id, *region);
         }
         id
+    }
+
+    /// The firmware configuration device, with the board's items and the devices'.
+    fn firmware_configuration(&mut self, mut items: Vec<FwCfgItem>) {
+        let files = std::mem::take(&mut self.files);
+        items.extend(files.iter().map(|(_, file)| file.clone()));
+        let mut device = FwCfg::new(items);
+        for (owner, file) in files {
+            if let FwCfgName::File(name) = file.name {
+                device.watch(&name, owner);
+            }
+        }
+        self.add("fw_cfg", device, &fw_cfg::REGIONS);
     }
 
     pub(super) fn connect(&mut self, from: DeviceId, pin: PinId, to: DeviceId, input: PinId) {
@@ -363,7 +399,10 @@ impl Parts {
         let option = format!("-device {}", device.driver);
         let entry =
             Entry::find(&device.driver).ok_or_else(|| OptionError::refused(&option, "there is no such device"))?;
-        let made = entry.make(&device.properties).map_err(|why| OptionError::refused(&option, why.to_string()))?;
+        let surroundings = Surroundings { seed: self.seed, ..Surroundings::default() };
+        let made = entry
+            .make_within(&device.properties, &surroundings)
+            .map_err(|why| OptionError::refused(&option, why.to_string()))?;
         self.install(&name, &option, made, to)
     }
 
@@ -376,9 +415,16 @@ impl Parts {
             let why = format!("{base:#x} is taken by '{}'", self.bus.name(owner));
             return Err(OptionError::refused(option, why).into());
         }
+        if made.files.iter().any(|file| self.files.iter().any(|(_, other)| other.name == file.name)) {
+            return Err(OptionError::refused(option, "there can be only one").into());
+        }
         let id = self.bus.add(name, made.device);
+        self.files.extend(made.files.into_iter().map(|file| (id, file)));
         for region in made.regions {
             self.bus.map(id, region);
+        }
+        for (pin, event) in made.events {
+            self.connect(id, pin, to.power, piix4_pm::pin_gpe(event));
         }
         for (pin, irq) in made.irqs {
             self.connect(id, pin, to.isa, piix3::pin_isa(irq));

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::storage_config::{DriveConfig, NodeConfig};
+use lockstep_fabric::Actions;
 use serde::{Deserialize, Serialize};
 
 /// A whole command line, read, checked and completed with the defaults.
@@ -47,6 +48,8 @@ pub struct Config {
     pub on_reboot: OnReboot,
     /// `-no-shutdown`, `-action shutdown=`.
     pub on_shutdown: OnShutdown,
+    /// What the machine does when a watchdog bites or the guest panics.
+    pub actions: Actions,
     /// `-S`: build the machine and leave it stopped.
     pub start_stopped: bool,
     /// `-name`.
@@ -330,6 +333,7 @@ impl Default for Config {
             digest: false,
             on_reboot: OnReboot::Reset,
             on_shutdown: OnShutdown::PowerOff,
+            actions: Actions::default(),
             start_stopped: false,
             name: None,
             uuid: None,

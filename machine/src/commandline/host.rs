@@ -7,6 +7,7 @@ use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
 use super::{table, values};
+use lockstep_fabric::actions::UnknownAction;
 
 /// The release of QEMU whose command line this is.
 const QEMU_RELEASE: &str = "7.2.0";
@@ -106,12 +107,19 @@ pub(super) fn action(draft: &mut Draft<'_>, argument: &str) -> Handled {
         Some("pause") => draft.config.on_shutdown = OnShutdown::Pause,
         Some(other) => return Err(Reason::bad("shutdown", other, "use poweroff or pause")),
     }
-    for unbuilt in ["panic", "watchdog"] {
-        if options.text(unbuilt).is_some() {
-            return Err(Reason::not_built(unbuilt));
-        }
+    let actions = &mut draft.config.actions;
+    if let Some(word) = options.text("panic") {
+        actions.panic = word.parse().map_err(|why: UnknownAction| Reason::bad("panic", &word, why.0))?;
+    }
+    if let Some(word) = options.text("watchdog") {
+        actions.watchdog = word.parse().map_err(|why: UnknownAction| Reason::bad("watchdog", &word, why.0))?;
     }
     options.finish()?;
+    Ok(Flow::Next)
+}
+
+pub(super) fn watchdog_action(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    draft.config.actions.watchdog = argument.parse().map_err(|why: UnknownAction| Reason::Expected(why.0))?;
     Ok(Flow::Next)
 }
 

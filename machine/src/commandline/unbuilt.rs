@@ -61,7 +61,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "usb",
     "usbdevice",
     "virtfs",
-    "watchdog-action",
     "win2k-hack",
     "xen-attach",
     "xen-domid",

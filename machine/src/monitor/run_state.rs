@@ -5,6 +5,7 @@ use super::expression::Arguments;
 use super::{Answer, Desk};
 use crate::chardev::QuitCause;
 use crate::run::Control;
+use lockstep_fabric::actions::UnknownAction;
 
 pub(super) fn stop(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
@@ -27,6 +28,20 @@ pub(super) fn reset(control: &mut Control, _: &mut Desk, arguments: &mut Argumen
 pub(super) fn powerdown(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
     control.press_power_button()?;
+    Ok(String::new())
+}
+
+pub(super) fn nmi(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.inject_nmi()?;
+    Ok(String::new())
+}
+
+pub(super) fn watchdog_action(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let word = arguments.expect_word("ACTION")?;
+    arguments.finish()?;
+    let expected = |why: UnknownAction| CommandError::Expected { what: why.0, found: word.to_owned() };
+    control.set_watchdog_action(word.parse().map_err(expected)?)?;
     Ok(String::new())
 }
 

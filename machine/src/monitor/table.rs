@@ -39,6 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
     row(&["i"], "[/FMT] PORT", "read an I/O port", ports::read),
     row(&["info"], "[TOPIC]", "show the machine's state", info::info),
     row(&["log"], "ITEM[,ITEM...]|none", "choose what is logged, as with -d", logging::log),
+    row(&["nmi"], "", "send every CPU a non-maskable interrupt", run_state::nmi),
     row(&["o"], "[/FMT] PORT VALUE", "write an I/O port", ports::write),
     row(&["print", "p"], "[/FMT] EXPR", "calculate, with registers as $rip", print),
     row(&["quit", "q"], "", "end the run", run_state::quit),
@@ -47,6 +48,7 @@ pub(super) const COMMANDS: &[Command] = &[
     row(&["stop", "s"], "", "stop the machine", run_state::stop),
     row(&["system_powerdown"], "", "press the power button", run_state::powerdown),
     row(&["system_reset"], "", "reset the machine", run_state::reset),
+    row(&["watchdog_action"], "ACTION", "choose what happens when a watchdog bites", run_state::watchdog_action),
     row(&["x"], "[/FMT] ADDR", "show memory at a linear address: x/4xg $rsp, x/10i $pc", memory::linear),
     row(&["xp"], "[/FMT] ADDR", "show memory at a physical address", memory::physical),
 ];

@@ -5,7 +5,7 @@ use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, Outside};
+use lockstep_fabric::{Arrival, DeviceId, Input, Outside, WatchdogAction};
 use std::io;
 
 /// Whether the machine is let run. That changes nothing that the guest can see: while it is not, no tick passes.
@@ -98,6 +98,16 @@ impl Control {
             self.state = RunState::Prelaunch;
         }
         Ok(())
+    }
+
+    /// Sends every CPU a non-maskable interrupt.
+    pub fn inject_nmi(&mut self) -> Result<(), Denied> {
+        self.enter(Outside::Nmi).map(drop)
+    }
+
+    /// Chooses what the machine does when a watchdog bites.
+    pub fn set_watchdog_action(&mut self, action: WatchdogAction) -> Result<(), Denied> {
+        self.enter(Outside::WatchdogAction(action)).map(drop)
     }
 
     /// Presses the power button.

@@ -32,7 +32,10 @@ impl Session {
             let until = self.next_digest.min(machine.now() + POLL_EVERY);
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
-                Stop::Output | Stop::Ended(_) => self.pass_output(),
+                Stop::Output | Stop::Ended(_) => {
+                    self.pass_output();
+                    self.pass_news();
+                }
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }

@@ -8,7 +8,7 @@ use crate::machine::Ending;
 use crate::monitor::Monitor;
 use crate::record::{DIGEST_EVERY, Entry};
 use crate::terminal::signals;
-use lockstep_fabric::{DeviceId, Input, Tick};
+use lockstep_fabric::{DeviceId, Input, Notice, PanicAction, Tick, WatchdogAction};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -111,6 +111,18 @@ impl Session {
         }
     }
 
+    /// Tells the user what devices have to tell, and stops the machine if it wants that.
+    pub(super) fn pass_news(&mut self) {
+        for (_, notice) in self.control.board.machine.take_notices() {
+            if let Some(line) = said_of(notice) {
+                eprintln!("lockstep: {line}");
+            }
+        }
+        if self.control.board.machine.take_pause() {
+            self.control.stop();
+        }
+    }
+
     /// Closes everything in order and says how it went.
     pub(super) fn finish(mut self, ended: Result<Ended, RunError>) -> Result<ExitStatus, RunError> {
         let patience = match &ended {
@@ -146,6 +158,19 @@ impl Session {
         self.control.log(&Entry::End { tick, ending, hash: format!("{hash:032x}") });
         self.control.check_log()?;
         Ok(Some(digest))
+    }
+}
+
+/// What a user without a client that is told of everything has to know.
+fn said_of(notice: Notice) -> Option<&'static str> {
+    match notice {
+        Notice::GuestPanicked(PanicAction::Pause) => Some("the guest has panicked: the machine is stopped"),
+        Notice::GuestPanicked(_) => Some("the guest has panicked"),
+        Notice::GuestCrashLoaded => Some("the guest has panicked and runs its crash kernel"),
+        Notice::Watchdog(WatchdogAction::None) => None,
+        Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
+        Notice::Watchdog(_) => Some("watchdog: timer fired"),
+        Notice::PortOpen { .. } | Notice::Balloon(_) => None,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Moves between vector registers, memory and general registers; masks of sign bits.
 
 use super::lanes::{Xmm, count, get};
-use super::operand::{put_m128, put_scalar, with_m128, with_m128_unaligned, with_scalar};
+use super::operand::{put_m128, with_m128, with_m128_unaligned};
 use crate::fault::Fault;
 use crate::mmu::{Access, Int};
 use crate::op::{Op, Slot, Traits};
+use crate::ops::operand::{put_operand, with_operand};
 use crate::state::Vcpu;
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -55,7 +56,7 @@ fn movsd_reg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 
 /// MOVSS, MOVSD, MOVD, MOVQ from memory: the rest of the register is cleared.
 fn load_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar::<T>(cpu, bus, op, |cpu, op, value| {
+    with_operand::<T>(cpu, bus, op, |cpu, op, value| {
         cpu.set_xmm(op.dst, [value.zero_extend(), 0]);
         Ok(())
     })
@@ -63,7 +64,7 @@ fn load_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
 
 /// MOVSS, MOVSD, MOVD, MOVQ, MOVLPS to memory.
 fn store_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    put_scalar(cpu, bus, op, T::truncate(cpu.xmm(op.dst)[0]))
+    put_operand(cpu, bus, op, T::truncate(cpu.xmm(op.dst)[0]))
 }
 
 /// MOVQ between XMM registers.
@@ -73,21 +74,21 @@ fn movq_reg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 }
 
 fn load_low(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar::<u64>(cpu, bus, op, |cpu, op, value| {
+    with_operand::<u64>(cpu, bus, op, |cpu, op, value| {
         cpu.vec[op.dst.number()].0[0] = value;
         Ok(())
     })
 }
 
 fn load_high(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar::<u64>(cpu, bus, op, |cpu, op, value| {
+    with_operand::<u64>(cpu, bus, op, |cpu, op, value| {
         cpu.vec[op.dst.number()].0[1] = value;
         Ok(())
     })
 }
 
 fn store_high(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    put_scalar(cpu, bus, op, cpu.xmm(op.dst)[1])
+    put_operand(cpu, bus, op, cpu.xmm(op.dst)[1])
 }
 
 fn movhlps(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {

@@ -2,7 +2,7 @@
 
 use super::lanes::{Xmm, wide, words};
 use crate::fault::Fault;
-use crate::mmu::{Access, Int};
+use crate::mmu::Access;
 use crate::op::{Op, Slot};
 use crate::state::Vcpu;
 use lockstep_fabric::Bus;
@@ -60,9 +60,9 @@ impl Vcpu {
 
 /// Loads the operand and acts on it; `slow` is the cold twin for what is not found at once.
 macro_rules! with_operand {
-    ($name:ident, $load:ident, $alignment:literal, $quick:ty, $value:ty, |$v:ident| $convert:expr $(, $int:ident)?) => {
+    ($name:ident, $load:ident, $alignment:literal, $quick:ty, $value:ty, |$v:ident| $convert:expr) => {
         #[inline(always)]
-        pub(crate) fn $name $(<$int: Int>)? (
+        pub(crate) fn $name(
             cpu: &mut Vcpu,
             bus: &mut Bus,
             op: &Op,
@@ -70,7 +70,7 @@ macro_rules! with_operand {
         ) -> Result<(), Fault> {
             #[cold]
             #[inline(never)]
-            fn slow $(<$int: Int>)? (
+            fn slow(
                 cpu: &mut Vcpu,
                 bus: &mut Bus,
                 op: &Op,
@@ -88,18 +88,6 @@ macro_rules! with_operand {
 }
 with_operand!(with_m128, load_xmm, 16, u128, Xmm, |v| words(v));
 with_operand!(with_m128_unaligned, load_xmm_unaligned, 1, u128, Xmm, |v| words(v));
-with_operand!(with_scalar, load_operand, 1, T, T, |v| v, T);
-
-/// Stores a scalar; the cold twin is for what is not found at once.
-#[inline(always)]
-pub(crate) fn put_scalar<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: T) -> Result<(), Fault> {
-    #[cold]
-    #[inline(never)]
-    fn slow<T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op, value: T) -> Result<(), Fault> {
-        cpu.store_operand(bus, op, value)
-    }
-    if cpu.quick_store(bus, op, 1, value) { Ok(()) } else { slow(cpu, bus, op, value) }
-}
 
 /// Stores 16 bytes, aligned or from anywhere.
 #[inline(always)]

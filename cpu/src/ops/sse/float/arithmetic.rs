@@ -4,8 +4,9 @@ use super::real::{Real, any, denormals, irregulars};
 use crate::fault::Fault;
 use crate::float::{Env, arith, compare};
 use crate::op::{Op, Slot};
+use crate::ops::operand::with_operand;
 use crate::ops::sse::lanes::{Xmm, build, count, get, zip};
-use crate::ops::sse::operand::{with_m128, with_scalar};
+use crate::ops::sse::operand::with_m128;
 use crate::state::Vcpu;
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -116,7 +117,7 @@ fn scalar_reg<A: Arithmetic, R: Real>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> D
 
 /// `op xmm, m32/m64`
 fn scalar_mem<A: Arithmetic, R: Real>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar(cpu, bus, op, |cpu, op, b| scalar::<A, R>(cpu, op.dst, b))
+    with_operand(cpu, bus, op, |cpu, op, b| scalar::<A, R>(cpu, op.dst, b))
 }
 
 #[inline(always)]

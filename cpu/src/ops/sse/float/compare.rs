@@ -4,8 +4,8 @@ use super::real::{Real, any, irregulars};
 use crate::fault::Fault;
 use crate::float::compare::{Relation, Signal, compare, predicate};
 use crate::op::{Op, Slot};
+use crate::ops::operand::with_operand;
 use crate::ops::sse::lanes::{Xmm, build, get, zip};
-use crate::ops::sse::operand::with_scalar;
 use crate::state::{Rflags, Vcpu};
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -135,7 +135,7 @@ fn flags_reg<R: Real, const ANY: bool>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> 
 }
 
 fn flags_mem<R: Real, const ANY: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar(cpu, bus, op, |cpu, op, b| to_flags::<R, ANY>(cpu, op.dst, b))
+    with_operand(cpu, bus, op, |cpu, op, b| to_flags::<R, ANY>(cpu, op.dst, b))
 }
 
 /// The family's rows.

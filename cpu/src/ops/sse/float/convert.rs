@@ -6,8 +6,8 @@ use crate::float::convert::{convert, from_i64, to_int};
 use crate::float::{Env, Rounding};
 use crate::mmu::Int;
 use crate::op::{Op, Slot};
+use crate::ops::operand::with_operand;
 use crate::ops::sse::lanes::{Xmm, build, get};
-use crate::ops::sse::operand::with_scalar;
 use crate::state::Vcpu;
 use crate::table::{Row, Unit};
 use iced_x86::Code;
@@ -65,7 +65,7 @@ fn to_int_reg<R: Real, T: Int, const TRUNCATE: bool>(cpu: &mut Vcpu, _: &mut Bus
 }
 
 fn to_int_mem<R: Real, T: Int, const TRUNCATE: bool>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar(cpu, bus, op, |cpu, op, a| scalar_to_int::<R, T, TRUNCATE>(cpu, op.dst, a))
+    with_operand(cpu, bus, op, |cpu, op, a| scalar_to_int::<R, T, TRUNCATE>(cpu, op.dst, a))
 }
 
 /// CVTSI2SS and CVTSI2SD.
@@ -91,7 +91,7 @@ fn from_int_reg<R: Real, T: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 }
 
 fn from_int_mem<R: Real, T: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
-    with_scalar(cpu, bus, op, |cpu, op, value| scalar_from_int::<R, T>(cpu, op.dst, value))
+    with_operand(cpu, bus, op, |cpu, op, value| scalar_from_int::<R, T>(cpu, op.dst, value))
 }
 
 /// A single as a double. Exact; only NaNs and denormals touch MXCSR.
