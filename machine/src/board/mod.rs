@@ -1,14 +1,21 @@
 //! Boards: machines put together from devices and wires.
 
 mod bios_services;
+mod boot_order;
+mod buses;
 mod direct;
 mod drives;
 mod firmware;
+mod for_board;
 mod functions;
+mod handover;
+mod kernel;
 mod pc;
 mod processors;
 mod slots;
 pub mod video;
+
+pub use boot_order::{BootDevice, BootOrder};
 
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
@@ -31,8 +38,12 @@ pub struct Board {
     pub keyboard: Option<DeviceId>,
     /// The graphics card.
     pub screen: Option<DeviceId>,
+    /// The order of booting that the command line gave by `bootindex=`.
+    pub boot_order: BootOrder,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
+    /// What is strange about what was asked for, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// Why a board cannot be built as asked. Its `Display` names the option.

@@ -7,6 +7,9 @@ use super::vocabulary::{Vocabulary, check};
 /// The driver of the graphics card that a machine has by itself.
 pub(super) const GRAPHICS_CARD: &str = "VGA";
 
+/// The origin of a graphics card for which there is no `-device`. It comes before all that have one.
+pub(crate) const DEFAULT_CARD: &str = "-vga std";
+
 /// What to do after an option.
 pub(super) enum Flow {
     /// Read the next one.
@@ -138,7 +141,8 @@ impl<'a> Draft<'a> {
         let there = self.config.devices.iter().any(|device| device.driver == GRAPHICS_CARD);
         if self.vga.unwrap_or(!self.no_defaults && !there) {
             let driver = GRAPHICS_CARD.to_owned();
-            self.config.devices.push(DeviceConfig { driver, id: None, properties: Vec::new() });
+            let origin = DEFAULT_CARD.to_owned();
+            self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
         }
     }
 
