@@ -1,23 +1,55 @@
 #!/usr/bin/env bash
 # Fetches the guests that the tests boot from Debian's packages and unpacks what is needed of them:
-#   bios-256k.bin (seabios), busybox (busybox-static), vmlinuz (what linux-image-cloud-amd64 stands for today), and
-#   virtio.gz: that kernel's virtio drivers in /modules, to follow the initial RAM disk; trouble.gz: those of pvpanic and
-#   fw_cfg, alike.
+#   the files of the table below, vmlinuz (what linux-image-cloud-amd64 stands for today), and virtio.gz: that kernel's virtio
+#   drivers in /modules, to follow the initial RAM disk; trouble.gz: those of pvpanic and fw_cfg, alike. With LOCKSTEP_LONG set, also those that only long tests boot.
 # usage: fetch.sh DIRECTORY
 # What is there already is not fetched again; with everything there no network is needed. Root is not needed either.
 set -euo pipefail
 
-[ $# -eq 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 guests=$(cd "$1" && pwd)
 
-complete() { [ -s "$guests/bios-256k.bin" ] && [ -x "$guests/busybox" ] && [ -s "$guests/vmlinuz" ] &&
-    [ -s "$guests/virtio.gz" ] && [ -s "$guests/trouble.gz" ]; }
+# Each line: the file's name here, its package, and where it is in the package.
+installer=usr/lib/debian-installer/images/12/amd64
+table="
+bios-256k.bin       seabios           usr/share/seabios/bios-256k.bin
+bios.bin            seabios           usr/share/seabios/bios.bin
+rombios.bin         bochsbios         usr/share/bochs/BIOS-bochs-latest
+vgabios.bin         vgabios           usr/share/vgabios/vgabios.bin
+qboot.rom           qemu-system-data  usr/share/qemu/qboot.rom
+u-boot-x86.rom      u-boot-qemu       usr/lib/u-boot/qemu-x86/u-boot.rom
+u-boot-x86_64.rom   u-boot-qemu       usr/lib/u-boot/qemu-x86_64/u-boot.rom
+ipxe.iso            ipxe              usr/lib/ipxe/ipxe.iso
+memtest32.bin       memtest86+        boot/memtest86+ia32.bin
+memtest64.bin       memtest86+        boot/memtest86+x64.bin
+memtest64.iso       memtest86+        usr/lib/memtest86+/memtest86+x64.iso
+busybox             busybox-static    bin/busybox
+"
+if [ -n "${LOCKSTEP_LONG:-}" ]; then
+    table+="
+installer.linux     debian-installer-12-netboot-amd64  $installer/text/debian-installer/amd64/linux
+installer.initrd    debian-installer-12-netboot-amd64  $installer/text/debian-installer/amd64/initrd.gz
+installer-gtk.initrd debian-installer-12-netboot-amd64 $installer/gtk/debian-installer/amd64/initrd.gz
+"
+fi
+
+# The lines of the table whose files are missing.
+missing() {
+    local name package path
+    while read -r name package path; do
+        [ -z "$name" ] || [ -s "$guests/$name" ] || echo "$name $package $path"
+    done <<< "$table"
+}
+complete() { [ -z "$(missing)" ] && [ -s "$guests/vmlinuz" ] && [ -s "$guests/virtio.gz" ] &&
+    [ -s "$guests/trouble.gz" ]; }
 complete && exit 0
 
 for tool in apt-get apt-cache dpkg; do
     command -v "$tool" >/dev/null || {
-        echo "fetch.sh: $tool is missing: put bios-256k.bin, busybox (static), vmlinuz, virtio.gz and trouble.gz into $guests by hand" >&2
+        echo "fetch.sh: $tool is missing: put these into $guests by hand (the file, its package, its path there):" >&2
+        missing >&2
+        echo "vmlinuz, virtio.gz and trouble.gz as this script makes them" >&2
         exit 1
     }
 done
@@ -27,7 +59,7 @@ mkdir -p "$packages"
 apt_options=()
 
 # The host's package lists, or, where there are none, private ones: those need no root and leave the host as it is.
-if ! apt-cache show linux-image-cloud-amd64 seabios busybox-static >/dev/null 2>&1; then
+if ! apt-cache show linux-image-cloud-amd64 $(missing | cut -d ' ' -f 2 | sort -u) >/dev/null 2>&1; then
     mkdir -p "$packages/lists/partial" "$packages/cache/archives/partial"
     apt_options=(-o "Dir::State::Lists=$packages/lists" -o "Dir::Cache=$packages/cache")
     apt-get "${apt_options[@]}" update -qq
@@ -49,17 +81,16 @@ keep() {
     local name=$1 file=$2 as=$3
     cp -L "$packages/$name/root"/$file "$guests/$as.part"
     mv "$guests/$as.part" "$guests/$as"
-    rm -rf "${packages:?}/$name"
 }
 
-if [ ! -s "$guests/bios-256k.bin" ]; then
-    unpack seabios seabios
-    keep seabios usr/share/seabios/bios-256k.bin bios-256k.bin
-fi
-if [ ! -x "$guests/busybox" ]; then
-    unpack busybox-static busybox
-    keep busybox bin/busybox busybox
-fi
+while read -r package; do
+    unpack "$package" "$package"
+    while read -r name from path; do
+        [ "$from" != "$package" ] || keep "$package" "$path" "$name"
+    done < <(missing)
+    rm -rf "${packages:?}/$package"
+done < <(missing | cut -d ' ' -f 2 | sort -u)
+
 # Packs drivers of what was unpacked to NAME into FILE: those whose names match one of the PATTERNs.
 pack_drivers() {
     local name=$1 file=$2 pattern

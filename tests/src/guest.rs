@@ -4,9 +4,10 @@ use lockstep::board::{self, Board};
 use lockstep::commandline::{Config, Invocation, Vocabulary, parse};
 use lockstep::digest::{Digest, Digester};
 use lockstep::machine::{Ending, Stop};
-use lockstep::screen::Screen;
+use lockstep::screen::{Format, Screen, dump};
 use lockstep_fabric::{DeviceId, Input, Tick};
 use std::path::PathBuf;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// The file of this name among the fetched guests. A test that needs it fails without it.
 pub fn guest_file(name: &str) -> String {
@@ -26,6 +27,13 @@ pub fn debian(append: &str) -> Vec<String> {
     arguments.push("base=2026-01-01T00:00:00".into());
     arguments.extend(["-nographic", "-nodefaults", "-serial", "null", "-no-reboot"].map(str::to_owned));
     arguments
+}
+
+/// The arguments that boot firmware from a fetched file, with nothing but what every board has.
+pub fn firmware(name: &str) -> Vec<String> {
+    let file = guest_file(name);
+    let fixed = ["-bios", &file, "-seed", "1", "-rtc", "base=2026-01-01T00:00:00", "-nographic", "-nodefaults"];
+    fixed.iter().map(|a| (*a).to_owned()).collect()
 }
 
 /// A running guest.
@@ -112,6 +120,47 @@ impl Guest {
                 "{text:?} is not on the screen by tick {now} ({ended:?}):\n{seen}\nconsole:\n{}",
                 self.console
             );
+        }
+    }
+
+    /// Runs until the screen shows the picture of this hash; fails after `limit` more ticks.
+    ///
+    /// The pictures seen, by their hashes, go to the folder LOCKSTEP_PICTURES if there is one.
+    pub fn shows_picture(&mut self, hash: u128, limit: Tick) {
+        const STEP: Tick = 500_000_000;
+        let end = self.board.machine.now() + limit;
+        let mut seen = Vec::new();
+        loop {
+            let frame = Screen::of(&mut self.board).expect("a screen").frame;
+            let now = self.board.machine.now();
+            let shown = xxh3_128(&frame.pixels);
+            if !seen.contains(&shown) {
+                seen.push(shown);
+                if let Some(folder) = std::env::var_os("LOCKSTEP_PICTURES") {
+                    let file = PathBuf::from(folder).join(format!("{now:015}-{shown:032x}.png"));
+                    dump(&frame, Format::Png, &file).expect("a picture");
+                }
+            }
+            if shown == hash {
+                return;
+            }
+            let ended = if now < end { self.run_to((now + STEP).min(end)) } else { None };
+            assert!(now < end && ended.is_none(), "no picture {hash:#034x} by tick {now} ({ended:?}): {seen:#034x?}");
+        }
+    }
+
+    /// What memory holds.
+    pub fn memory(&self, address: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.board.machine.bus.memory.read_bytes(address, &mut bytes);
+        bytes
+    }
+
+    /// Strikes a key, by its scan code of set 1.
+    pub fn strike(&mut self, code: u16) {
+        let keyboard = self.board.keyboard.expect("a keyboard");
+        for down in [true, false] {
+            assert!(self.board.machine.arrive(keyboard, Input::Key(code, down)), "the gate is closed");
         }
     }
 

@@ -48,6 +48,24 @@ mod zero_page {
     pub(super) const E820_MAX: usize = 128;
 }
 
+/// `struct screen_info` at the start of `boot_params`: offsets, and a VGA's mode 3 as the kernel's own video probe
+/// describes it.
+mod screen_info {
+    pub(super) const VIDEO_MODE: usize = 0x06;
+    pub(super) const VIDEO_COLS: usize = 0x07;
+    pub(super) const VIDEO_EGA_BX: usize = 0x0a;
+    pub(super) const VIDEO_LINES: usize = 0x0e;
+    pub(super) const VIDEO_IS_VGA: usize = 0x0f;
+    pub(super) const VIDEO_POINTS: usize = 0x10;
+    pub(super) const MODE: u8 = 3;
+    pub(super) const COLS: u8 = 80;
+    /// INT 10h, AH=12h, BL=10h: 256 KiB.
+    pub(super) const EGA_BX: u16 = 3;
+    pub(super) const LINES: u8 = 25;
+    pub(super) const IS_VGA: u8 = 1;
+    pub(super) const POINTS: u16 = 16;
+}
+
 const BOOT_FLAG: u16 = 0xaa55;
 const MAGIC: &[u8] = b"HdrS";
 const SECTOR: u64 = 512;
@@ -322,6 +340,9 @@ fn zero_page(request: &BootRequest<'_>, header: &SetupHeader, placed: &Placed) -
         put(&mut page, setup::SETUP_DATA, &0_u64.to_le_bytes());
     }
 
+    if request.text_screen {
+        put_text_screen(&mut page);
+    }
     put(&mut page, zero_page::ACPI_RSDP_ADDR, &request.rsdp.to_le_bytes());
     let extended = request.memory.ram().find(|range| range.start <= ONE_MIB && range.end() > ONE_MIB);
     let extended_kib = extended.map_or(0, |range| (range.end() - ONE_MIB) >> 10);
@@ -331,6 +352,16 @@ fn zero_page(request: &BootRequest<'_>, header: &SetupHeader, placed: &Placed) -
     put(&mut page, zero_page::E820_ENTRIES, &[(map.len() / 20) as u8]);
     put(&mut page, zero_page::E820_TABLE, &map);
     page
+}
+
+fn put_text_screen(page: &mut [u8]) {
+    use screen_info as screen;
+    put(page, screen::VIDEO_MODE, &[screen::MODE]);
+    put(page, screen::VIDEO_COLS, &[screen::COLS]);
+    put(page, screen::VIDEO_EGA_BX, &screen::EGA_BX.to_le_bytes());
+    put(page, screen::VIDEO_LINES, &[screen::LINES]);
+    put(page, screen::VIDEO_IS_VGA, &[screen::IS_VGA]);
+    put(page, screen::VIDEO_POINTS, &screen::POINTS.to_le_bytes());
 }
 
 #[cfg(test)]
@@ -358,6 +389,17 @@ mod tests {
         assert_eq!(usize::from(params[0x1e8]), memory.ranges.len());
         assert_eq!(piece(&plan, u64::from(u32_at(params, 0x228))), b"console=ttyS0\0");
         assert_eq!(params[0x1ef], 0, "the sentinel must stay clear");
+    }
+
+    #[test]
+    fn a_screen_is_described_where_there_is_one() {
+        let (kernel, memory) = (bzimage(), memory(256));
+        let seen = |text_screen| {
+            let plan = plan_any(&BootRequest { text_screen, ..request(&kernel, &memory) }).unwrap();
+            piece(&plan, plan.entry.gprs[entry::RSI])[..0x12].to_vec()
+        };
+        assert_eq!(seen(true), [0, 0, 0, 0, 0, 0, 3, 80, 0, 0, 3, 0, 0, 0, 25, 1, 16, 0]);
+        assert_eq!(seen(false), [0; 0x12]);
     }
 
     #[test]

@@ -12,7 +12,15 @@ pub(super) fn memory(mib: u64) -> MemoryMap {
 
 /// A request without modules.
 pub(super) fn request<'a>(kernel: &'a [u8], memory: &'a MemoryMap) -> BootRequest<'a> {
-    BootRequest { kernel, kernel_name: "vmlinuz", modules: &[], command_line: "console=ttyS0", memory, rsdp: 0xf_0000 }
+    BootRequest {
+        kernel,
+        kernel_name: "vmlinuz",
+        modules: &[],
+        command_line: "console=ttyS0",
+        memory,
+        rsdp: 0xf_0000,
+        text_screen: true,
+    }
 }
 
 /// A bzImage of protocol 2.15 with a 64-bit entry: one setup sector, 4 KiB of payload, 8 MiB of `init_size` at 16 MiB.

@@ -55,6 +55,8 @@ pub struct BootRequest<'a> {
     pub memory: &'a MemoryMap,
     /// Guest physical address of the ACPI RSDP, 0 when there is none.
     pub rsdp: u64,
+    /// There is a VGA, and it shows 80x25 characters in colour.
+    pub text_screen: bool,
 }
 
 /// Bytes to place in guest memory.

@@ -1,7 +1,7 @@
 //! Starting a kernel directly: what firmware would have done before it, and the kernel in its place.
 
-use super::BoardError;
 use super::kernel::Kernel;
+use super::{BoardError, video};
 use crate::machine::Boot;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
@@ -51,6 +51,7 @@ pub(super) fn plan(
 impl Boot for DirectBoot {
     fn place(&self, bus: &mut Bus, cpus: &mut [Vcpu]) {
         prepare_chipset(bus);
+        video::enter_text_mode(bus);
         for (address, bytes, zeroes) in &self.segments {
             bus.memory.write_bytes(*address, bytes);
             clear(bus, address + bytes.len() as u64, *zeroes);

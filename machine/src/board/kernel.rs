@@ -1,6 +1,6 @@
 //! The kernel of `-kernel`, with what `-initrd` and `-append` add: started directly, or handed to the firmware of `-bios`.
 
-use super::record;
+use super::{record, video};
 use crate::commandline::{Config, Image, OptionError};
 use crate::record::BootedFile;
 use lockstep_devices::fw_cfg::FwCfgItem;
@@ -25,6 +25,8 @@ pub(super) struct Kernel {
     /// Files with their command lines.
     modules: Vec<(Image, String)>,
     command_line: String,
+    /// There is a graphics card.
+    screen: bool,
 }
 
 impl Kernel {
@@ -44,7 +46,8 @@ impl Kernel {
             Some(_) => config.boot.read_initrd()?.into_iter().map(|image| (image, String::new())).collect(),
         };
         let name = image.path.display().to_string();
-        Ok(Some(Self { image, name, modules, command_line: config.boot.append.clone() }))
+        let screen = config.devices.iter().any(video::is_card);
+        Ok(Some(Self { image, name, modules, command_line: config.boot.append.clone(), screen }))
     }
 
     /// The files that were read.
@@ -70,6 +73,7 @@ impl Kernel {
             command_line: &self.command_line,
             memory,
             rsdp,
+            text_screen: self.screen,
         }
     }
 

@@ -20,6 +20,10 @@ pub const CARD: &str = "vga";
 const WINDOW_RAM_PRIORITY: i32 = vga::WINDOW_PRIORITY + 1;
 const WINDOW_RAM_LEN: u64 = 64 << 10;
 const FRAME_BUFFER_PRIORITY: i32 = 1;
+/// INT 10h, AH=00h: 80x25 characters in colour.
+const TEXT_MODE: u16 = 0x0003;
+/// Where firmware puts the ROM.
+const ROM_SEGMENT: u16 = 0xc000;
 /// The largest expansion ROM that is taken.
 const LARGEST_ROM: usize = 16 << 20;
 
@@ -135,6 +139,16 @@ fn map_memory(bus: &mut Bus, card: DeviceId, memory: Block) {
     bus.memory.add_region(region(card, vga::FRAME_BUFFER, None, memory.len, FRAME_BUFFER_PRIORITY, backing));
     let window = region(card, vga::WINDOW_RAM, Some(window::BASE), WINDOW_RAM_LEN, WINDOW_RAM_PRIORITY, backing);
     bus.memory.add_region(Region { reads: false, writes: false, ..window });
+}
+
+/// Shows an empty text screen, as the card's ROM does when firmware runs it: what a kernel without firmware before it finds.
+pub(super) fn enter_text_mode(bus: &mut Bus) {
+    let Some(card) = bus.find(CARD) else { return };
+    let Some(caller) = bus.devices().find(|id| *id != card) else { return };
+    bus.with(caller, |_, cx| {
+        let mut registers = Registers { ax: TEXT_MODE, cs: ROM_SEGMENT, ..Registers::default() };
+        vgabios::serve(&mut CardHost { cx, card }, &mut registers, &[]);
+    });
 }
 
 /// The device behind the ROM's mailbox: it performs the services of [`vgabios::serve`] on the card.

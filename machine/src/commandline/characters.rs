@@ -280,13 +280,8 @@ pub(super) fn display(draft: &mut Draft<'_>, argument: &str) -> Handled {
 
 pub(super) fn vga(draft: &mut Draft<'_>, argument: &str) -> Handled {
     match argument {
-        "none" => draft.vga_given = true,
-        "std" => {
-            draft.vga_given = true;
-            if !draft.config.devices.iter().any(|device| device.driver == super::draft::GRAPHICS_CARD) {
-                draft.add_graphics_card();
-            }
-        }
+        "none" => draft.vga = Some(false),
+        "std" => draft.vga = Some(true),
         "help" => {
             let names = "none                 no graphic card\nstd                  standard VGA (default)\n";
             return Ok(Flow::Print(names.to_owned()));

@@ -33,8 +33,8 @@ pub(super) struct Draft<'a> {
     pub(super) nographic: bool,
     /// `-display` was given.
     pub(super) display: bool,
-    /// `-vga` was given.
-    pub(super) vga_given: bool,
+    /// Whether the last `-vga` asked for a card.
+    pub(super) vga: Option<bool>,
     /// `-nodefaults` was given.
     pub(super) no_defaults: bool,
     /// A `-serial` was given.
@@ -57,7 +57,7 @@ impl<'a> Draft<'a> {
             current: String::new(),
             nographic: false,
             display: false,
-            vga_given: false,
+            vga: None,
             no_defaults: false,
             serial_given: false,
             monitor_given: false,
@@ -136,19 +136,14 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// A graphics card, unless something was said about it.
+    /// The standard graphics card, if `-vga` says so or nothing was said about it.
     fn default_screen(&mut self) {
         let there = self.config.devices.iter().any(|device| device.driver == GRAPHICS_CARD);
-        if !self.no_defaults && !self.vga_given && !there {
-            self.add_graphics_card();
+        if self.vga.unwrap_or(!self.no_defaults && !there) {
+            let driver = GRAPHICS_CARD.to_owned();
+            let origin = DEFAULT_CARD.to_owned();
+            self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
         }
-    }
-
-    /// The standard graphics card.
-    pub(super) fn add_graphics_card(&mut self) {
-        let driver = GRAPHICS_CARD.to_owned();
-        let origin = DEFAULT_CARD.to_owned();
-        self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
     }
 
     /// Every character device that is used must exist, and only a mux can be used twice.

@@ -499,6 +499,14 @@ mod characters {
     }
 
     #[test]
+    fn the_last_word_on_the_graphics_card_counts() {
+        let cards = |line: &str| config(line).devices.iter().filter(|device| device.driver == "VGA").count();
+        assert_eq!((cards("-vga none"), cards("-vga std"), cards("-vga none -vga std")), (0, 1, 1));
+        assert_eq!((cards("-vga std -vga none"), cards("-vga std -vga none -device VGA")), (0, 1));
+        assert_eq!((cards("-m 64"), cards("-device VGA"), cards("-nodefaults")), (1, 1, 0));
+    }
+
+    #[test]
     fn chardevs_are_defined_once_and_used_by_name() {
         let config = config(
             "-chardev socket,id=c0,path=/tmp/a,,b,server=on,wait=off -serial chardev:c0 -chardev file,id=f,path=x,append=on",
