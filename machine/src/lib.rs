@@ -5,6 +5,7 @@ pub mod board;
 pub mod chardev;
 pub mod commandline;
 pub mod digest;
+pub mod dump;
 pub mod machine;
 pub mod monitor;
 pub mod record;
