@@ -1,7 +1,7 @@
 //! A run with live sources.
 
 use super::session::{POLL_EVERY, Session};
-use super::{Ended, RunError};
+use super::{Ended, RunError, RunState};
 use crate::block::Fault;
 use crate::commandline::RecordReplay;
 use crate::machine::Stop;
@@ -14,7 +14,9 @@ impl Session {
     /// Runs until the guest or the user ends it.
     pub(super) fn live(&mut self) -> Result<Ended, RunError> {
         loop {
-            if let Some(ending) = self.control.over() {
+            let over = self.control.over();
+            self.qmp.tell(&mut self.control);
+            if let Some(ending) = over {
                 return Ok(Ended::Guest(ending));
             }
             if self.control.runs() {
@@ -59,7 +61,7 @@ impl Session {
             return Err(RunError::Drive(fault));
         }
         eprintln!("lockstep: {fault}: the machine is stopped ('cont' tries again)");
-        self.control.stop();
+        self.control.stop_as(RunState::IoError);
         Ok(())
     }
 
