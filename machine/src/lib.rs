@@ -6,6 +6,7 @@ pub mod chardev;
 pub mod commandline;
 pub mod control;
 pub mod digest;
+pub mod dump;
 pub mod machine;
 pub mod monitor;
 pub mod record;

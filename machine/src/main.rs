@@ -19,10 +19,17 @@ fn main() -> ExitCode {
 
 /// Does what the command line says. An error is one line.
 fn start() -> Result<u8, String> {
-    match parse(&arguments()?, &Vocabulary::default()).map_err(|error| error.to_string())? {
+    let arguments = arguments()?;
+    if let Some((command, rest)) = arguments.split_first()
+        && command == "dump-info"
+    {
+        let (text, sound) = lockstep::dump::info(rest)?;
+        print(&text);
+        return Ok(u8::from(!sound));
+    }
+    match parse(&arguments, &Vocabulary::default()).map_err(|error| error.to_string())? {
         Invocation::Print(text) => {
-            // A reader that left (`lockstep -help | head`) has seen enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            print(&text);
             Ok(0)
         }
         Invocation::Run(config) => {
@@ -30,6 +37,11 @@ fn start() -> Result<u8, String> {
             lockstep::run(&config).map(|status| status.0).map_err(|error| error.to_string())
         }
     }
+}
+
+fn print(text: &str) {
+    // A reader that left (`lockstep -help | head`) has seen enough.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 /// The arguments after the program's name.

@@ -111,7 +111,7 @@ pub(super) fn find(name: &str) -> Option<&'static Spec> {
 pub(super) fn help() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!(
-        "Lockstep {version}: a PC in software whose every run can be repeated to the bit\nusage: lockstep [options]\n\n"
+        "Lockstep {version}: a PC in software whose every run can be repeated to the bit\nusage: lockstep [options]\n       lockstep dump-info FILE [--verify]\n\n"
     );
     let mut names = String::new();
     for spec in OPTIONS {

@@ -2,7 +2,7 @@
 
 use super::error::CommandError;
 use super::expression::Arguments;
-use super::{Answer, Desk, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen};
+use super::{Answer, Desk, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen};
 use crate::run::Control;
 use std::fmt::Write;
 
@@ -41,6 +41,12 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     row(&["cont", "c"], "", "let the machine run", run_state::cont),
     row(&["cpu"], "INDEX", "choose the CPU that other commands are about", run_state::cpu),
+    row(
+        &["dump-guest-memory"],
+        dump::ARGUMENTS,
+        "write memory and registers to a file for crash, drgn or gdb",
+        dump::dump,
+    ),
     row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
     row(&["help", "?"], "[COMMAND]", "show the commands, or one of them", help),
     row(&["i"], "[/FMT] PORT", "read an I/O port", ports::read),

@@ -298,3 +298,26 @@ fn the_mouse_moves_and_its_buttons_are_pressed() {
     assert!(fixture.says("mouse_move 5").contains("DY is missing"));
     assert!(fixture.says("mouse_move 5 70000").contains("found '70000'"));
 }
+
+#[test]
+fn a_dump_holds_the_memory_and_the_registers_of_the_tick_it_was_asked_for() {
+    let mut fixture = Fixture::new("dump", "-smp 2");
+    fixture.run(100);
+    let file = fixture.guest.folder.join("dump");
+    for options in ["", "-z", "-l -R", "-s", "-Z -R", "-p"] {
+        assert_eq!(fixture.says(&format!("dump-guest-memory {options} {}", file.display())), "", "{options}");
+        let dump = lockstep_dump::read::Dump::open(&file).expect("a dump");
+        let cpus = &fixture.control.board.machine.cpus;
+        let registers = dump.registers();
+        assert_eq!(registers.len(), 2);
+        assert_eq!((registers[0].rip, registers[0].general[0]), (cpus[0].ip, cpus[0].gpr[0]), "{options}");
+        let mut program = [0; crate::bare_guest::PROGRAM.len()];
+        assert!(dump.read_physical(0xf_0000, &mut program));
+        assert_eq!(program, crate::bare_guest::PROGRAM);
+    }
+    let before = std::fs::read(&file).expect("a dump");
+    assert!(fixture.says("dump-guest-memory /nonexistent/dump").starts_with("Error: cannot create the dump: "));
+    let refused = fixture.says(&format!("dump-guest-memory -z {} 0 0x1000", file.display()));
+    assert!(refused.starts_with("Error: kdump formats"), "{refused}");
+    assert!(std::fs::read(&file).expect("still there") == before);
+}
