@@ -8,6 +8,7 @@ pub mod control;
 pub mod digest;
 pub mod machine;
 pub mod monitor;
+pub mod object_model;
 pub mod record;
 pub mod run;
 pub mod screen;

@@ -7,7 +7,10 @@ mod dump;
 mod identity;
 mod machines;
 mod memory;
+mod objects;
 mod processors;
+mod qdev;
+mod qom;
 mod replay;
 mod run_state;
 
@@ -19,6 +22,7 @@ use lockstep_qmp::Error;
 use lockstep_qmp::registry::Registry;
 
 pub use identity::compatible_version;
+pub(crate) use machines::place;
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {
@@ -27,7 +31,10 @@ pub fn registry() -> Registry<Control> {
     identity::register(&mut registry);
     machines::register(&mut registry);
     memory::register(&mut registry);
+    objects::register(&mut registry);
     processors::register(&mut registry);
+    qdev::register(&mut registry);
+    qom::register(&mut registry);
     replay::register(&mut registry);
     run_state::register(&mut registry);
     registry

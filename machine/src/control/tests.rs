@@ -8,6 +8,8 @@ use lockstep_qmp::registry::{Caller, Kind, Order, Reply, Request};
 use serde_json::{Value, json};
 use std::sync::mpsc;
 
+mod object_model;
+
 struct Asked {
     control: Control,
     guest: BareGuest,

@@ -4,6 +4,7 @@ use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
+use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
 use lockstep_fabric::{Arrival, DeviceId, Input, Outside, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
@@ -49,6 +50,8 @@ pub struct Control {
     pub board: Board,
     /// What the command line asks for.
     pub config: Config,
+    /// The objects that users made. The guest sees nothing of them.
+    pub objects: Objects,
     state: RunState,
     recorder: Option<Recorder>,
     /// Why the log could not be written.
@@ -69,6 +72,7 @@ impl Control {
         Self {
             board,
             config: config.clone(),
+            objects: Objects::default(),
             state,
             recorder,
             log_failure: None,
