@@ -9,6 +9,8 @@ pub enum Kind {
     Number(u64),
     /// On or off.
     Switch,
+    /// On, off, or left to the place that the device is put in.
+    OnOffAuto,
     /// The id of a character device.
     Chardev,
     /// The name of a drive or of a node of the block layer.

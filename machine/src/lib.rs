@@ -9,6 +9,7 @@ pub mod digest;
 pub mod dump;
 pub mod machine;
 pub mod monitor;
+pub mod object_model;
 pub mod record;
 pub mod run;
 pub mod screen;

@@ -17,7 +17,7 @@ pub enum OnOffAuto {
 }
 
 impl PropertyValue for OnOffAuto {
-    const KIND: Kind = Kind::Text;
+    const KIND: Kind = Kind::OnOffAuto;
     fn read(text: &str) -> Result<Self, &'static str> {
         match switch(text) {
             Some(true) => Ok(Self::On),

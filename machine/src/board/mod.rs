@@ -22,6 +22,7 @@ use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
 use crate::machine::Machine;
 use crate::record::BootedFile;
+use lockstep_devices::pci::DevFn;
 use lockstep_fabric::DeviceId;
 use lockstep_firmware::rom::RomError;
 use std::io;
@@ -82,6 +83,11 @@ pub fn build(config: &Config) -> Result<Board, BoardError> {
     match config.machine.kind {
         MachineKind::Pc => pc::build(config),
     }
+}
+
+/// A place on a PCI bus as it is typed: `06.0` or `06`.
+pub(crate) fn slot_and_function(text: &str) -> Option<DevFn> {
+    slots::place(text)
 }
 
 /// What the log says of a file that was booted.

@@ -3,6 +3,7 @@
 use super::config::{MachineConfig, MachineKind, MemoryConfig};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
+use super::introspection::ParameterKind;
 use super::suboptions::Suboptions;
 use super::values::{self, MIB};
 
@@ -46,6 +47,23 @@ const HARMLESS: [&str; 11] = [
 /// Properties that add something to the board when on: accepted when off.
 const ABSENT: [&str; 5] = ["usb", "vmport", "nvdimm", "hmat", "smbus"];
 
+/// Files and text that options of their own give too.
+type Handler = fn(&mut Draft<'_>, &str) -> Handled;
+const BOOTED: [(&str, Handler); 4] = [
+    ("kernel", super::startup::kernel),
+    ("initrd", super::startup::initrd),
+    ("append", super::startup::append),
+    ("firmware", super::startup::bios),
+];
+
+/// What `-machine` takes besides the machine's name.
+pub(super) fn parameters() -> impl Iterator<Item = (&'static str, ParameterKind)> {
+    let switches = SWITCHES.into_iter().map(|(name, _)| name).chain(HARMLESS).chain(ABSENT);
+    let switches = switches.map(|name| (name, ParameterKind::Switch));
+    let texts = BOOTED.into_iter().map(|(name, _)| name).chain(["accel"]);
+    switches.chain(texts.map(|name| (name, ParameterKind::Text)))
+}
+
 pub(super) fn machine(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if argument == "help" {
         return Ok(Flow::Print(MACHINE_HELP.to_owned()));
@@ -74,12 +92,7 @@ pub(super) fn machine(draft: &mut Draft<'_>, argument: &str) -> Handled {
             return Err(Reason::not_built(format!("{name}=on")));
         }
     }
-    for (name, handler) in [
-        ("kernel", super::startup::kernel as fn(&mut Draft<'_>, &str) -> Handled),
-        ("initrd", super::startup::initrd),
-        ("append", super::startup::append),
-        ("firmware", super::startup::bios),
-    ] {
+    for (name, handler) in BOOTED {
         if let Some(value) = options.text(name) {
             handler(draft, &value)?;
         }

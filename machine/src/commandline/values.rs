@@ -12,7 +12,7 @@ pub(super) const UUID_SYNTAX: &str = "a UUID like 01234567-89ab-cdef-0123-456789
 pub(super) const MIB: u64 = 1 << 20;
 
 /// Reads a size in bytes. A bare number counts `unit` bytes; `1.5G` works, `0x` numbers take no suffix.
-pub(super) fn size(text: &str, unit: u64) -> Option<u64> {
+pub(crate) fn size(text: &str, unit: u64) -> Option<u64> {
     if text.starts_with("0x") || text.starts_with("0X") {
         return number(text)?.checked_mul(unit);
     }

@@ -59,6 +59,7 @@ pub(super) fn driver_help(driver: &Entry) -> String {
         let kind = match kind {
             Kind::Number(_) => "number",
             Kind::Switch => "on|off",
+            Kind::OnOffAuto => "on|off|auto",
             Kind::Chardev => "chardev",
             Kind::Drive => "drive or node",
             Kind::Text => "text",

@@ -1,18 +1,20 @@
 //! The monitor itself, and who the machine is.
 
 use crate::chardev::QuitCause;
+use crate::commandline::{self, ParameterKind};
 use crate::monitor::{Desk, carry_out};
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::control::{
-    HumanMonitorCommand, KvmInfo, NameInfo, QueryKvm, QueryName, QueryTarget, QueryUuid, QueryVersion, Quit,
-    TargetInfo, UuidInfo, VersionInfo, VersionTriple,
+    CommandLineOptionInfo, CommandLineParameterInfo, CommandLineParameterType, HumanMonitorCommand, KvmInfo, NameInfo,
+    QueryCommandLineOptions, QueryKvm, QueryName, QueryTarget, QueryUuid, QueryVersion, Quit, TargetInfo, UuidInfo,
+    VersionInfo, VersionTriple,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_version).on(query_name).on(query_uuid).on(query_kvm).on(query_target).on(quit);
-    registry.on(human_monitor_command);
+    registry.on(human_monitor_command).on(query_command_line_options);
 }
 
 /// The version of QEMU whose behaviour clients may expect, without `-compat-version`.
@@ -59,4 +61,26 @@ fn human_monitor_command(control: &mut Control, command: HumanMonitorCommand) ->
     let selected = selected.ok_or_else(|| Error::expects("cpu-index", "a CPU number"))?;
     let says = carry_out(&command.command_line, control, &mut Desk::of(selected));
     Ok(says.lines().map(|line| format!("{line}\r\n")).collect())
+}
+
+fn query_command_line_options(_: &mut Control, command: QueryCommandLineOptions) -> Answer<Vec<CommandLineOptionInfo>> {
+    let asked = |name: &str| command.option.as_ref().is_none_or(|option| option == name);
+    let options = commandline::options().into_iter().filter(|option| asked(option.name));
+    let told: Vec<_> = options
+        .map(|option| CommandLineOptionInfo {
+            option: option.name.into(),
+            parameters: option.parameters.into_iter().map(parameter).collect(),
+        })
+        .collect();
+    if told.is_empty() { Err(Error::new("Invalid parameter 'option'")) } else { Ok(told) }
+}
+
+fn parameter(parameter: commandline::ParameterInfo) -> CommandLineParameterInfo {
+    let ty = match parameter.takes {
+        ParameterKind::Text => CommandLineParameterType::String,
+        ParameterKind::Switch => CommandLineParameterType::Boolean,
+        ParameterKind::Number => CommandLineParameterType::Number,
+        ParameterKind::Size => CommandLineParameterType::Size,
+    };
+    CommandLineParameterInfo { name: parameter.name, ty, help: None, default: None }
 }

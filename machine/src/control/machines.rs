@@ -46,7 +46,7 @@ fn qom_path(index: usize) -> String {
 }
 
 /// Where a processor sits.
-fn place(control: &Control, index: usize) -> CpuInstanceProperties {
+pub(crate) fn place(control: &Control, index: usize) -> CpuInstanceProperties {
     let topology = control.config.smp;
     let (threads, cores) = (i64::from(topology.threads.max(1)), i64::from(topology.cores.max(1)));
     let dies = i64::from(topology.dies.max(1));
@@ -124,8 +124,18 @@ fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> A
         .collect())
 }
 
-fn query_iothreads(_: &mut Control, _: QueryIothreads) -> Answer<Vec<IOThreadInfo>> {
-    Ok(Vec::new())
+fn query_iothreads(control: &mut Control, _: QueryIothreads) -> Answer<Vec<IOThreadInfo>> {
+    let iothreads = control.objects.iter().filter(|object| object.kind.ty == "iothread");
+    Ok(iothreads
+        .map(|object| IOThreadInfo {
+            id: object.id.clone(),
+            thread_id: thread_id(),
+            poll_max_ns: object.number("poll-max-ns"),
+            poll_grow: object.number("poll-grow"),
+            poll_shrink: object.number("poll-shrink"),
+            aio_max_batch: Some(object.number("aio-max-batch")),
+        })
+        .collect())
 }
 
 fn query_gic_capabilities(_: &mut Control, _: QueryGicCapabilities) -> Answer<Vec<GICCapability>> {

@@ -1,5 +1,6 @@
 //! The guest's memory: how much there is and what backs it.
 
+use crate::object_model::Backend;
 use crate::run::Control;
 use lockstep_qmp::commands::memory::{
     HostMemPolicy, Memdev, MemoryDeviceInfo, MemoryInfo, QueryMemdev, QueryMemoryDevices, QueryMemorySizeSummary,
@@ -15,7 +16,7 @@ fn query_memory_size_summary(control: &mut Control, _: QueryMemorySizeSummary) -
 }
 
 fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
-    Ok(vec![Memdev {
+    let machines = Memdev {
         id: Some("pc.ram".into()),
         size: control.config.memory.size,
         merge: false,
@@ -25,7 +26,25 @@ fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
         reserve: Some(false),
         host_nodes: Vec::new(),
         policy: HostMemPolicy::Default,
-    }])
+    };
+    let others = control.objects.iter().filter(|object| object.kind.ty.starts_with("memory-backend-"));
+    Ok([machines].into_iter().chain(others.map(memdev)).collect())
+}
+
+fn memdev(object: &Backend) -> Memdev {
+    let nodes = object.value("host-nodes").unwrap_or_default();
+    let policy = object.value("policy").unwrap_or_default();
+    Memdev {
+        id: Some(object.id.clone()),
+        size: object.value("size").and_then(|size| size.as_u64()).unwrap_or_default(),
+        merge: object.switch("merge"),
+        dump: object.switch("dump"),
+        prealloc: object.switch("prealloc"),
+        share: Some(object.switch("share")),
+        reserve: Some(object.switch("reserve")),
+        host_nodes: serde_json::from_value(nodes).unwrap_or_default(),
+        policy: serde_json::from_value(policy).unwrap_or(HostMemPolicy::Default),
+    }
 }
 
 fn query_memory_devices(_: &mut Control, _: QueryMemoryDevices) -> Answer<Vec<MemoryDeviceInfo>> {

@@ -11,7 +11,10 @@ mod identity;
 mod machines;
 mod memory;
 mod migration;
+mod objects;
 mod processors;
+mod qdev;
+mod qom;
 mod replay;
 mod run_state;
 mod tpm;
@@ -26,6 +29,7 @@ use lockstep_qmp::registry::Registry;
 
 pub use descriptors::Descriptors;
 pub use identity::compatible_version;
+pub(crate) use machines::place;
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {
@@ -38,7 +42,10 @@ pub fn registry() -> Registry<Control> {
     machines::register(&mut registry);
     memory::register(&mut registry);
     migration::register(&mut registry);
+    objects::register(&mut registry);
     processors::register(&mut registry);
+    qdev::register(&mut registry);
+    qom::register(&mut registry);
     replay::register(&mut registry);
     run_state::register(&mut registry);
     tpm::register(&mut registry);

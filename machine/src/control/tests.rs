@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
+mod object_model;
+
 struct Asked {
     control: Control,
     guest: BareGuest,

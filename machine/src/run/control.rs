@@ -5,6 +5,7 @@ use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
+use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
 use lockstep_fabric::{Arrival, DeviceId, Input, MouseMotion, Nanos, Outside, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
@@ -50,6 +51,8 @@ pub struct Control {
     pub board: Board,
     /// What the command line asks for.
     pub config: Config,
+    /// The objects that users made. The guest sees nothing of them.
+    pub objects: Objects,
     state: RunState,
     recorder: Option<Recorder>,
     /// Why the log could not be written.
@@ -72,6 +75,7 @@ impl Control {
         Self {
             board,
             config: config.clone(),
+            objects: Objects::default(),
             state,
             recorder,
             log_failure: None,

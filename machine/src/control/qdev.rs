@@ -1,0 +1,172 @@
+//! Devices: what can be set on them, and plugging, which no bus supports yet.
+
+use super::qom::resolve;
+use crate::object_model::{Node, Tree, Types, What, is_identifier};
+use crate::run::Control;
+use lockstep_devices::catalog::Entry;
+use lockstep_devices::properties::{Kind, Property, PropertyError};
+use lockstep_qmp::Error;
+use lockstep_qmp::commands::qdev::{DeviceAdd, DeviceDel, DeviceListProperties, DevicePropertyInfo};
+use lockstep_qmp::registry::{Answer, Registry};
+use serde_json::Value;
+
+pub(super) fn register(registry: &mut Registry<Control>) {
+    registry.on(device_list_properties).on(device_add).on(device_del);
+}
+
+fn device_list_properties(_: &mut Control, command: DeviceListProperties) -> Answer<Vec<DevicePropertyInfo>> {
+    let types = Types::new();
+    let ty = types.find(&command.typename).ok_or_else(|| Error::device_not_found(&command.typename))?;
+    if ty.is_abstract || !types.is_a(ty, "device") {
+        return Err(Error::expects("typename", "a non-abstract device type"));
+    }
+    let settings = types.properties(ty).into_iter().filter(|property| property.setting);
+    Ok(settings
+        .map(|property| DevicePropertyInfo {
+            name: property.name,
+            ty: property.ty,
+            description: property.about,
+            default_value: property.default,
+        })
+        .collect())
+}
+
+/// A name in the catalog, or a word on why it is none.
+fn driver(types: &Types, name: &str) -> Answer<&'static Entry> {
+    let ty = types.find(name).filter(|ty| types.is_a(ty, "device"));
+    let ty = ty.ok_or_else(|| Error::new(format!("'{name}' is not a valid device model name")))?;
+    if ty.is_abstract {
+        return Err(Error::expects("driver", "a non-abstract device type"));
+    }
+    Entry::find(name).ok_or_else(|| Error::expects("driver", "a pluggable device type"))
+}
+
+/// Everything about the device is checked; then it turns out that its bus takes none while the machine is there.
+fn device_add(control: &mut Control, command: DeviceAdd) -> Answer<()> {
+    let tree = Tree::of(control);
+    let entry = driver(&tree.types, &command.driver)?;
+    let bus = bus_for(&tree, entry, command.bus.as_deref())?;
+    if let Some(id) = &command.id {
+        if !is_identifier(id) {
+            return Err(Error::expects("id", "an identifier"));
+        }
+        if control.config.devices.iter().any(|device| device.id.as_ref() == Some(id)) {
+            return Err(Error::new(format!("Duplicate device ID '{id}'")));
+        }
+    }
+    let known = entry.properties();
+    let of_type = tree.types.find(entry.name).map(|ty| tree.types.properties(ty)).unwrap_or_default();
+    let mut own = Vec::new();
+    for (name, value) in &command.properties {
+        let text = text_of(name, value)?;
+        match known.iter().find(|property| property.name == name) {
+            Some(property) => {
+                check_reference(control, entry, property, &text)?;
+                own.push((name.clone(), text));
+            }
+            None if of_type.iter().any(|property| property.setting && property.name == *name) => {
+                check_board_property(entry, name, &text)?;
+            }
+            None => return Err(Error::new(format!("Property '{}.{name}' not found", entry.name))),
+        }
+    }
+    entry.check(&own).map_err(|why| wrong(entry, &known, why))?;
+    let lacks_drive =
+        |property: &&Property| property.kind == Kind::Drive && !own.iter().any(|(name, _)| name == property.name);
+    if entry.part_bus().is_none() && known.iter().any(|property| lacks_drive(&property)) {
+        return Err(Error::new("drive property not set"));
+    }
+    Err(Error::new(format!("Bus '{bus}' does not support hotplugging")))
+}
+
+/// The bus that a device goes on, by its name.
+fn bus_for(tree: &Tree, entry: &Entry, asked: Option<&str>) -> Answer<String> {
+    let wanted = match entry.part_bus() {
+        Some(bus) => bus.name(),
+        None if tree.types.named_is_a(entry.name, "pci-device") => "PCI",
+        None if tree.types.named_is_a(entry.name, "isa-device") => "ISA",
+        None => "System",
+    };
+    let at = match asked {
+        Some(name) => tree.bus(name).ok_or_else(|| Error::new(format!("Bus '{name}' not found")))?,
+        None => tree
+            .bus_of_type(wanted)
+            .ok_or_else(|| Error::new(format!("No '{wanted}' bus found for device '{}'", entry.name)))?,
+    };
+    let Node { name, ty, .. } = tree.node(at);
+    if ty != wanted {
+        return Err(Error::new(format!("Device '{}' can't go on {ty} bus", entry.name)));
+    }
+    Ok(if ty == "System" { "main-system-bus".into() } else { name.clone() })
+}
+
+/// A value as it would be typed.
+fn text_of(name: &str, value: &Value) -> Answer<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(on) => Ok(if *on { "on" } else { "off" }.into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Error::mistyped(name, "string")),
+    }
+}
+
+/// What a property names has to be there.
+fn check_reference(control: &Control, entry: &Entry, property: &Property, text: &str) -> Answer<()> {
+    let config = &control.config;
+    let there = match property.kind {
+        Kind::Chardev => config.chardev(text).is_some(),
+        Kind::Drive => {
+            config.drives.iter().any(|drive| drive.id == text) || config.nodes.iter().any(|node| node.name == text)
+        }
+        Kind::Number(_) | Kind::Switch | Kind::OnOffAuto | Kind::Text => true,
+    };
+    if there {
+        return Ok(());
+    }
+    Err(Error::new(format!("Property '{}.{}' can't find value '{text}'", entry.name, property.name)))
+}
+
+/// Properties that the board reads.
+fn check_board_property(entry: &Entry, name: &str, text: &str) -> Answer<()> {
+    let good = match name {
+        "addr" => crate::board::slot_and_function(text).is_some(),
+        "multifunction" => lockstep_devices::properties::switch(text).is_some(),
+        "werror" => ["auto", "report", "ignore", "enospc", "stop"].contains(&text),
+        "rerror" => ["auto", "report", "ignore", "stop"].contains(&text),
+        _ => true,
+    };
+    match (good, name) {
+        (true, _) => Ok(()),
+        (false, "multifunction") => Err(Error::expects(name, "'on' or 'off'")),
+        (false, "addr") => Err(Error::new(format!("Property '{}.addr' doesn't take value '{text}'", entry.name))),
+        (false, _) => Err(Error::not_accepted(name, text)),
+    }
+}
+
+/// What the device says of its properties, in QEMU's words.
+fn wrong(entry: &Entry, known: &[Property], why: PropertyError) -> Error {
+    let PropertyError::Value { name, value, wanted } = why else { return Error::new(why.to_string()) };
+    match known.iter().find(|property| property.name == name).map(|property| property.kind) {
+        Some(Kind::Number(_)) if wanted.starts_with("use a number") => Error::expects(name, "integer"),
+        Some(Kind::Switch) => Error::expects(name, "'on' or 'off'"),
+        Some(Kind::OnOffAuto) => Error::not_accepted(name, &value),
+        _ => Error::new(format!("Property '{}.{name}' doesn't take value '{value}'", entry.name)),
+    }
+}
+
+fn device_del(control: &mut Control, command: DeviceDel) -> Answer<()> {
+    let id = command.id;
+    let tree = Tree::of(control);
+    let path = if id.starts_with('/') { id.clone() } else { format!("/machine/peripheral/{id}") };
+    let at = resolve(&tree, &path).map_err(|_| Error::device_not_found(&id))?;
+    let node = tree.node(at);
+    match node.what {
+        What::Cpu(_) => Err(Error::new("Boot CPU is unpluggable")),
+        What::Device(_) => Err(match node.bus.map(|bus| tree.node(bus)) {
+            Some(bus) if bus.ty == "System" => Error::new("Bus 'main-system-bus' does not support hotplugging"),
+            Some(bus) => Error::new(format!("Bus '{}' does not support hotplugging", bus.name)),
+            None => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),
+        }),
+        _ => Err(Error::new(format!("{id} is not a hotpluggable device"))),
+    }
+}
