@@ -4,6 +4,7 @@ use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
 use crate::edu::EduConfig;
 use crate::fw_cfg::FwCfgItem;
+use crate::parts::{PARTS, PartBus};
 use crate::pc_testdev::PcTestdevConfig;
 use crate::pci_testdev::PciTestdevConfig;
 use crate::properties::{Configuration, Property, PropertyError};
@@ -18,7 +19,7 @@ use crate::watchdog::ib700::Ib700Config;
 use lockstep_fabric::{Device, PinId, RegionSpec};
 use std::collections::BTreeMap;
 
-/// The devices, by name.
+/// The devices, by name. What goes on their buses is in [`PARTS`].
 pub const CATALOG: &[Entry] = &[
     entry::<BalloonConfig>(),
     entry::<BlkConfig>(),
@@ -111,8 +112,18 @@ pub struct Entry {
     /// One line about it.
     pub about: &'static str,
     properties: fn() -> Vec<Property>,
-    make: Maker,
+    making: Making,
 }
+
+/// What becomes of a line of the catalog.
+#[derive(Clone, Copy, Debug)]
+enum Making {
+    Device(Maker),
+    Part(PartBus, Checker),
+}
+
+/// Says whether a part can have the properties typed.
+type Checker = fn(&[(String, String)]) -> Result<(), PropertyError>;
 
 /// Makes a device from the properties typed, in their order.
 type Maker = fn(&[(String, String)], &Surroundings) -> Result<Made, PropertyError>;
@@ -122,21 +133,47 @@ const fn entry<C: Creatable>() -> Entry {
         name: C::NAME,
         about: C::ABOUT,
         properties: C::properties,
-        make: |typed, within| configured::<C>(typed)?.make_within(within),
+        making: Making::Device(|typed, within| configured::<C>(typed)?.make_within(within)),
     }
 }
 
 /// A configuration with these properties set, in order: the last mention of a name counts.
-pub fn configured<C: Creatable>(typed: &[(String, String)]) -> Result<C, PropertyError> {
+pub fn configured<C: Configuration>(typed: &[(String, String)]) -> Result<C, PropertyError> {
     let mut config = C::default();
     typed.iter().try_for_each(|(name, value)| config.set(name, value))?;
     Ok(config)
 }
 
 impl Entry {
+    pub(crate) const fn part<C: Configuration>(name: &'static str, about: &'static str, bus: PartBus) -> Self {
+        let making = Making::Part(bus, |typed| configured::<C>(typed).map(drop));
+        Self { name, about, properties: C::properties, making }
+    }
+
+    /// All that `-device` takes: the devices and the parts.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        CATALOG.iter().chain(PARTS)
+    }
+
     /// The entry of this name.
     pub fn find(name: &str) -> Option<&'static Self> {
-        CATALOG.iter().find(|entry| entry.name == name)
+        Self::all().find(|entry| entry.name == name)
+    }
+
+    /// The bus that it goes on, if it is a part of another device.
+    pub fn part_bus(&self) -> Option<PartBus> {
+        match self.making {
+            Making::Device(_) => None,
+            Making::Part(bus, _) => Some(bus),
+        }
+    }
+
+    /// Whether it can be made with these properties.
+    pub fn check(&self, properties: &[(String, String)]) -> Result<(), PropertyError> {
+        match self.making {
+            Making::Device(make) => make(properties, &Surroundings::default()).map(drop),
+            Making::Part(_, check) => check(properties),
+        }
     }
 
     /// What can be set.
@@ -160,7 +197,10 @@ impl Entry {
         properties: &[(String, String)],
         surroundings: &Surroundings,
     ) -> Result<Made, PropertyError> {
-        (self.make)(properties, surroundings)
+        match self.making {
+            Making::Device(make) => make(properties, surroundings),
+            Making::Part(..) => Err(PropertyError::Part),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub mod ioapic;
 pub mod lapic;
 /// The real-time clock and CMOS memory.
 pub mod mc146818;
+/// What goes on the buses of other devices.
+pub mod parts;
 /// Ports and memory for kernel test suites.
 pub mod pc_testdev;
 /// The PCI model, the host bridge and the PIIX functions.

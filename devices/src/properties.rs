@@ -46,6 +46,9 @@ pub enum PropertyError {
         /// What it takes.
         wanted: &'static str,
     },
+    /// What has these properties is no device of its own.
+    #[error("it goes on the bus of another device")]
+    Part,
 }
 
 /// A device's configuration; [`configuration!`] implements it.
@@ -75,6 +78,23 @@ pub struct Chardev(pub String);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DriveName(pub String);
+
+/// A place in the order of booting: the lower is tried the earlier; `-1` is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootIndex(pub Option<u32>);
+
+impl PropertyValue for BootIndex {
+    const KIND: Kind = Kind::Number(i32::MAX as u64);
+    fn read(text: &str) -> Result<Self, &'static str> {
+        const WANTED: &str = "use a number, or -1 for none";
+        let index = if text == "-1" { None } else { Some(number(text).ok_or(WANTED)?) };
+        index.map(|n| i32::try_from(n).map(i32::cast_unsigned)).transpose().map(Self).map_err(|_| "too large")
+    }
+    fn show(&self) -> Option<String> {
+        self.0.map(|index| index.to_string())
+    }
+}
 
 /// A number of bytes, with a suffix as in 64K or 1G if it is typed so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

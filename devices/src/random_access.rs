@@ -72,8 +72,8 @@ impl Platform {
         let files = vec![FwCfgItem::file("etc/e820", vec![1; 100]), writable];
         let firmware = bus.add("fw_cfg", Box::new(FwCfg::new(files)));
         let mut host = I440Fx::new();
-        host.attach(piix3::PLACE, isa);
-        host.attach(piix4_pm::PLACE, pm);
+        host.attach(piix3::PLACE, isa, false);
+        host.attach(piix4_pm::PLACE, pm, false);
         let host = bus.add("host", Box::new(host));
         let mut platform = Self { bus, regions: Vec::new() };
         platform.add(ioapic, &[ioapic::REGION]);

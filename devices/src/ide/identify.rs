@@ -68,11 +68,12 @@ fn serial(unit: &Unit) -> String {
 }
 
 /// What both kinds of device tell alike.
-fn of_any(unit: &Unit, model: &str) -> Words {
+fn of_any(unit: &Unit, usual_model: &str) -> Words {
     let mut words = Words([0; 256]);
+    let told = |text: &str, usual: &str| if text.is_empty() { usual.to_owned() } else { text.to_owned() };
     words.put_text(10, 10, &serial(unit));
-    words.put_text(23, 4, FIRMWARE);
-    words.put_text(27, 20, model);
+    words.put_text(23, 4, &told(&unit.info.version, FIRMWARE));
+    words.put_text(27, 20, &told(&unit.info.model, usual_model));
     words.put(49, CAPABLE_DMA | CAPABLE_LBA | CAPABLE_IORDY);
     words.put(51, 0x200);
     words.put(53, 0x07);

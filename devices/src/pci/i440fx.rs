@@ -5,15 +5,16 @@
 //! memory map, owned by this device, neither readable nor writable yet, above the priority of ROM and of legacy video
 //! memory. Nothing of lower priority but ROM may lie there, or writes would fall through to it.
 
-use super::{ConfigSpace, DevFn, Identity, SUBSYSTEM};
-use lockstep_fabric::{Cx, Device, DeviceId, PciFunction, Reg, RegionSpec, Space, Width};
+use super::{ConfigSpace, DevFn, Functions, Identity, SUBSYSTEM};
+use lockstep_fabric::{ConfigAccess, ConfigCycle, Cx, Device, DeviceId, PciFunction, Reg, RegionSpec, Space, Width};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The region to map on the bus: CONFIG_ADDRESS and CONFIG_DATA. The PIIX3's reset control lies over its second byte.
 pub const REGION: RegionSpec =
     RegionSpec { space: Space::Io, index: 0, base: Some(0xcf8), len: 8, priority: 0, widest: Width::Dword };
 
+/// The number of the bus behind it.
+const BUS: u8 = 0;
 /// The host bridge's own place.
 pub const PLACE: DevFn = DevFn::new(0, 0);
 
@@ -64,7 +65,7 @@ pub struct I440Fx {
     /// CONFIG_ADDRESS.
     address: u32,
     /// The functions on bus 0, but for this one.
-    functions: BTreeMap<DevFn, DeviceId>,
+    functions: Functions,
 }
 
 impl Default for I440Fx {
@@ -86,46 +87,36 @@ impl I440Fx {
         config.allow(0x60, &[0xff; 8]);
         config.define(SMRAM, &[SMRAM_AT_RESET]);
         config.allow(SMRAM, &[SMRAM_D_OPEN | SMRAM_D_CLS | SMRAM_D_LCK | SMRAM_G_SMRAME]);
-        Self { config, address: 0, functions: BTreeMap::new() }
+        Self { config, address: 0, functions: Functions::default() }
     }
 
-    /// Puts a function on bus 0, before this bridge is added to the bus; what was there is replaced.
-    pub fn attach(&mut self, at: DevFn, device: DeviceId) {
-        self.functions.insert(at, device);
+    /// Puts a function on bus 0, before this bridge is added to the bus; what was there is replaced. The flag says
+    /// whether its header type shows a device of several functions, if it does not by itself.
+    pub fn attach(&mut self, at: DevFn, device: DeviceId, multifunction: bool) {
+        self.functions.attach(at, device, multifunction);
     }
 
-    /// The functions on bus 0 but for this bridge, by their places.
-    pub fn functions(&self) -> impl Iterator<Item = (DevFn, DeviceId)> + '_ {
-        self.functions.iter().map(|(at, id)| (*at, *id))
-    }
-
-    /// The function that CONFIG_ADDRESS names, and the offset of the byte in the window at `lane`.
-    fn selected(&self, lane: u64) -> Option<(DevFn, u16)> {
-        let bus = self.address >> 16 & 0xff;
-        let enabled = self.address & CONFIG_ENABLE != 0 && bus == 0;
-        enabled.then_some((DevFn((self.address >> 8) as u8), (self.address & 0xfc) as u16 + lane as u16))
+    /// The cycle that an access to the window at `lane` is, if CONFIG_ADDRESS asks for one.
+    fn cycle(&self, lane: u64, access: ConfigAccess) -> Option<ConfigCycle> {
+        let [offset, at, bus, _] = self.address.to_le_bytes();
+        let offset = u16::from(offset & 0xfc) + lane as u16;
+        (self.address & CONFIG_ENABLE != 0).then_some(ConfigCycle { bus, at, offset, access })
     }
 
     fn data_read(&mut self, cx: &mut Cx<'_>, lane: u64, width: Width) -> u32 {
-        let Some((at, offset)) = self.selected(lane) else { return u32::MAX };
-        if at == PLACE {
-            return self.config_read(cx, offset, width);
+        let Some(cycle) = self.cycle(lane, ConfigAccess::Read(width)) else { return u32::MAX };
+        if (cycle.bus, DevFn(cycle.at)) == (BUS, PLACE) {
+            return self.config_read(cx, cycle.offset, width);
         }
-        let Some(device) = self.functions.get(&at) else { return u32::MAX };
-        let read = cx.with_peer(*device, |d, cx| d.pci().map(|f| f.config_read(cx, offset, width)));
-        read.flatten().unwrap_or(u32::MAX)
+        self.functions.cycle(cx, BUS, cycle).unwrap_or(u32::MAX)
     }
 
     fn data_write(&mut self, cx: &mut Cx<'_>, lane: u64, width: Width, value: u32) {
-        let Some((at, offset)) = self.selected(lane) else { return };
-        if at == PLACE {
-            self.config_write(cx, offset, width, value);
-        } else if let Some(device) = self.functions.get(&at) {
-            cx.with_peer(*device, |d, cx| {
-                if let Some(function) = d.pci() {
-                    function.config_write(cx, offset, width, value);
-                }
-            });
+        let Some(cycle) = self.cycle(lane, ConfigAccess::Write(width, value)) else { return };
+        if (cycle.bus, DevFn(cycle.at)) == (BUS, PLACE) {
+            self.config_write(cx, cycle.offset, width, value);
+        } else {
+            self.functions.cycle(cx, BUS, cycle);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The PCI model: configuration space, the host bridge and the functions of the PIIX chips.
 
 pub mod config;
+mod functions;
 pub(crate) mod hex;
 pub mod i440fx;
 pub mod intx;
@@ -13,13 +14,14 @@ pub mod piix4_pm;
 mod tests;
 
 pub use config::{Bar, BarKind, Command, ConfigSpace, Identity, Rom};
+pub use functions::Functions;
 pub use intx::Intx;
 pub use msi::Msi;
 pub use msix::MsiX;
 
 use serde::{Deserialize, Serialize};
 
-/// A device and function number on bus 0.
+/// A device and function number on a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DevFn(pub u8);
 

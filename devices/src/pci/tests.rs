@@ -88,9 +88,9 @@ impl Board {
         let isa = bus.add("isa", Box::new(Piix3::new()));
         let pm = bus.add("pm", Box::new(Piix4Pm::new(settings)));
         let card = bus.add("card", Box::new(Card::new()));
-        host.attach(piix3::PLACE, isa);
-        host.attach(piix4_pm::PLACE, pm);
-        host.attach(DevFn::new(3, 0), card);
+        host.attach(piix3::PLACE, isa, false);
+        host.attach(piix4_pm::PLACE, pm, false);
+        host.attach(DevFn::new(3, 0), card, false);
         let host = bus.add("host", Box::new(host));
         bus.map(host, i440fx::REGION);
         bus.map(isa, piix3::REGION);

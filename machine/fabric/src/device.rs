@@ -380,6 +380,33 @@ pub trait PciFunction {
     fn config_read(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width) -> u32;
     /// Writes configuration space at byte `offset`, naturally aligned.
     fn config_write(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width, value: u32);
+    /// A cycle on the function's bus for a bus behind it; `None` if it does not lead there or nothing answers. A write
+    /// that is taken answers anything.
+    fn forward(&mut self, _cx: &mut Cx<'_>, _cycle: ConfigCycle) -> Option<u32> {
+        None
+    }
+}
+
+/// An access to configuration space as it goes from bus to bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigCycle {
+    /// The number of the bus.
+    pub bus: u8,
+    /// Device number and, in the low three bits, function number.
+    pub at: u8,
+    /// Byte offset, naturally aligned.
+    pub offset: u16,
+    /// What is done there.
+    pub access: ConfigAccess,
+}
+
+/// What a configuration cycle does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigAccess {
+    /// Reads.
+    Read(Width),
+    /// Writes this value.
+    Write(Width, u32),
 }
 
 /// All that a device may see of the world during a call.

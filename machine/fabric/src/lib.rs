@@ -21,8 +21,9 @@ pub use actions::{Actions, PanicAction, WatchdogAction};
 pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
 pub use clock::{Clock, Nanos, Tick};
 pub use device::{
-    Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, Cpu, CpuSignal, Cx, Device,
-    DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, Notice, Output, PciFunction, PinId, Reg, TimerId, Width,
+    Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, ConfigAccess, ConfigCycle,
+    Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, Notice, Output, PciFunction,
+    PinId, Reg, TimerId, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

@@ -99,6 +99,13 @@ impl Drive {
         }
     }
 
+    /// The drive as a device for this kind of medium has it: a CD drive writes nothing, whatever the image would take.
+    pub fn for_media(mut self, media: Media) -> Self {
+        self.info.media = media;
+        self.info.read_only |= media == Media::Cdrom;
+        self
+    }
+
     /// The drive with the policies that a device's own `werror=` and `rerror=` ask for, where they are given.
     pub fn with_policies(mut self, write: Option<ErrorPolicy>, read: Option<ErrorPolicy>) -> Self {
         if !self.strict {

@@ -1,5 +1,6 @@
 //! The built-in BIOS's services as a device: their port, guest memory by DMA, the board's ports, and the drives.
 
+use super::boot_order::BootOrder;
 use super::pc::FDC;
 use crate::block::Drive;
 use crate::commandline::Media;
@@ -77,7 +78,7 @@ impl Device for BiosServices {
 }
 
 /// The drives that devices took, as the BIOS knows them: their requests carry their places in this list.
-pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus) -> Vec<BiosDrive> {
+pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, order: &BootOrder) -> Vec<BiosDrive> {
     let places = (0..).zip(attached);
     let drives = places.map(|(drive, (device, _, behind))| {
         let info = behind.info();
@@ -86,7 +87,8 @@ pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus) -> Vec<BiosD
             Media::Disk if bus.name(*device) == FDC => DriveKind::Floppy,
             Media::Disk => DriveKind::HardDisk,
         };
-        BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order: None }
+        let boot_order = order.of_drive(&info.id);
+        BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order }
     });
     drives.collect()
 }

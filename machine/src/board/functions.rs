@@ -1,12 +1,15 @@
 //! The PCI functions that the command line adds: those of `-device`, and a virtio disk for each `-drive if=virtio`.
 
+use super::boot_order::BootDevice;
+use super::drives::EMPTY;
+use super::for_board::ForBoard;
 use super::pc::Parts;
-use super::slots::{self, ForBoard};
-use super::{BoardError, video};
+use super::slots::{BusAt, Candidate};
+use super::{BoardError, buses, video};
 use crate::block::Drive;
 use crate::commandline::{Config, DeviceConfig, DriveInterface, OptionError};
 use lockstep_devices::catalog::{Creatable, Entry, Surroundings};
-use lockstep_devices::pci::{DevFn, piix3};
+use lockstep_devices::pci::DevFn;
 use lockstep_devices::properties::{Kind, Property};
 use lockstep_devices::virtio::{BlkConfig, BlkDrive, transport};
 use lockstep_fabric::DeviceId;
@@ -14,114 +17,127 @@ use lockstep_fabric::DeviceId;
 /// The pin by which a slot's only function asks for an interrupt.
 const INTX_A: u8 = 0;
 
-/// Functions that were put on the bus, and where the host bridge has to find them.
-pub(super) type Installed = Vec<(DevFn, DeviceId)>;
+/// What the path of a disk's function is called, and the disk in it.
+const DISK_KIND: &str = "scsi";
+const DISK_IN_IT: &str = "/disk@0,0";
 
 /// Whether a `-device` goes into a slot; the graphics card has its own way.
 pub(super) fn needs_slot(device: &DeviceConfig) -> bool {
     !video::is_card(device) && Entry::find(&device.driver).is_some_and(Entry::is_pci)
 }
 
-/// Puts all functions of the command line on the bus, `-device` first, then drives in their order, as QEMU does.
+/// Puts all functions of the command line on their buses, `-device` first, then drives in their order, as QEMU does.
 pub(super) fn install(
     parts: &mut Parts,
     config: &Config,
     isa: DeviceId,
-    mut taken: Vec<DevFn>,
-) -> Result<Installed, BoardError> {
-    let mut installed = Installed::new();
-    let mut add = |parts: &mut Parts, function: Function<'_>| -> Result<(), BoardError> {
-        let (place, id) = function.install(parts, config, isa, &taken)?;
-        taken.push(place);
-        installed.push((place, id));
-        Ok(())
-    };
-    for device in config.devices.iter().filter(|device| needs_slot(device)) {
-        let option = format!("-device {}", device.driver);
-        let (board, own) = ForBoard::split(&option, &device.properties)?;
-        let name = device.id.clone().unwrap_or_else(|| format!("device{}", parts.bus.devices().count()));
-        let drive = take_drive(parts, device, &option)?;
-        add(parts, Function { driver: &device.driver, name, option, board, own, drive })?;
+    card: Option<&video::Card>,
+) -> Result<(), BoardError> {
+    if let Some(card) = card.filter(|card| card.is_default()) {
+        card.install(parts, config)?;
+    }
+    for device in &config.devices {
+        if let Some(card) = card.filter(|card| video::is_card(device) && !card.is_default()) {
+            card.install(parts, config)?;
+        } else if needs_slot(device) {
+            let drive = take_drive(parts, device)?;
+            Function { device, drive }.install(parts, config, isa)?;
+        }
     }
     for (bus, unit) in parts.drives.places(DriveInterface::Virtio) {
         let Some(drive) = parts.drives.at(DriveInterface::Virtio, bus, unit) else { continue };
         let name = drive.info().id.clone();
-        let option = format!("-drive if=virtio,index={unit}");
-        let driver = BlkConfig::NAME;
-        let typed = config.globals.iter().filter(|global| global.driver == driver);
-        let typed: Vec<_> = typed.map(|global| (global.property.clone(), global.value.clone())).collect();
-        let (board, mut own) = ForBoard::split(&option, &typed)?;
-        own.push(("drive".into(), name.clone()));
-        add(parts, Function { driver, name, option, board, own, drive: Some(drive) })?;
+        let origin = config.drives.iter().find(|drive| drive.id == name).map(|drive| drive.origin.clone());
+        let globals = config.globals.iter().filter(|global| global.driver == BlkConfig::NAME);
+        let globals = globals.map(|global| (global.property.clone(), global.value.clone()));
+        let device = DeviceConfig {
+            driver: BlkConfig::NAME.into(),
+            id: Some(name.clone()),
+            origin: origin.unwrap_or_default(),
+            properties: globals.chain([("drive".into(), name)]).collect(),
+        };
+        Function { device: &device, drive: Some(drive) }.install(parts, config, isa)?;
     }
-    Ok(installed)
+    Ok(())
 }
 
 /// The drive that a device's property names; a device that has such a property cannot be without.
-fn take_drive(parts: &mut Parts, device: &DeviceConfig, option: &str) -> Result<Option<Drive>, BoardError> {
+fn take_drive(parts: &mut Parts, device: &DeviceConfig) -> Result<Option<Drive>, BoardError> {
     let properties = Entry::find(&device.driver).map(Entry::properties).unwrap_or_default();
     let Some(Property { name, .. }) = properties.into_iter().find(|p| p.kind == Kind::Drive) else { return Ok(None) };
     let Some(reference) = device.property(name) else {
-        return Err(OptionError::refused(option, format!("{name}= has to name a drive")).into());
+        return Err(OptionError::refused(&device.origin, "drive property not set").into());
     };
     Ok(Some(parts.drives.take(reference)?))
 }
 
+/// Finds a place on a PCI bus for a device.
+pub(super) fn find_place(
+    parts: &mut Parts,
+    config: &Config,
+    device: &DeviceConfig,
+    board: &ForBoard,
+) -> Result<(BusAt, DevFn), OptionError> {
+    let bus = match board.bus.as_deref() {
+        None => BusAt::ROOT,
+        Some(name) => parts.pci.find(name).ok_or_else(|| buses::refuse(config, device, name))?,
+    };
+    let candidate = Candidate {
+        option: &device.origin,
+        model: &device.driver,
+        id: device.id.as_deref(),
+        wanted: board.at,
+        multifunction: board.multifunction,
+    };
+    Ok((bus, parts.pci.place(bus, &candidate)?))
+}
+
 /// A function to be added.
 struct Function<'a> {
-    driver: &'a str,
-    /// Its name on the bus.
-    name: String,
-    /// The option to blame.
-    option: String,
-    board: ForBoard,
-    /// Its own properties.
-    own: Vec<(String, String)>,
+    device: &'a DeviceConfig,
     drive: Option<Drive>,
 }
 
 impl Function<'_> {
-    fn install(
-        self,
-        parts: &mut Parts,
-        config: &Config,
-        isa: DeviceId,
-        taken: &[DevFn],
-    ) -> Result<(DevFn, DeviceId), BoardError> {
-        let refused = |why: &str| OptionError::refused(&self.option, why);
-        let place = slots::choose(&self.option, self.board.slot, taken)?;
-        let entry = Entry::find(self.driver).ok_or_else(|| refused("there is no such device"))?;
-        if parts.bus.find(&self.name).is_some() {
-            return Err(refused(&format!("there is already a device '{}'", self.name)).into());
-        }
-        if self.drive.is_none() && (self.board.write_errors.is_some() || self.board.read_errors.is_some()) {
-            return Err(refused("only disks have werror and rerror").into());
-        }
-        let surroundings = self.surroundings(config, place)?;
-        let made = entry.make_within(&self.own, &surroundings).map_err(|why| refused(&why.to_string()))?;
-        let id = parts.bus.add(&self.name, made.device);
+    fn install(self, parts: &mut Parts, config: &Config, isa: DeviceId) -> Result<(), BoardError> {
+        let DeviceConfig { driver, origin, .. } = self.device;
+        let refused = |why: &str| OptionError::refused(origin, why);
+        let (board, own) = ForBoard::split(self.device)?;
+        let (bus, at) = find_place(parts, config, self.device, &board)?;
+        let entry = Entry::find(driver).ok_or_else(|| refused("there is no such device"))?;
+        let name = parts.name_for(self.device)?;
+        let surroundings = self.surroundings(config, bus, at)?;
+        let made = entry.make_within(&own, &surroundings).map_err(|why| refused(&why.to_string()))?;
+        let id = parts.bus.add(&name, made.device);
         for region in made.regions {
             parts.bus.map(id, region);
         }
-        parts.connect(id, transport::INTA, isa, piix3::pin_intx(place.device(), INTX_A));
+        parts.pci.settle(bus, at, id);
+        let pin = parts.pci.intx(bus, at.device(), INTX_A);
+        parts.connect(id, transport::INTA, isa, pin);
+        if let Some(index) = board.boot_index {
+            let path = parts.pci.path(bus, at, DISK_KIND) + DISK_IN_IT;
+            let drive = self.drive.as_ref().map_or(name, |drive| drive.info().id.clone());
+            parts.order.add(origin, BootDevice { index, path, drive })?;
+        }
         if let Some(drive) = self.drive {
-            let drive = drive.with_policies(self.board.write_errors, self.board.read_errors);
+            let drive = drive.with_policies(board.write_errors, board.read_errors);
             parts.attached.push((id, 0, drive));
         }
-        Ok((place, id))
+        Ok(())
     }
 
-    fn surroundings(&self, config: &Config, place: DevFn) -> Result<Surroundings, OptionError> {
+    fn surroundings(&self, config: &Config, bus: BusAt, at: DevFn) -> Result<Surroundings, OptionError> {
         let mut surroundings = Surroundings {
             // Each function has a sequence of its own.
-            seed: config.seed.unwrap_or(0) ^ u64::from(place.0) << 56,
+            seed: config.seed.unwrap_or(0) ^ u64::from(at.0) << 56 ^ bus.number() << 48,
             ram: config.memory.size,
             ..Surroundings::default()
         };
         if let Some(drive) = &self.drive {
             let info = drive.info();
             if !info.present {
-                return Err(OptionError::refused(&self.option, format!("drive '{}' has no medium", info.id)));
+                return Err(OptionError::refused(&self.device.origin, EMPTY));
             }
             let serial = info.serial.clone().unwrap_or_default();
             let behind = BlkDrive { bytes: info.len, read_only: info.read_only, serial };

@@ -1,9 +1,12 @@
 //! Boards: machines put together from devices and wires.
 
 mod bios_services;
+mod boot_order;
+mod buses;
 mod direct;
 mod drives;
 mod firmware;
+mod for_board;
 mod functions;
 mod handover;
 mod kernel;
@@ -11,6 +14,8 @@ mod pc;
 mod processors;
 mod slots;
 pub mod video;
+
+pub use boot_order::{BootDevice, BootOrder};
 
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
@@ -33,6 +38,8 @@ pub struct Board {
     pub keyboard: Option<DeviceId>,
     /// The graphics card.
     pub screen: Option<DeviceId>,
+    /// The order of booting that the command line gave by `bootindex=`.
+    pub boot_order: BootOrder,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
     /// What is strange about what was asked for, a line each.

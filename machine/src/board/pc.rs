@@ -1,11 +1,14 @@
 //! Machine `pc`: i440FX host bridge, PIIX3, and the ISA devices that come with them.
 
 use super::bios_services::BiosServices;
+use super::boot_order::BootOrder;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
+use super::for_board::ForBoard;
 use super::handover::Handover;
-use super::kernel::{self, Kernel};
-use super::{Board, BoardError, bios_services, direct, functions, processors, video};
+use super::kernel::{Kernel, ROM_PATH};
+use super::slots::{BusAt, PciBuses};
+use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -39,8 +42,6 @@ use lockstep_firmware::bios::{BiosConfig, BiosDrive, BootSettings};
 use lockstep_firmware::memory_map::RamLayout;
 use lockstep_firmware::platform::PlatformConfig;
 
-/// The line of `bootorder` behind which nothing is tried.
-const NOTHING_ELSE: &str = "HALT";
 /// CMOS byte 14h: a coprocessor and a PS/2 mouse.
 const EQUIPMENT: u8 = 0x06;
 /// For how many milliseconds a boot menu is offered.
@@ -71,7 +72,7 @@ const ISA_IRQS: u8 = 16;
 pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let image = firmware::image(config)?;
     let ram = RamLayout::for_size(config.memory.size);
-    let card = video::plan(&config.devices)?;
+    let card = video::plan(config)?;
     let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
     let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
@@ -82,12 +83,15 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
-    let (drives, held) = DriveTable::of(&mut opened);
+    let mut order = BootOrder::default();
+    let (drives, held) = DriveTable::of(config, &mut opened, &mut order)?;
     let mut parts = Parts {
         bus,
+        pci: PciBuses::new(),
         ports: Vec::new(),
         drives: opened,
         attached: Vec::new(),
+        order,
         files: Vec::new(),
         seed: config.seed.unwrap_or(0),
     };
@@ -103,12 +107,12 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let kernel = Kernel::read(config)?;
     let for_firmware = kernel.as_ref().filter(|_| !config.boot.starts_directly());
     let mut offered = for_firmware.map_or(Ok(Vec::new()), |kernel| kernel.items(&platform))?;
-    offered.push(boot_order(config, for_firmware.is_some()));
+    offered.push(FwCfgItem::file("bootorder", parts.order.file(for_firmware.map(|_| ROM_PATH), config.boot.strict)));
     let items = handover.items(config, &platform, offered)?;
     parts.firmware_configuration(items);
     let built_in = image.file.is_none() && kernel.is_none();
     let services = built_in.then(|| {
-        let drives = bios_services::drives(&parts.attached, &parts.bus);
+        let drives = bios_services::drives(&parts.attached, &parts.bus, &parts.order);
         let services = BiosServices::new(bios(config, &platform, drives));
         parts.add("bios", services, &BiosServices::regions())
     });
@@ -143,7 +147,16 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
             machine.share_drive(services, number, (device, slot));
         }
     }
-    Ok(Board { machine, ports: parts.ports, power_button: Some(wiring.power), keyboard, screen, files, warnings })
+    Ok(Board {
+        machine,
+        ports: parts.ports,
+        power_button: Some(wiring.power),
+        keyboard,
+        screen,
+        boot_order: parts.order,
+        files,
+        warnings,
+    })
 }
 
 /// What the built-in BIOS is told.
@@ -212,11 +225,15 @@ struct Wiring {
 /// The board while it is put together.
 pub(super) struct Parts {
     pub(super) bus: Bus,
+    /// The PCI buses, and what is in their slots.
+    pub(super) pci: PciBuses,
     ports: Vec<(DeviceId, String)>,
     /// Drives that no device has taken yet.
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.
     pub(super) attached: Vec<(DeviceId, u8, Drive)>,
+    /// The order of booting, as far as it is known.
+    pub(super) order: BootOrder,
     /// Files that devices have for firmware.
     files: Vec<(DeviceId, FwCfgItem)>,
     seed: u64,
@@ -291,8 +308,11 @@ impl Parts {
                 self.serial(index as u8, chardev, &wiring)?;
             }
         }
-        for device in config.devices.iter().filter(|d| !video::is_card(d) && !functions::needs_slot(d)) {
-            self.device(device, &wiring)?;
+        for device in &config.devices {
+            let part = Entry::find(&device.driver).is_some_and(|entry| entry.part_bus().is_some());
+            if !part && !video::is_card(device) && !functions::needs_slot(device) {
+                self.device(config, device, &wiring)?;
+            }
         }
         Ok(wiring)
     }
@@ -305,20 +325,13 @@ impl Parts {
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
         let ide = self.add(IDE, ide, &ide::REGIONS);
+        self.pci.put(piix3::PLACE, "PIIX3", Some(piix3));
+        self.pci.put(ide::PLACE, "piix3-ide", Some(ide));
+        self.pci.put(piix4_pm::PLACE, "PIIX4_PM", Some(power));
+        functions::install(self, config, piix3, card)?;
         let mut bridge = I440Fx::new();
-        let mut taken = vec![i440fx::PLACE];
-        for (place, function) in [(piix3::PLACE, piix3), (ide::PLACE, ide), (piix4_pm::PLACE, power)] {
-            bridge.attach(place, function);
-            taken.push(place);
-        }
-        if let Some(card) = card {
-            let bytes = card.arena_len();
-            let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
-            bridge.attach(video::PLACE, card.install(&mut self.bus).ok_or_else(no_room)?);
-            taken.push(video::PLACE);
-        }
-        for (place, function) in functions::install(self, config, piix3, taken)? {
-            bridge.attach(place, function);
+        for (place, function, multifunction) in self.pci.functions(BusAt::ROOT) {
+            bridge.attach(place, function, multifunction);
         }
         let host = self.add("i440fx", bridge, &[i440fx::REGION]);
         self.ram(host, ram)?;
@@ -422,23 +435,31 @@ impl Parts {
     }
 
     /// One `-device`.
-    fn device(&mut self, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
-        let name = device.id.clone().unwrap_or_else(|| format!("device{}", self.bus.devices().count()));
-        let option = format!("-device {}", device.driver);
-        let entry =
-            Entry::find(&device.driver).ok_or_else(|| OptionError::refused(&option, "there is no such device"))?;
+    fn device(&mut self, config: &Config, device: &DeviceConfig, to: &Wiring) -> Result<(), BoardError> {
+        let name = self.name_for(device)?;
+        let refused = |why: String| OptionError::refused(&device.origin, why);
+        let (board, own) = ForBoard::split(device)?;
+        if let Some(bus) = board.bus.as_deref().filter(|bus| *bus != buses::ISA) {
+            return Err(buses::refuse(config, device, bus).into());
+        }
+        let entry = Entry::find(&device.driver).ok_or_else(|| refused("there is no such device".into()))?;
         let surroundings = Surroundings { seed: self.seed, ..Surroundings::default() };
-        let made = entry
-            .make_within(&device.properties, &surroundings)
-            .map_err(|why| OptionError::refused(&option, why.to_string()))?;
-        self.install(&name, &option, made, to)
+        let made = entry.make_within(&own, &surroundings).map_err(|why| refused(why.to_string()))?;
+        self.install(&name, &device.origin, made, to)
+    }
+
+    /// The name on the bus for a device of `-device`: its id, which must not be one of the board's own names.
+    pub(super) fn name_for(&self, device: &DeviceConfig) -> Result<String, OptionError> {
+        let made_up = || format!("device{}", self.bus.devices().count());
+        let name = device.id.clone().unwrap_or_else(made_up);
+        if self.bus.find(&name).is_some() {
+            return Err(OptionError::refused(&device.origin, format!("there is already a device '{name}'")));
+        }
+        Ok(name)
     }
 
     /// Adds what the catalog made and connects it.
     fn install(&mut self, name: &str, option: &str, made: Made, to: &Wiring) -> Result<(), BoardError> {
-        if self.bus.find(name).is_some() {
-            return Err(OptionError::refused(option, format!("there is already a device '{name}'")).into());
-        }
         if let Some((base, owner)) = made.regions.iter().find_map(|region| self.taken(region)) {
             let why = format!("{base:#x} is taken by '{}'", self.bus.name(owner));
             return Err(OptionError::refused(option, why).into());
@@ -468,16 +489,6 @@ impl Parts {
         let mut overlaps = others.filter_map(|r| Some((r.base?, r.len, r.owner)));
         overlaps.find(|(at, l, _)| base < at + l && *at < base + len).map(|(at, _, owner)| (base.max(at), owner))
     }
-}
-
-/// The order of booting as firmware reads it: paths, a line each, and a zero.
-fn boot_order(config: &Config, kernel: bool) -> FwCfgItem {
-    let mut lines: Vec<&str> = kernel.then_some(kernel::ROM_PATH).into_iter().collect();
-    if config.boot.strict && !lines.is_empty() {
-        lines.push(NOTHING_ELSE);
-    }
-    let end = if lines.is_empty() { "" } else { "\0" };
-    FwCfgItem::file("bootorder", [&lines.join("\n"), end].concat().into_bytes())
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.

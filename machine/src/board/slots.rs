@@ -1,123 +1,224 @@
-//! The slots of PCI bus 0, and what a `-device` says of its slot and of its drive: properties that are the board's to
-//! read and not the device's.
+//! PCI buses while a board is put together: which function is where, and how the pins of a slot reach the board.
 
-use crate::commandline::{ErrorPolicy, OptionError};
-use lockstep_devices::pci::DevFn;
+use super::boot_order::ROOT;
+use crate::commandline::OptionError;
+use lockstep_devices::pci::{DevFn, piix3};
+use lockstep_fabric::{DeviceId, PinId};
+use std::collections::BTreeMap;
 
-/// The one bus.
-const BUS: &str = "pci.0";
-/// Slots below have what every `pc` has, and the graphics card.
-const FIRST_FREE: u8 = 3;
+/// The name of the bus at the host bridge.
+pub(super) const ROOT_BUS: &str = "pci.0";
 const SLOTS: u8 = 32;
+const FUNCTIONS: u8 = 8;
 
-/// What was typed for the board.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ForBoard {
-    /// The slot, if one was named.
-    pub(super) slot: Option<u8>,
-    /// `werror=`.
-    pub(super) write_errors: Option<ErrorPolicy>,
-    /// `rerror=`.
-    pub(super) read_errors: Option<ErrorPolicy>,
-}
+/// One of the buses, by its number here (which is not the guest's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BusAt(usize);
 
-impl ForBoard {
-    /// Reads the board's properties of a device; what is left is the device's own.
-    pub(super) fn split(
-        option: &str,
-        typed: &[(String, String)],
-    ) -> Result<(Self, Vec<(String, String)>), OptionError> {
-        let (mut this, mut rest) = (Self::default(), Vec::new());
-        for (name, value) in typed {
-            let refused = |why: String| OptionError::refused(format!("{option},{name}={value}"), why);
-            match name.as_str() {
-                "bus" if value == BUS => {}
-                "bus" => return Err(refused(format!("the machine pc has one PCI bus, {BUS}"))),
-                "addr" => this.slot = Some(slot(value).map_err(|why| refused(why.into()))?),
-                "werror" => this.write_errors = policy(value).map_err(|why| refused(why.into()))?,
-                "rerror" if value == "enospc" => return Err(refused("use report, ignore or stop".into())),
-                "rerror" => this.read_errors = policy(value).map_err(|why| refused(why.into()))?,
-                _ => rest.push((name.clone(), value.clone())),
-            }
-        }
-        Ok((this, rest))
+impl BusAt {
+    /// The bus at the host bridge.
+    pub(super) const ROOT: Self = Self(0);
+
+    /// Its number among the board's buses.
+    pub(super) fn number(self) -> u64 {
+        self.0 as u64
     }
 }
 
-fn policy(text: &str) -> Result<Option<ErrorPolicy>, &'static str> {
-    if text == "auto" { Ok(None) } else { text.parse().map(Some) }
+/// A function that wants a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate<'a> {
+    /// The option to blame.
+    pub(super) option: &'a str,
+    /// Its model.
+    pub(super) model: &'a str,
+    /// Its `id=`.
+    pub(super) id: Option<&'a str>,
+    /// Where it was told to go.
+    pub(super) wanted: Option<DevFn>,
+    /// It says that its device has several functions.
+    pub(super) multifunction: bool,
 }
 
-/// A slot as QEMU spells it: hexadecimal, `0x` or not, with the function after a dot.
-fn slot(text: &str) -> Result<u8, &'static str> {
-    const WANTED: &str = "use the number of a slot, 2 to 1f, in hexadecimal";
-    let hex = |text: &str| {
+/// A function in its place.
+#[derive(Clone, Debug)]
+struct Occupant {
+    /// Once it is on the board's bus.
+    device: Option<DeviceId>,
+    /// Its model and id, for complaints.
+    called: String,
+    multifunction: bool,
+}
+
+/// A bus.
+#[derive(Clone, Debug)]
+struct PciBus {
+    name: String,
+    /// The bridge that it is behind.
+    bridge: Option<(BusAt, DevFn)>,
+    /// What the paths of its devices begin with.
+    path: String,
+    occupants: BTreeMap<DevFn, Occupant>,
+}
+
+/// All PCI buses of a board.
+#[derive(Clone, Debug)]
+pub(super) struct PciBuses(Vec<PciBus>);
+
+impl PciBuses {
+    /// The bus at the host bridge, which takes slot 0.
+    pub(super) fn new() -> Self {
+        let occupants = BTreeMap::new();
+        let root = PciBus { name: ROOT_BUS.into(), bridge: None, path: ROOT.into(), occupants };
+        let mut buses = Self(vec![root]);
+        buses.put(DevFn::new(0, 0), "i440FX", None);
+        buses
+    }
+
+    /// Puts one of the board's own functions on the bus at the host bridge.
+    pub(super) fn put(&mut self, at: DevFn, model: &str, device: Option<DeviceId>) {
+        let occupant = Occupant { device, called: model.into(), multifunction: at.device() == 1 };
+        self.0[BusAt::ROOT.0].occupants.insert(at, occupant);
+    }
+
+    /// The bus of this name.
+    pub(super) fn find(&self, name: &str) -> Option<BusAt> {
+        self.0.iter().position(|bus| bus.name == name).map(BusAt)
+    }
+
+    /// Finds a place for a function, and reserves it.
+    pub(super) fn place(&mut self, bus: BusAt, candidate: &Candidate<'_>) -> Result<DevFn, OptionError> {
+        let refused = |why: String| Err(OptionError::refused(candidate.option, why));
+        let occupants = &self.0[bus.0].occupants;
+        let free_slot = || (0..SLOTS).find(|slot| occupants.keys().all(|at| at.device() != *slot));
+        let model = candidate.model;
+        let Some(at) = candidate.wanted.or_else(|| Some(DevFn::new(free_slot()?, 0))) else {
+            return refused(format!("PCI: no slot/function available for {model}, all in use or reserved"));
+        };
+        let (slot, function) = (at.device(), at.function());
+        if let Some(other) = occupants.get(&at) {
+            let who = &other.called;
+            return refused(format!("PCI: slot {slot} function {function} not available for {model}, in use by {who}"));
+        }
+        let first = occupants.get(&DevFn::new(slot, 0));
+        if function != 0 && first.is_some_and(|first| !first.multifunction) {
+            return refused(format!(
+                "PCI: single function device can't be populated in function {slot:x}.{function:x}"
+            ));
+        }
+        let mut others = (1..FUNCTIONS).filter(|f| occupants.contains_key(&DevFn::new(slot, *f)));
+        if function == 0
+            && !candidate.multifunction
+            && let Some(other) = others.next()
+        {
+            return refused(format!(
+                "PCI: {slot:x}.0 indicates single function, but {slot:x}.{other:x} is already populated."
+            ));
+        }
+        let called = candidate.id.map_or_else(|| model.to_owned(), |id| format!("{model},id={id}"));
+        let occupant = Occupant { device: None, called, multifunction: candidate.multifunction };
+        self.0[bus.0].occupants.insert(at, occupant);
+        Ok(at)
+    }
+
+    /// Says which of the board's devices is in a place.
+    pub(super) fn settle(&mut self, bus: BusAt, at: DevFn, device: DeviceId) {
+        if let Some(occupant) = self.0[bus.0].occupants.get_mut(&at) {
+            occupant.device = Some(device);
+        }
+    }
+
+    /// The functions on a bus, and those among them that say that their device has several.
+    pub(super) fn functions(&self, bus: BusAt) -> impl Iterator<Item = (DevFn, DeviceId, bool)> + '_ {
+        let occupants = self.0[bus.0].occupants.iter();
+        occupants.filter_map(|(at, occupant)| Some((*at, occupant.device?, occupant.multifunction)))
+    }
+
+    /// Where a pin (0 for INTA#) of a slot arrives at the south bridge: a bridge's pins are those of the slots behind it,
+    /// each turned by its slot's number (PCI-to-PCI Bridge Architecture 1.2, section 9.1).
+    pub(super) fn intx(&self, bus: BusAt, slot: u8, pin: u8) -> PinId {
+        match self.0[bus.0].bridge {
+            None => piix3::pin_intx(slot, pin),
+            Some((above, bridge)) => self.intx(above, bridge.device(), (slot + pin) & 3),
+        }
+    }
+
+    /// The path of a function whose kind has this name.
+    pub(super) fn path(&self, bus: BusAt, at: DevFn, kind: &str) -> String {
+        let function = if at.function() == 0 { String::new() } else { format!(",{:x}", at.function()) };
+        format!("{}/{kind}@{:x}{function}", self.0[bus.0].path, at.device())
+    }
+}
+
+/// A place as QEMU spells it: hexadecimal, `0x` or not, with the function after a dot.
+pub(super) fn place(text: &str) -> Option<DevFn> {
+    let hex = |text: &str, most: u8| {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
-        plain.then(|| u8::from_str_radix(digits, 16).ok()).flatten().ok_or(WANTED)
+        plain.then(|| u8::from_str_radix(digits, 16).ok()).flatten().filter(|n| *n < most)
     };
     let (device, function) = text.split_once('.').unwrap_or((text, "0"));
-    match (hex(device)?, hex(function)?) {
-        (0..SLOTS, 1..8) => Err("devices have a slot each: use function 0"),
-        (device @ 0..SLOTS, 0) => Ok(device),
-        _ => Err(WANTED),
-    }
-}
-
-/// Chooses a slot, given what is in the slots already.
-pub(super) fn choose(option: &str, wanted: Option<u8>, taken: &[DevFn]) -> Result<DevFn, OptionError> {
-    let free = |slot: &u8| !taken.iter().any(|place| place.device() == *slot);
-    match wanted {
-        Some(slot) if free(&slot) => Ok(DevFn::new(slot, 0)),
-        Some(slot) => Err(OptionError::refused(format!("{option},addr={slot:#x}"), "the slot is taken")),
-        None => (FIRST_FREE..SLOTS)
-            .find(free)
-            .map(|slot| DevFn::new(slot, 0))
-            .ok_or_else(|| OptionError::refused(option, "no slot of PCI bus pci.0 is free")),
-    }
+    Some(DevFn::new(hex(device, SLOTS)?, hex(function, FUNCTIONS)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn split(typed: &[(&str, &str)]) -> Result<(ForBoard, usize), String> {
-        let typed: Vec<_> = typed.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let split = ForBoard::split("-device x", &typed).map_err(|why| why.to_string())?;
-        Ok((split.0, split.1.len()))
+    fn candidate(wanted: Option<DevFn>, multifunction: bool) -> Candidate<'static> {
+        Candidate { option: "-device x", model: "x", id: None, wanted, multifunction }
+    }
+
+    fn why(placed: Result<DevFn, OptionError>) -> String {
+        placed.expect_err("refused").to_string()
     }
 
     #[test]
-    fn the_board_takes_its_properties_and_leaves_the_others() {
-        let (mine, left) = split(&[("bus", "pci.0"), ("addr", "0x10.0"), ("drive", "d"), ("werror", "stop")]).unwrap();
-        assert_eq!((mine.slot, mine.write_errors, left), (Some(16), Some(ErrorPolicy::Stop), 1));
-        assert_eq!(split(&[("addr", "1f")]).map(|(mine, _)| mine.slot), Ok(Some(31)));
-    }
-
-    #[test]
-    fn bad_places_are_refused_by_name() {
-        for (name, value, why) in [
-            ("bus", "pci.1", "one PCI bus"),
-            ("addr", "20", "2 to 1f"),
-            ("addr", "+4", "2 to 1f"),
-            ("addr", "", "2 to 1f"),
-            ("addr", "4.1", "function 0"),
-            ("addr", "4.8", "2 to 1f"),
-            ("rerror", "enospc", "report"),
-            ("werror", "never", "use"),
-        ] {
-            let error = split(&[(name, value)]).expect_err("refused");
-            assert!(error.contains(&format!("-device x,{name}={value}")) && error.contains(why), "{error}");
+    fn places_are_spelled_in_hexadecimal() {
+        for (text, at) in [("10", Some((16, 0))), ("0x1f.7", Some((31, 7))), ("4.0", Some((4, 0)))] {
+            assert_eq!(place(text), at.map(|(device, function)| DevFn::new(device, function)), "{text}");
+        }
+        for text in ["20", "+4", "", "4.8", "zz", "4.", ".1", "100"] {
+            assert_eq!(place(text), None, "{text}");
         }
     }
 
     #[test]
     fn slots_are_given_in_order_and_once() {
-        let taken = [DevFn::new(0, 0), DevFn::new(1, 3), DevFn::new(3, 0)];
-        assert_eq!(choose("-device x", None, &taken).ok(), Some(DevFn::new(4, 0)));
-        assert_eq!(choose("-device x", Some(7), &taken).ok(), Some(DevFn::new(7, 0)));
-        assert!(choose("-device x", Some(1), &taken).is_err());
-        let all: Vec<_> = (0..32).map(|slot| DevFn::new(slot, 0)).collect();
-        assert!(choose("-device x", None, &all).is_err());
+        let mut buses = PciBuses::new();
+        buses.put(DevFn::new(1, 3), "PIIX4_PM", None);
+        assert_eq!(buses.place(BusAt::ROOT, &candidate(None, false)).ok(), Some(DevFn::new(2, 0)));
+        assert_eq!(buses.place(BusAt::ROOT, &candidate(Some(DevFn::new(4, 0)), false)).ok(), Some(DevFn::new(4, 0)));
+        let named = Candidate { id: Some("me"), ..candidate(None, false) };
+        assert_eq!(buses.place(BusAt::ROOT, &named).ok(), Some(DevFn::new(3, 0)));
+        assert_eq!(buses.place(BusAt::ROOT, &candidate(None, false)).ok(), Some(DevFn::new(5, 0)));
+        let taken = why(buses.place(BusAt::ROOT, &candidate(Some(DevFn::new(3, 0)), false)));
+        assert_eq!(taken, "-device x: PCI: slot 3 function 0 not available for x, in use by x,id=me");
+        for _ in 6..32 {
+            buses.place(BusAt::ROOT, &candidate(None, false)).expect("a slot is free");
+        }
+        assert!(why(buses.place(BusAt::ROOT, &candidate(None, false))).contains("no slot/function available for x"));
+    }
+
+    #[test]
+    fn a_slot_has_several_functions_if_its_first_one_says_so() {
+        let mut buses = PciBuses::new();
+        let mut put =
+            |slot, function, multi| buses.place(BusAt::ROOT, &candidate(Some(DevFn::new(slot, function)), multi));
+        put(4, 0, true).expect("free");
+        put(4, 1, false).expect("function 0 says so");
+        put(5, 0, false).expect("free");
+        assert!(why(put(5, 1, true)).contains("single function device can't be populated in function 5.1"));
+        put(6, 2, false).expect("function 0 may yet come");
+        assert!(why(put(6, 0, false)).contains("6.0 indicates single function, but 6.2 is already populated."));
+        put(6, 0, true).expect("it says so");
+    }
+
+    #[test]
+    fn functions_have_paths_and_pins_by_their_places() {
+        let buses = PciBuses::new();
+        assert_eq!(buses.path(BusAt::ROOT, DevFn::new(3, 0), "scsi"), "/pci@i0cf8/scsi@3");
+        assert_eq!(buses.path(BusAt::ROOT, DevFn::new(17, 2), "scsi"), "/pci@i0cf8/scsi@11,2");
+        assert_eq!(buses.intx(BusAt::ROOT, 4, 1), piix3::pin_intx(4, 1));
     }
 }

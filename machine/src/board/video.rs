@@ -1,10 +1,13 @@
 //! The graphics card on the board: its memory, its ROM, and the services that the ROM asks for.
 
-use super::{BoardError, record};
-use crate::commandline::{DeviceConfig, Image, OptionError};
+use super::for_board::ForBoard;
+use super::pc::Parts;
+use super::slots::BusAt;
+use super::{BoardError, functions, record};
+use crate::commandline::{Config, DEFAULT_CARD, DeviceConfig, Image, OptionError};
 use crate::record::BootedFile;
 use lockstep_devices::catalog::{Creatable, configured};
-use lockstep_devices::pci::{DevFn, Rom};
+use lockstep_devices::pci::Rom;
 use lockstep_devices::vga::{self, Vga, VgaConfig, window};
 use lockstep_fabric::memory::{Backing, Block, PAGE_SIZE, Region};
 use lockstep_fabric::{Bus, Cx, Device, DeviceId, Reg, RegionSpec, Space, Width};
@@ -13,8 +16,6 @@ use serde::{Deserialize, Serialize};
 
 /// The card's name on the bus.
 pub const CARD: &str = "vga";
-/// Where QEMU puts it.
-pub(super) const PLACE: DevFn = DevFn::new(2, 0);
 
 const WINDOW_RAM_PRIORITY: i32 = vga::WINDOW_PRIORITY + 1;
 const WINDOW_RAM_LEN: u64 = 64 << 10;
@@ -24,6 +25,8 @@ const LARGEST_ROM: usize = 16 << 20;
 
 /// A card to be put on the board.
 pub(super) struct Card {
+    /// What asks for it.
+    device: DeviceConfig,
     memory: u64,
     rom: Vec<u8>,
     /// The ROM is the built-in one, which asks for services.
@@ -33,18 +36,19 @@ pub(super) struct Card {
 }
 
 /// The card that the configuration asks for, if any.
-pub(super) fn plan(devices: &[DeviceConfig]) -> Result<Option<Card>, BoardError> {
-    const OPTION: &str = "-device VGA";
-    let mut cards = devices.iter().filter(|device| is_card(device));
+pub(super) fn plan(config: &Config) -> Result<Option<Card>, BoardError> {
+    let mut cards = config.devices.iter().filter(|device| is_card(device));
     let Some(card) = cards.next() else { return Ok(None) };
-    if cards.next().is_some() {
-        return Err(OptionError::refused(OPTION, "there is already a graphics card").into());
+    if let Some(second) = cards.next() {
+        return Err(OptionError::refused(&second.origin, "there is already a graphics card").into());
     }
-    let refused = |why: lockstep_devices::properties::PropertyError| OptionError::refused(OPTION, why.to_string());
-    let config: VgaConfig = configured(&card.properties).map_err(refused)?;
+    let refused =
+        |why: lockstep_devices::properties::PropertyError| OptionError::refused(&card.origin, why.to_string());
+    let (_, own) = ForBoard::split(card)?;
+    let config: VgaConfig = configured(&own).map_err(refused)?;
     let memory = config.memory().map_err(refused)?;
-    let built_in = || Ok(Card { memory, rom: vgabios::image()?, services: true, file: None });
-    config.romfile.map_or_else(built_in, |path| foreign_rom(memory, &path)).map(Some)
+    let built_in = || Ok(Card { device: card.clone(), memory, rom: vgabios::image()?, services: true, file: None });
+    config.romfile.map_or_else(built_in, |path| foreign_rom(card, memory, &path)).map(Some)
 }
 
 /// Whether a device is a graphics card.
@@ -52,9 +56,10 @@ pub(super) fn is_card(device: &DeviceConfig) -> bool {
     device.driver == VgaConfig::NAME
 }
 
-fn foreign_rom(memory: u64, path: &str) -> Result<Card, BoardError> {
+fn foreign_rom(device: &DeviceConfig, memory: u64, path: &str) -> Result<Card, BoardError> {
+    let device = device.clone();
     if path.is_empty() {
-        return Ok(Card { memory, rom: Vec::new(), services: false, file: None });
+        return Ok(Card { device, memory, rom: Vec::new(), services: false, file: None });
     }
     let image = Image::read(format!("-device VGA,romfile={path}"), path.into())?;
     if image.bytes.is_empty() || image.bytes.len() > LARGEST_ROM {
@@ -62,7 +67,7 @@ fn foreign_rom(memory: u64, path: &str) -> Result<Card, BoardError> {
         return Err(image.refused(why).into());
     }
     let file = Some(record("romfile", &image));
-    Ok(Card { memory, rom: image.bytes, services: false, file })
+    Ok(Card { device, memory, rom: image.bytes, services: false, file })
 }
 
 impl Card {
@@ -76,8 +81,29 @@ impl Card {
         self.memory.next_multiple_of(PAGE_SIZE) + self.rom_len()
     }
 
-    /// Adds the card to the bus. `None` if the arena has no room.
-    pub(super) fn install(&self, bus: &mut Bus) -> Option<DeviceId> {
+    /// Whether no `-device` asks for it.
+    pub(super) fn is_default(&self) -> bool {
+        self.device.origin == DEFAULT_CARD
+    }
+
+    /// Puts the card into its slot.
+    pub(super) fn install(&self, parts: &mut Parts, config: &Config) -> Result<(), BoardError> {
+        let (board, _) = ForBoard::split(&self.device)?;
+        let (bus, at) = functions::find_place(parts, config, &self.device, &board)?;
+        if bus != BusAt::ROOT {
+            // The ports and memory of old that bridges pass on if told so are on the board's own bus here.
+            let why = "a graphics card behind a bridge is not built in this version of Lockstep";
+            return Err(OptionError::refused(&self.device.origin, why).into());
+        }
+        let bytes = self.arena_len();
+        let no_room = || BoardError::Memory { bytes, why: std::io::ErrorKind::OutOfMemory.into() };
+        let id = self.add(&mut parts.bus).ok_or_else(no_room)?;
+        parts.pci.settle(bus, at, id);
+        Ok(())
+    }
+
+    /// Adds the card to the board. `None` if the arena has no room.
+    fn add(&self, bus: &mut Bus) -> Option<DeviceId> {
         let memory = bus.memory.allocate_block(self.memory)?;
         let rom = (!self.rom.is_empty()).then_some(self.rom.len() as u64);
         let card = bus.add(CARD, Box::new(Vga::new(memory, rom)));

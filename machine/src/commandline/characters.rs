@@ -201,7 +201,8 @@ pub(super) fn debugcon(draft: &mut Draft<'_>, argument: &str) -> Handled {
             add_monitor(draft, id.clone());
         }
         let properties = vec![("chardev".to_owned(), id)];
-        draft.config.devices.push(DeviceConfig { driver: "isa-debugcon".to_owned(), id: None, properties });
+        let (driver, origin) = ("isa-debugcon".to_owned(), draft.current.clone());
+        draft.config.devices.push(DeviceConfig { driver, id: None, origin, properties });
     }
     Ok(Flow::Next)
 }

@@ -231,12 +231,14 @@ pub enum SocketRole {
 }
 
 /// One device of `-device`, still as text: its own properties are its driver's business.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceConfig {
     /// The driver's name.
     pub driver: String,
     /// `id=`.
     pub id: Option<String>,
+    /// The option that asked for it, for messages: `-device isa-debug-exit,iobase=0xf4`.
+    pub origin: String,
     /// Properties in the order typed, the driver's `-global` ones first; the last mention of a name counts.
     pub properties: Vec<(String, String)>,
 }

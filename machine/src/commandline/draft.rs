@@ -7,6 +7,9 @@ use super::vocabulary::{Vocabulary, check};
 /// The driver of the graphics card that a machine has by itself.
 pub(super) const GRAPHICS_CARD: &str = "VGA";
 
+/// The origin of a graphics card for which there is no `-device`. It comes before all that have one.
+pub(crate) const DEFAULT_CARD: &str = "-vga std";
+
 /// What to do after an option.
 pub(super) enum Flow {
     /// Read the next one.
@@ -144,7 +147,8 @@ impl<'a> Draft<'a> {
     /// The standard graphics card.
     pub(super) fn add_graphics_card(&mut self) {
         let driver = GRAPHICS_CARD.to_owned();
-        self.config.devices.push(DeviceConfig { driver, id: None, properties: Vec::new() });
+        let origin = DEFAULT_CARD.to_owned();
+        self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
     }
 
     /// Every character device that is used must exist, and only a mux can be used twice.

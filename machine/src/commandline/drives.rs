@@ -319,13 +319,16 @@ impl Draft<'_> {
         self.check_drive_references()
     }
 
-    /// An empty CD drive and an empty floppy drive.
+    /// An empty CD drive and an empty floppy drive, unless a `-device` puts any such drive there.
     fn default_drives(&mut self) -> Result<(), OptionError> {
         let empty = [
-            (DriveInterface::Ide, 1, 0, [("index", CDROM_INDEX), ("media", "cdrom")]),
-            (DriveInterface::Floppy, 0, 0, [("index", "0"), ("if", "floppy")]),
+            (DriveInterface::Ide, 1, 0, [("index", CDROM_INDEX), ("media", "cdrom")], &["ide-cd", "ide-hd"][..]),
+            (DriveInterface::Floppy, 0, 0, [("index", "0"), ("if", "floppy")], &["floppy"]),
         ];
-        for (interface, bus, unit, place) in empty {
+        for (interface, bus, unit, place, drivers) in empty {
+            if self.config.devices.iter().any(|device| drivers.contains(&device.driver.as_str())) {
+                continue;
+            }
             let drives = &self.config.drives;
             if drives.iter().any(|d| (d.interface, d.bus, d.unit) == (interface, bus, unit)) {
                 continue;
@@ -360,17 +363,25 @@ impl Draft<'_> {
             let Some(driver) = self.vocabulary.driver(&device.driver) else { continue };
             for property in driver.properties().iter().filter(|property| property.kind == Kind::Drive) {
                 let Some(name) = device.property(property.name) else { continue };
-                let blame = |why: String| {
-                    Err(OptionError::refused(format!("-device {},{}={name}", device.driver, property.name), why))
-                };
+                let blame = |why: String| Err(OptionError::refused(&device.origin, why));
                 let drive = self.config.drives.iter().find(|drive| drive.id == name);
                 let node = self.config.nodes.iter().any(|node| node.name == name);
                 match drive {
                     Some(drive) if drive.interface != DriveInterface::None => {
-                        return blame(format!("drive '{name}' has its place already (give it if=none)"));
+                        return blame(format!(
+                            "Drive '{name}' is already in use because it has been automatically connected to another \
+                             device (did you need 'if=none' in the drive options?)"
+                        ));
                     }
-                    None if !node => return blame(format!("there is no drive or node '{name}'")),
-                    _ if used.contains(&name) => return blame(format!("drive '{name}' is used twice")),
+                    None if !node => {
+                        return blame(format!(
+                            "Property '{}.{}' can't find value '{name}'",
+                            device.driver, property.name
+                        ));
+                    }
+                    _ if used.contains(&name) => {
+                        return blame(format!("Drive '{name}' is already in use by another device"));
+                    }
                     _ => used.push(name),
                 }
             }

@@ -30,6 +30,7 @@ mod vocabulary;
 mod tests;
 
 pub use config::*;
+pub(crate) use draft::DEFAULT_CARD;
 pub use error::{OptionError, Reason};
 pub use firmware_config::*;
 pub(crate) use host::is_log_item;

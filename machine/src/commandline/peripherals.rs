@@ -20,7 +20,7 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if let Some(id) = &id
         && draft.config.devices.iter().any(|device| device.id.as_ref() == Some(id))
     {
-        return Err(Reason::refused(format!("there is already a device '{id}'")));
+        return Err(Reason::refused(format!("Duplicate ID '{id}' for device")));
     }
     let properties = options.rest();
     if properties.iter().any(|(key, value)| key == "help" && value == "on") {
@@ -33,7 +33,7 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
             draft.refer(value);
         }
     }
-    draft.config.devices.push(DeviceConfig { driver: name, id, properties });
+    draft.config.devices.push(DeviceConfig { driver: name, id, origin: draft.current.clone(), properties });
     Ok(Flow::Next)
 }
 

@@ -561,17 +561,22 @@ mod devices {
         assert_eq!(config.devices[0].number("iobase"), Some(2));
         assert_eq!(super::config("-global driver=PIIX4_PM,property=disable_s3,value=1").globals.len(), 1);
         assert!(error("-global nonsense").contains("expected DRIVER.PROPERTY=VALUE"));
-        assert!(error("-global isa-debug-exit.x=1 -device isa-debug-exit").contains("unknown property 'x'"));
+        assert!(
+            error("-global isa-debug-exit.x=1 -device isa-debug-exit")
+                .contains("Property 'isa-debug-exit.x' not found")
+        );
     }
 
     #[test]
     fn drivers_and_properties_are_checked() {
         assert!(error("-device e1000").contains("device 'e1000' is not built"));
-        assert!(error("-device isa-debug-exit,port=1").contains("unknown property 'port'"));
+        assert!(error("-device isa-debug-exit,port=1").contains("Property 'isa-debug-exit.port' not found"));
         assert!(error("-device isa-debug-exit,iobase=zz").contains("'zz' is no value for 'iobase'"));
         assert!(error("-device isa-debug-exit,iobase=0x10000").contains("too large"));
         assert!(error("-device isa-debugcon,chardev=x").contains("there is no -chardev 'x'"));
-        assert!(error("-device isa-debug-exit,id=a -device isa-debug-exit,id=a").contains("already a device 'a'"));
+        assert!(
+            error("-device isa-debug-exit,id=a -device isa-debug-exit,id=a").contains("Duplicate ID 'a' for device")
+        );
     }
 }
 

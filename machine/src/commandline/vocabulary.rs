@@ -4,9 +4,9 @@
 
 use super::error::Reason;
 use lockstep_cpu::cpuid::{CpuModel, Features};
-use lockstep_devices::catalog::{CATALOG, Creatable, Entry};
+use lockstep_devices::catalog::Entry;
+use lockstep_devices::parts::PartBus;
 use lockstep_devices::properties::{Kind, Property, PropertyError};
-use lockstep_devices::vga::VgaConfig;
 
 /// The names known to the program.
 #[derive(Debug, Clone)]
@@ -15,8 +15,6 @@ pub struct Vocabulary {
     pub cpu_models: Vec<(String, String)>,
     /// Features that `-cpu` may add and remove.
     pub cpu_features: Vec<String>,
-    /// Drivers for `-device`.
-    pub drivers: &'static [Entry],
 }
 
 impl Default for Vocabulary {
@@ -25,7 +23,6 @@ impl Default for Vocabulary {
         Vocabulary {
             cpu_models: CpuModel::names().filter_map(model).collect(),
             cpu_features: Features::names().iter().map(|name| (*name).to_owned()).collect(),
-            drivers: CATALOG,
         }
     }
 }
@@ -33,7 +30,7 @@ impl Default for Vocabulary {
 impl Vocabulary {
     /// The driver called `name`.
     pub fn driver(&self, name: &str) -> Option<&'static Entry> {
-        self.drivers.iter().find(|driver| driver.name == name)
+        Entry::find(name)
     }
 
     /// The list of processor models, for `-cpu help`.
@@ -51,7 +48,7 @@ impl Vocabulary {
     /// The list of drivers, for `-device help`.
     pub(super) fn device_help(&self) -> String {
         let line = |driver: &Entry| format!("name \"{}\", desc \"{}\"\n", driver.name, driver.about);
-        self.drivers.iter().map(line).collect()
+        Entry::all().map(line).collect()
     }
 }
 
@@ -72,20 +69,27 @@ pub(super) fn driver_help(driver: &Entry) -> String {
     text
 }
 
+/// The property of every device, which the board reads.
+const OF_ALL: &str = "bus";
 /// Properties of every device in a PCI slot, which the board reads.
-const OF_SLOTS: [&str; 2] = ["addr", "bus"];
-/// Properties of every device with a drive, which the board reads.
+const OF_SLOTS: [&str; 2] = ["addr", "multifunction"];
+/// Properties of every disk and CD drive, which the board reads.
 const OF_DRIVES: [&str; 2] = ["werror", "rerror"];
 
 /// Checks that a device can be made so. What the board reads is checked when the board is built.
 pub(super) fn check(driver: &Entry, properties: &[(String, String)]) -> Result<(), Reason> {
-    let in_slot = driver.is_pci() && driver.name != VgaConfig::NAME;
     let with_drive = driver.properties().iter().any(|property| property.kind == Kind::Drive);
-    let boards = |name: &str| in_slot && OF_SLOTS.contains(&name) || with_drive && OF_DRIVES.contains(&name);
+    let with_policies = with_drive && driver.part_bus() != Some(PartBus::Floppy);
+    let boards = |name: &str| {
+        name == OF_ALL || driver.is_pci() && OF_SLOTS.contains(&name) || with_policies && OF_DRIVES.contains(&name)
+    };
     let own: Vec<_> = properties.iter().filter(|(name, _)| !boards(name)).cloned().collect();
-    match driver.make(&own) {
-        Ok(_) => Ok(()),
-        Err(PropertyError::Unknown(name)) => Err(Reason::UnknownProperty(name)),
+    match driver.check(&own) {
+        Ok(()) => Ok(()),
+        Err(PropertyError::Unknown(name)) => {
+            Err(Reason::refused(format!("Property '{}.{name}' not found", driver.name)))
+        }
+        Err(PropertyError::Part) => Ok(()),
         Err(PropertyError::Value { name, value, wanted }) => Err(Reason::bad(name, &value, wanted)),
     }
 }

@@ -1,6 +1,6 @@
 //! How a virtio disk is set up, and what its configuration tells the driver (section 5.2.4).
 
-use crate::properties::DriveName;
+use crate::properties::{BootIndex, DriveName};
 use crate::virtio::properties::config_with_transport;
 use crate::virtio::{OnOffAuto, VirtioError};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ config_with_transport! {
         /// Its serial number, of which 20 bytes count; the drive's own, if not given.
         pub serial: Option<String> = None,
         /// Place in the order of booting.
-        pub bootindex: Option<u32> = None,
+        pub bootindex: BootIndex = BootIndex(None),
         /// How many request queues; one if not given.
         pub num_queues as "num-queues": Option<u16> = None,
         /// Entries in each.

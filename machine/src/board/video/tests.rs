@@ -19,12 +19,13 @@ struct Caller {
 impl Caller {
     /// A card with its ROM in place, in mode 3.
     fn new() -> Self {
-        let card = Card { memory: 16 << 20, rom: vgabios::image().expect("a ROM"), services: true, file: None };
+        let (device, rom) = (DeviceConfig::default(), vgabios::image().expect("a ROM"));
+        let card = Card { device, memory: 16 << 20, rom, services: true, file: None };
         let mut memory = Memory::new(RAM + card.arena_len()).expect("memory for a test");
         let ram = memory.allocate(RAM).expect("room");
         memory.add_region(region(DeviceId(u16::MAX), 0, Some(0), RAM, -1, Backing::Ram(ram)));
         let mut bus = Bus::new(memory, Clock::new(0));
-        let card = card.install(&mut bus).expect("room for the card");
+        let card = card.add(&mut bus).expect("room for the card");
         bus.reset();
         bus.with(card, |device, cx| {
             let function = device.pci().expect("a function");
