@@ -26,6 +26,24 @@ fn debian_sees_four_processors() {
     boots_to_a_shell(&["-cpu", "max", "-smp", "4"], "grep -c ^processor /proc/cpuinfo", "\r\n4\r\n");
 }
 
+/// Two packages of three cores: APIC ids 3 and 7 are left out, and the kernel finds the cores where they are.
+fn three_cores_make_a_package(firmware: &[&str]) {
+    let check = "sed -n 's/^apicid.*: //p' /proc/cpuinfo | tr '\\n' ' '; grep -c '^cpu cores.*: 3' /proc/cpuinfo; \
+                 sort -u /sys/devices/system/cpu/cpu*/topology/physical_package_id | tr '\\n' ' '";
+    let topology = ["-cpu", "max", "-smp", "6,sockets=2,cores=3,threads=1"];
+    boots_to_a_shell(&[&topology[..], firmware].concat(), check, "\r\n0 1 2 4 5 6 6\r\n0 1 ");
+}
+
+#[test]
+fn debian_finds_packages_of_three_cores() {
+    three_cores_make_a_package(&[]);
+}
+
+#[test]
+fn debian_finds_packages_of_three_cores_under_seabios() {
+    three_cores_make_a_package(&["-bios", &guest_file("bios-256k.bin")]);
+}
+
 #[test]
 fn debian_uses_memory_above_the_hole() {
     boots_to_a_shell(

@@ -299,3 +299,18 @@ fn a_boot_repeats_from_its_log_and_through_a_save_and_a_load_at_any_tick() {
         assert_eq!((second.digest(), &second.console), (digest, &whole.console), "saved at {at}");
     }
 }
+
+#[test]
+fn a_bootindex_comes_before_the_order_of_kinds() {
+    let disk_image = Image::new("index-c.img", &disk(1 << 20, Way::Geometry(2), 1, "the disk\r\n"));
+    let cd_image = Image::new("index-d.iso", &cd("the CD\r\n"));
+    let disk_drive = format!("if=none,id=c,file={},format=raw", disk_image.path());
+    let cd_drive = format!("if=none,id=d,media=cdrom,file={},format=raw", cd_image.path());
+    let bios = guest_file("bios-256k.bin");
+    for firmware in [&[][..], &["-bios", &bios]] {
+        let drives = ["-drive", &disk_drive, "-device", "ide-hd,drive=c,bus=ide.0", "-drive", &cd_drive];
+        let first = ["-device", "ide-cd,drive=d,bus=ide.1,bootindex=1", "-boot", "order=c"];
+        let mut guest = start(&[&drives[..], &first, firmware].concat());
+        guest.expect("the CD", SEABIOS_LIMIT);
+    }
+}

@@ -219,8 +219,13 @@ mod tests {
         fn new() -> Self {
             let mut bus = Bus::new(Memory::new(0x1000).unwrap(), Clock::new(0));
             let ioapic = bus.add("ioapic", Box::new(IoApic::new()));
-            let config =
-                LocalApicsConfig { cpus: 1, ioapic: Some(ioapic), physical_bits: 40, x2apic: true, tsc_deadline: true };
+            let config = LocalApicsConfig {
+                ids: (0..1).collect(),
+                ioapic: Some(ioapic),
+                physical_bits: 40,
+                x2apic: true,
+                tsc_deadline: true,
+            };
             let apics = bus.add("apic", Box::new(LocalApics::new(config)));
             bus.map(ioapic, REGION);
             lapic::REGIONS.into_iter().for_each(|r| bus.map(apics, r));

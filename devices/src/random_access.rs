@@ -57,8 +57,13 @@ impl Platform {
         let ram = memory.allocate(RAM).unwrap();
         let mut bus = Bus::new(memory, Clock::new(0));
         let ioapic = bus.add("ioapic", Box::new(IoApic::new()));
-        let config =
-            LocalApicsConfig { cpus: CPUS, ioapic: Some(ioapic), physical_bits: 40, x2apic: true, tsc_deadline: true };
+        let config = LocalApicsConfig {
+            ids: (0..CPUS).collect(),
+            ioapic: Some(ioapic),
+            physical_bits: 40,
+            x2apic: true,
+            tsc_deadline: true,
+        };
         let apics = bus.add("apic", Box::new(LocalApics::new(config)));
         let hpet = bus.add("hpet", Box::new(Hpet::new(0xff_ffff)));
         let isa = bus.add("isa", Box::new(Piix3::new()));

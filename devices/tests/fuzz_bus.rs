@@ -89,7 +89,13 @@ fn firmware_items() -> (Box<dyn Device>, Vec<RegionSpec>) {
 }
 
 fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = lapic::LocalApicsConfig { cpus: 2, ioapic: None, physical_bits: 40, x2apic: true, tsc_deadline: true };
+    let config = lapic::LocalApicsConfig {
+        ids: (0..2).collect(),
+        ioapic: None,
+        physical_bits: 40,
+        x2apic: true,
+        tsc_deadline: true,
+    };
     boxed(lapic::LocalApics::new(config), &lapic::REGIONS)
 }
 

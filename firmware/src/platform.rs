@@ -35,8 +35,10 @@ pub struct OemIds {
 /// A machine `pc` as its tables describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformConfig {
-    /// Processors, 1 to 255; processor `n` has local APIC id `n`.
+    /// Processors, 1 to 255.
     pub cpus: u32,
+    /// Their local APICs' ids.
+    pub apic_ids: Vec<u8>,
     /// Cores of a socket, those of all its dies.
     pub cores: u32,
     /// Threads of a core.
@@ -93,6 +95,7 @@ impl PlatformConfig {
         let window = ram.pci_window_64_start();
         Self {
             cpus: cpus.clamp(1, 255),
+            apic_ids: (0..cpus.clamp(1, 255) as u8).collect(),
             cores: 1,
             threads: 1,
             ram,

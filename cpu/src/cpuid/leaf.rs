@@ -15,12 +15,6 @@ const XSAVE_BYTES: u32 = 576;
 fn word(text: &[u8], at: usize) -> u32 {
     (0..4).fold(0, |value, i| value | u32::from(text.get(at + i).copied().unwrap_or(0)) << (8 * i))
 }
-
-/// Bits that number `count` things.
-fn bits_for(count: u32) -> u32 {
-    count.max(1).next_power_of_two().trailing_zeros()
-}
-
 impl Vcpu {
     /// What CPUID answers for a leaf and sub-leaf.
     pub(crate) fn cpuid(&self, leaf: u32, sub_leaf: u32) -> Answer {
@@ -39,8 +33,8 @@ impl Vcpu {
         let model = &self.model;
         let features = &model.features;
         let topology = model.topology;
-        let per_socket = topology.cores * topology.threads;
-        let apic_id = u32::from(self.index);
+        let (per_socket, ids) = (topology.per_socket(), topology.ids_per_socket());
+        let apic_id = topology.apic_id(self.index.into());
         match leaf {
             0 => {
                 let vendor: &[u8; 12] = match model.vendor {
@@ -54,7 +48,7 @@ impl Vcpu {
                 const OSXSAVE: u32 = 1 << 27;
                 const CLFLUSH_LINE: u32 = 8 << 8;
                 let os_xsave = if self.cr4.contains(Cr4::OSXSAVE) { OSXSAVE } else { 0 };
-                let (count, many) = if per_socket > 1 { (per_socket << 16, HYPER_THREADING) } else { (0, 0) };
+                let (count, many) = if per_socket > 1 { (ids << 16, HYPER_THREADING) } else { (0, 0) };
                 [
                     model.signature,
                     apic_id << 24 | count | CLFLUSH_LINE,
@@ -64,12 +58,11 @@ impl Vcpu {
             }
             // A cache descriptor list such as QEMU's: 2 MiB L2, 32 KiB L1.
             2 => [1, 0, 0x4d, 0x002c_307d],
-            4 if model.vendor == Vendor::Intel => intel_cache(sub_leaf, topology.cores, per_socket),
+            4 if model.vendor == Vendor::Intel => intel_cache(sub_leaf, ids >> topology.thread_bits(), ids),
             6 => [features.leaf6_eax.bits(), 0, 0, 0],
             7 if sub_leaf == 0 => [0, features.leaf7_ebx.bits(), features.leaf7_ecx.bits(), 0],
             0xb => {
-                let thread_bits = bits_for(topology.threads);
-                let core_bits = thread_bits + bits_for(topology.cores);
+                let (thread_bits, core_bits) = (topology.thread_bits(), topology.package_shift());
                 match sub_leaf {
                     0 => [thread_bits, topology.threads, 1 << 8, apic_id],
                     1 => [core_bits, per_socket, 2 << 8 | 1, apic_id],
@@ -86,7 +79,7 @@ impl Vcpu {
     }
 }
 
-/// Deterministic cache parameters (leaf 4).
+/// Deterministic cache parameters (leaf 4), which count the IDs of cores and threads, unused ones among them.
 fn intel_cache(sub_leaf: u32, cores: u32, per_socket: u32) -> Answer {
     let kind = |level: u32, kind: u32, sharing: u32| {
         kind | level << 5 | 1 << 8 | (sharing.max(1) - 1) << 14 | (cores.max(1) - 1) << 26
@@ -128,7 +121,7 @@ impl CpuModel {
                 let repeated =
                     Leaf1Edx::all().difference(Leaf1Edx::SEP | Leaf1Edx::CLFLUSH | Leaf1Edx::SSE | Leaf1Edx::SSE2);
                 let repeated = if amd { (features.leaf1_edx & repeated).bits() } else { 0 };
-                let many = self.topology.cores * self.topology.threads > 1;
+                let many = self.topology.per_socket() > 1;
                 let legacy = if amd && many { super::ExtendedEcx::CMP_LEGACY.bits() } else { 0 };
                 let signature = if amd { self.signature } else { 0 };
                 [signature, 0, features.extended_ecx.bits() | legacy, features.extended_edx.bits() | repeated]
@@ -146,8 +139,8 @@ impl CpuModel {
             7 => [0, 0, 0, features.power_edx.bits()],
             8 => {
                 let linear = if features.leaf7_ecx.contains(Leaf7Ecx::LA57) { 57 } else { 48 };
-                let per_socket = self.topology.cores * self.topology.threads;
-                let cores = if amd && per_socket > 1 { (per_socket - 1) | bits_for(per_socket) << 12 } else { 0 };
+                let (per_socket, width) = (self.topology.per_socket(), self.topology.package_shift());
+                let cores = if amd && per_socket > 1 { (per_socket - 1) | width << 12 } else { 0 };
                 [linear << 8 | self.physical_bits, 0, cores, 0]
             }
             _ => [0; 4],

@@ -3,10 +3,13 @@
 mod feature;
 mod leaf;
 mod models;
+mod topology;
 
 pub use feature::{
     ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, LeafDEax, PowerEdx,
 };
+
+pub use topology::Topology;
 
 use crate::state::{Cr4, Efer};
 use iced_x86::{Code, CpuidFeature};
@@ -21,23 +24,6 @@ pub enum Vendor {
     Amd,
     /// GenuineIntel.
     Intel,
-}
-
-/// How vCPUs are arranged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Topology {
-    /// Packages.
-    pub sockets: u32,
-    /// Cores of each package.
-    pub cores: u32,
-    /// Threads of each core.
-    pub threads: u32,
-}
-
-impl Default for Topology {
-    fn default() -> Self {
-        Self { sockets: 1, cores: 1, threads: 1 }
-    }
 }
 
 /// Why a `-cpu` argument names no model.

@@ -64,10 +64,10 @@ const fn region(space: Space, index: u8, base: u64, len: u64, widest: Width) -> 
 }
 
 /// How the local APICs are built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalApicsConfig {
-    /// How many vCPUs there are; vCPU n has APIC ID n.
-    pub cpus: u8,
+    /// The vCPUs' APIC IDs, in the vCPUs' order.
+    pub ids: Vec<u8>,
     /// The I/O APIC that hears of ended level-triggered interrupts.
     pub ioapic: Option<DeviceId>,
     /// Width of a physical address, for the reserved bits of IA32_APIC_BASE.
@@ -90,7 +90,8 @@ pub struct LocalApics {
 impl LocalApics {
     /// Local APICs in the state after a reset.
     pub fn new(config: LocalApicsConfig) -> Self {
-        Self { config, apics: (0..config.cpus).map(Lapic::new).collect(), lint: [false; 2] }
+        let apics = config.ids.iter().copied().map(Lapic::new).collect();
+        Self { config, apics, lint: [false; 2] }
     }
 
     /// Resets a vCPU's APIC as INIT does. The vCPU itself is not told.

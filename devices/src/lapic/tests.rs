@@ -14,8 +14,14 @@ struct Board {
 
 impl Board {
     fn new(cpus: u8) -> Self {
+        Self::with_ids((0..cpus).collect())
+    }
+
+    /// vCPUs with these APIC IDs.
+    fn with_ids(ids: Vec<u8>) -> Self {
         let mut bus = Bus::new(Memory::new(0x1000).unwrap(), Clock::new(0));
-        let config = LocalApicsConfig { cpus, ioapic: None, physical_bits: 40, x2apic: true, tsc_deadline: true };
+        let cpus = ids.len() as u8;
+        let config = LocalApicsConfig { ids, ioapic: None, physical_bits: 40, x2apic: true, tsc_deadline: true };
         let apics = bus.add("apic", Box::new(LocalApics::new(config)));
         REGIONS.into_iter().for_each(|r| bus.map(apics, r));
         bus.set_msi_target(apics);
@@ -52,6 +58,18 @@ impl Board {
     fn signals(&mut self) -> Vec<(u8, CpuSignal)> {
         self.bus.take_signals().into_iter().map(|(c, s)| (c.0, s)).collect()
     }
+}
+
+#[test]
+fn an_id_need_not_be_its_vcpus_number() {
+    let mut board = Board::with_ids(vec![0, 1, 4]);
+    assert_eq!((board.read(1, 0x20), board.read(2, 0x20)), (1 << 24, 4 << 24));
+    board.write(0, ICR_HIGH, 4 << 24);
+    board.write(0, ICR, 0x0000_0041);
+    assert_eq!(board.take(2), Acknowledge::Vector(0x41));
+    board.write(0, ICR_HIGH, 2 << 24);
+    board.write(0, ICR, 0x0000_0042);
+    assert_eq!((0..3).map(|cpu| board.take(cpu)).collect::<Vec<_>>(), [Acknowledge::Nothing; 3]);
 }
 
 #[test]

@@ -193,8 +193,8 @@ fn madt(config: &PlatformConfig) -> Vec<u8> {
 
     let mut table = Layout::default();
     table.u32(LAPIC_BASE as u32).u32(PCAT_COMPAT);
-    for id in 0..config.cpus.min(255) as u8 {
-        table.u8(LOCAL_APIC).u8(8).u8(id).u8(id).u32(ENABLED);
+    for (cpu, id) in (0..=u8::MAX).zip(&config.apic_ids) {
+        table.u8(LOCAL_APIC).u8(8).u8(cpu).u8(*id).u32(ENABLED);
     }
     table.u8(IO_APIC).u8(12).u8(0).u8(0).u32(IOAPIC_BASE as u32).u32(0);
     table.u8(OVERRIDE).u8(10).u8(0).u8(0).u32(TIMER_GSI).u16(0);
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_madt_lists_every_processor_and_override() {
-        let madt = madt(&config());
+        let madt = madt(&PlatformConfig { apic_ids: vec![0, 1, 4], ..config() });
         let mut entries = Vec::new();
         let mut rest = &madt[8..];
         while let [kind, length, ..] = *rest {
@@ -254,6 +254,7 @@ mod tests {
         }
         let count = |kind| entries.iter().filter(|entry| entry.0 == kind).count();
         assert_eq!([count(0), count(1), count(2), count(4)], [3, 1, 5, 1]);
+        assert_eq!(entries[2].1[..2], [2, 4], "the third processor, and its APIC's id");
         assert_eq!(entries[4].1, [0, 0, 2, 0, 0, 0, 0, 0]);
         assert_eq!(entries[6].1, [0, 9, 9, 0, 0, 0, 0x0d, 0]);
     }

@@ -116,9 +116,9 @@ fn multiprocessor(config: &PlatformConfig, pins: &[(u8, u8, u8)]) -> Vec<u8> {
     const IO_APIC_ID: u8 = 0;
 
     let (mut entries, mut count) = (Layout::default(), 0_u16);
-    for cpu in 0..config.cpus {
+    for (cpu, id) in config.apic_ids.iter().enumerate() {
         let flags = ENABLED | if cpu == 0 { BOOT } else { 0 };
-        entries.u8(PROCESSOR).u8(cpu as u8).u8(LOCAL_VERSION).u8(flags).u32(config.cpu_id.0).u32(config.cpu_id.1);
+        entries.u8(PROCESSOR).u8(*id).u8(LOCAL_VERSION).u8(flags).u32(config.cpu_id.0).u32(config.cpu_id.1);
         entries.zeroes(8);
         count += 1;
     }

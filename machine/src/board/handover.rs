@@ -1,5 +1,6 @@
 //! What is handed to firmware through fw_cfg: the board's own items, and the user's files and tables, read and completed.
 
+use super::processors;
 use super::record;
 use super::video;
 use crate::commandline::{Config, Content, Image, OptionError};
@@ -162,7 +163,7 @@ fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
         FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
         FwCfgItem::key(key::NOGRAPHIC, u16::from(!config.devices.iter().any(video::is_card)).to_le_bytes().to_vec()),
         FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
+        FwCfgItem::key(key::MAX_CPUS, processors::apic_id_limit(config).to_le_bytes().to_vec()),
         FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
         FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
         FwCfgItem::file("etc/boot-fail-wait", fail_wait.to_le_bytes().to_vec()),

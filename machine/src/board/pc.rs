@@ -180,6 +180,7 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     for (port, there) in platform.serial_ports.iter_mut().enumerate() {
         *there = config.serial.get(port).is_some_and(Option::is_some);
     }
+    platform.apic_ids = processors::apic_ids(cpus);
     platform.cores = config.smp.dies * config.smp.cores;
     platform.threads = config.smp.threads;
     platform.acpi = config.machine.acpi;
@@ -285,7 +286,7 @@ impl Parts {
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
         let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
         let apics = LocalApicsConfig {
-            cpus: cpus.len() as u8,
+            ids: processors::apic_ids(cpus),
             ioapic: Some(ioapic),
             physical_bits: cpus.first().map_or(36, |cpu| cpu.model.physical_bits as u8),
             x2apic: announced(Leaf1Ecx::X2APIC),

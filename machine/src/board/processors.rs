@@ -13,9 +13,21 @@ const WITHOUT_EFFECT: &[&str] =
 pub(super) fn build(config: &Config) -> Result<Vec<Vcpu>, BoardError> {
     let mut model = model(&config.cpu)?;
     let smp = &config.smp;
-    model.topology = Topology { sockets: smp.sockets, cores: smp.dies * smp.cores, threads: smp.threads };
+    model.topology = Topology { sockets: smp.sockets, dies: smp.dies, cores: smp.cores, threads: smp.threads };
     let seed = config.seed.unwrap_or_default();
     Ok((0..smp.cpus).map(|index| Vcpu::new(index as u8, model.clone(), seed)).collect())
+}
+
+/// The APIC IDs of the vCPUs, in their order.
+pub(super) fn apic_ids(cpus: &[Vcpu]) -> Vec<u8> {
+    cpus.iter().map(|cpu| cpu.model.topology.apic_id(cpu.index.into()) as u8).collect()
+}
+
+/// The first number above every APIC ID that the machine can have.
+pub(super) fn apic_id_limit(config: &Config) -> u16 {
+    let smp = &config.smp;
+    let topology = Topology { sockets: smp.sockets, dies: smp.dies, cores: smp.cores, threads: smp.threads };
+    (topology.apic_id(smp.maxcpus.saturating_sub(1)) + 1) as u16
 }
 
 /// The model that `-cpu` describes.
@@ -104,7 +116,7 @@ mod tests {
         let model = &cpus[3].model;
         assert_eq!((model.name.as_str(), model.physical_bits), ("qemu64", 36));
         assert_eq!(["smep", "nx", "sse4.1"].map(|name| model.features.has(name)), [true, false, true].map(Some));
-        assert_eq!(model.topology, Topology { sockets: 2, cores: 1, threads: 2 });
+        assert_eq!(model.topology, Topology { sockets: 2, dies: 1, cores: 1, threads: 2 });
     }
 
     #[test]
