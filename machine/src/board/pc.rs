@@ -5,6 +5,7 @@ use super::boot_order::BootOrder;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
 use super::for_board::ForBoard;
+use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
@@ -83,6 +84,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         bus,
         pci: PciBuses::new(),
         ports: Vec::new(),
+        serial_ports: Vec::new(),
         drives: opened,
         attached: Vec::new(),
         order,
@@ -139,6 +141,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     Ok(Board {
         machine,
         ports: parts.ports,
+        serial_ports: parts.serial_ports,
         power_button: Some(wiring.power),
         keyboard,
         screen,
@@ -207,6 +210,8 @@ pub(super) struct Parts {
     /// The PCI buses, and what is in their slots.
     pub(super) pci: PciBuses,
     ports: Vec<(DeviceId, String)>,
+    /// Ports of virtio console devices.
+    pub(super) serial_ports: Vec<SerialPort>,
     /// Drives that no device has taken yet.
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.

@@ -5,8 +5,12 @@ use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, Outside, WatchdogAction};
+use lockstep_fabric::{Arrival, DeviceId, Input, Notice, Outside, WatchdogAction};
+use std::collections::VecDeque;
 use std::io;
+
+/// How many news are kept for those who have not asked yet.
+const NOTICES_MOST: usize = 1024;
 
 /// Whether the machine is let run. That changes nothing that the guest can see: while it is not, no tick passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Control {
     pub config: Config,
     state: RunState,
     recorder: Option<Recorder>,
+    /// Devices' news that nobody has asked for yet.
+    notices: VecDeque<(DeviceId, Notice)>,
     /// Why the log could not be written.
     log_failure: Option<io::Error>,
     quit: Option<QuitCause>,
@@ -50,7 +56,7 @@ impl Control {
     /// Takes a machine in hand, stopped if `-S` says so.
     pub fn new(config: &Config, board: Board, recorder: Option<Recorder>) -> Self {
         let state = if config.start_stopped { RunState::Prelaunch } else { RunState::Running };
-        Self { board, config: config.clone(), state, recorder, log_failure: None, quit: None }
+        Self { board, config: config.clone(), state, recorder, notices: VecDeque::new(), log_failure: None, quit: None }
     }
 
     /// Whether the operator lets the machine run; it may be over all the same.
@@ -133,6 +139,19 @@ impl Control {
         let found = self.board.machine.enter(what)?;
         self.log(&Entry::Arrival(arrival));
         Ok(found)
+    }
+
+    /// Takes the devices' news since last time, in order: for those who watch the machine (a port's news carry the number
+    /// that `board.serial_ports` has it under). The oldest are forgotten when nobody asks.
+    pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
+        std::mem::take(&mut self.notices).into()
+    }
+
+    pub(super) fn keep_notice(&mut self, device: DeviceId, notice: Notice) {
+        if self.notices.len() >= NOTICES_MOST {
+            self.notices.pop_front();
+        }
+        self.notices.push_back((device, notice));
     }
 
     /// Ends the run.

@@ -32,13 +32,14 @@ impl Session {
             let until = self.next_digest.min(machine.now() + POLL_EVERY);
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
-                Stop::Output | Stop::Ended(_) => {
-                    self.pass_output();
-                    self.pass_news();
-                }
+                Stop::Output | Stop::Ended(_) => self.pass_output(),
+                // The guest may have made room for what waits, and has it to wake it.
+                Stop::Idle(_) if self.feed_ports() => {}
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }
+            self.feed_ports();
+            self.pass_news();
         }
     }
 

@@ -1,5 +1,6 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
+use super::lines::Lines;
 use super::{Control, Ended, ExitStatus, RunError};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
 use crate::commandline::{Backend, Config};
@@ -26,6 +27,7 @@ pub(super) struct Session {
     pub(super) events: Receiver<HostEvent>,
     chardevs: Chardevs,
     attached: Vec<(DeviceId, ChardevId)>,
+    lines: Lines,
     monitors: Vec<(ChardevId, Monitor)>,
 }
 
@@ -34,10 +36,12 @@ impl Session {
         let ports = control.board.ports.iter();
         let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
-        let monitors = named.map(|id| (id, Monitor::new(attached.iter().any(|(_, other)| *other == id)))).collect();
+        let lines = Lines::new(&control.board.serial_ports, &chardevs);
+        let shared = |id| attached.iter().any(|(_, other)| *other == id) || lines.uses(id);
+        let monitors = named.map(|id| (id, Monitor::new(shared(id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
         let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, monitors };
+            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, lines, monitors };
         session.greet();
         session
     }
@@ -73,7 +77,11 @@ impl Session {
 
     pub(super) fn handle(&mut self, event: HostEvent) -> Result<(), RunError> {
         match event {
-            HostEvent::Bytes { chardev, data } => self.arrive(chardev, Input::Bytes(data)),
+            HostEvent::Bytes { chardev, data } => {
+                if !self.lines.arrive(chardev, &data) {
+                    self.arrive(chardev, Input::Bytes(data));
+                }
+            }
             HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
             HostEvent::Quit { cause } => self.control.quit(cause),
             HostEvent::MonitorBytes { chardev, data } => {
@@ -82,11 +90,23 @@ impl Session {
             HostEvent::MonitorFocus { chardev, focused } => {
                 self.with_monitor(chardev, |monitor, _| monitor.focus(focused));
             }
-            HostEvent::Opened { chardev } => self.with_monitor(chardev, |monitor, _| monitor.open()),
-            HostEvent::Closed { .. } => {}
+            HostEvent::Opened { chardev } => {
+                self.lines.opened(&mut self.control, chardev, true);
+                self.with_monitor(chardev, |monitor, _| monitor.open());
+            }
+            HostEvent::Closed { chardev } => {
+                self.feed_ports();
+                self.lines.opened(&mut self.control, chardev, false);
+            }
         }
+        self.feed_ports();
         self.pass_output();
         Ok(self.control.check_log()?)
+    }
+
+    /// Gives ports what waits for them, as far as the guest has made room; whether that was anything.
+    pub(super) fn feed_ports(&mut self) -> bool {
+        self.lines.feed(&mut self.control)
     }
 
     /// Something for the device behind a character device; a replayed one hears nothing.
@@ -109,11 +129,17 @@ impl Session {
                 self.chardevs.write(*chardev, &bytes);
             }
         }
+        for (device, port, bytes) in self.control.board.machine.take_port_output() {
+            if let Some(chardev) = self.lines.behind(device, port) {
+                self.chardevs.write(chardev, &bytes);
+            }
+        }
     }
 
     /// Tells the user what devices have to tell, and stops the machine if it wants that.
     pub(super) fn pass_news(&mut self) {
-        for (_, notice) in self.control.board.machine.take_notices() {
+        for (device, notice) in self.control.board.machine.take_notices() {
+            self.control.keep_notice(device, notice);
             if let Some(line) = said_of(notice) {
                 eprintln!("lockstep: {line}");
             }
