@@ -3,11 +3,14 @@
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, byte_ptr, cx, dh, ds, es, si, sp, ss};
-use lockstep_tests::guest::Guest;
+use lockstep_fabric::Outside;
+use lockstep_tests::guest::{Guest, guest_file};
 use std::path::PathBuf;
 
 /// Ticks that each step may take: a fifth of a second of guest time.
 const LIMIT: u64 = 200_000_000;
+/// The same for SeaBIOS, which waits for this and that: half a minute.
+const SEABIOS_LIMIT: u64 = 30_000_000_000;
 const SECTOR: usize = 512;
 const CD_SECTOR: usize = 2048;
 
@@ -199,4 +202,53 @@ fn the_boot_order_is_the_users() {
     let mut guest = start(&["-drive", &drive, "-cdrom", cd_image.path(), "-boot", "d"]);
     guest.expect("Booting from DVD/CD...", LIMIT);
     guest.expect("the CD", LIMIT);
+}
+
+/// A disk and a CD that say who they are, and the options that put them into a machine.
+fn two_drives(name: &str) -> (Image, Image, Vec<String>) {
+    let disk_image = Image::new(&format!("{name}-c.img"), &disk(1 << 20, Way::Geometry(2), 1, "the disk\r\n"));
+    let cd_image = Image::new(&format!("{name}-d.iso"), &cd("the CD\r\n"));
+    let drive = format!("file={},format=raw", disk_image.path());
+    let options = ["-drive", &drive, "-cdrom", cd_image.path()].map(str::to_owned).to_vec();
+    (disk_image, cd_image, options)
+}
+
+#[test]
+fn once_is_forgotten_at_the_first_reset() {
+    let (_disk, _cd, options) = two_drives("once");
+    let bios = guest_file("bios-256k.bin");
+    for firmware in [&[][..], &["-bios", &bios]] {
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let mut guest = start(&[&options[..], &["-boot", "order=c,once=d"], firmware].concat());
+        guest.expect("the CD", SEABIOS_LIMIT);
+        for _ in 0..2 {
+            guest.board.machine.enter(Outside::Reset).expect("an open gate");
+            guest.expect("the disk", SEABIOS_LIMIT);
+        }
+    }
+}
+
+#[test]
+fn escape_leads_to_a_menu_of_drives() {
+    let (_disk, _cd, options) = two_drives("menu");
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let mut guest = start(&[&options[..], &["-boot", "menu=on,splash-time=5000"]].concat());
+    guest.expect("Press ESC for boot menu.", LIMIT);
+    guest.type_in("\x1b");
+    guest.expect("1. Hard Disk 0 (1 MiB)", LIMIT);
+    guest.expect("2. DVD/CD 0 (0 MiB)", LIMIT);
+    guest.type_in("2");
+    guest.expect("the CD", LIMIT);
+}
+
+#[test]
+fn a_machine_with_nothing_to_boot_tries_again_if_it_is_told_to() {
+    let bios = guest_file("bios-256k.bin");
+    for firmware in [&[][..], &["-bios", &bios]] {
+        let mut guest = start(&[&["-boot", "reboot-timeout=2000"], firmware].concat());
+        for _ in 0..2 {
+            guest.expect("No bootable device.", SEABIOS_LIMIT);
+            guest.expect("Retrying in 2 seconds.", LIMIT);
+        }
+    }
 }

@@ -95,6 +95,8 @@ pub struct RtcConfig {
     pub base: i64,
     /// CMOS bytes to start with: address and value.
     pub cmos: Vec<(u8, u8)>,
+    /// CMOS bytes that the first reset after power-on sets.
+    pub after_first_reset: Vec<(u8, u8)>,
 }
 
 /// The clock.
@@ -113,6 +115,10 @@ pub struct Rtc {
     updated: u64,
     /// Whole periods of the periodic interrupt that have been seen.
     periods: u64,
+    /// The reset at power-on has been.
+    powered: bool,
+    /// What the next reset sets.
+    at_reset: Vec<(u8, u8)>,
 }
 
 impl Rtc {
@@ -128,6 +134,8 @@ impl Rtc {
             phase: 0,
             updated: 0,
             periods: 0,
+            powered: false,
+            at_reset: config.after_first_reset.clone(),
         };
         rtc.show(Calendar::from_epoch(config.base));
         for (address, value) in &config.cmos {
@@ -371,6 +379,11 @@ impl Device for Rtc {
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.catch_up(cx.now());
+        if std::mem::replace(&mut self.powered, true) {
+            for (address, value) in std::mem::take(&mut self.at_reset) {
+                self.set_cmos(address, value);
+            }
+        }
         self.index = 0;
         self.nmi_masked = false;
         self.b -= B::PIE | B::AIE | B::UIE | B::SQWE;

@@ -115,7 +115,8 @@ fn graphics() -> (Box<dyn Device>, Vec<RegionSpec>) {
 }
 
 fn rtc() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = mc146818::RtcConfig { base: 951_782_399, cmos: vec![(0x15, 0x80)] };
+    let config =
+        mc146818::RtcConfig { base: 951_782_399, cmos: vec![(0x15, 0x80)], after_first_reset: vec![(0x38, 1)] };
     boxed(mc146818::Rtc::new(&config), &mc146818::Rtc::regions())
 }
 

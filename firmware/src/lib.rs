@@ -24,11 +24,13 @@
 //! - [`acpi`]: tables, the AML encoder, and the linker script that places tables.
 //! - [`smbios`]: SMBIOS 2.8.
 //! - [`bios`]: the services behind the ROM's interrupts: booting, disks, keyboard, PCI and all else.
+//! - [`boot_rom`]: the expansion ROM that starts a kernel under foreign firmware ([`loader::for_firmware`]).
 //! - [`rom`]: the ROM: the BIOS's stubs, and the monitor that runs on the serial console.
 //! - [`vgabios`]: the graphics card's option ROM, and the services that it asks the machine for.
 
 pub mod acpi;
 pub mod bios;
+pub mod boot_rom;
 mod layout;
 pub mod loader;
 pub mod memory_map;

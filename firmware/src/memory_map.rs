@@ -139,6 +139,24 @@ impl MemoryMap {
         Self { ranges: lines.into_iter().filter(|line| line.length > 0).collect() }
     }
 
+    /// How many lines a map has that firmware fills in.
+    pub const FIRMWARE_LINES: usize = 64;
+
+    /// The map by which a kernel is laid out that foreign firmware will start: RAM that such firmware leaves alone until then. It
+    /// keeps its tables within the last MiB below 4 GiB, and its own data at both ends of conventional memory. Lines without a
+    /// length make room for what firmware says of RAM.
+    #[must_use]
+    pub fn beside_firmware(ram: &RamLayout) -> Self {
+        const LOW_START: u64 = 0x1_0000;
+        const LOW_END: u64 = 0x9_0000;
+        let mut ranges = vec![
+            MemoryRange::between(LOW_START, LOW_END.min(ram.below_4g), RangeKind::Ram),
+            MemoryRange::between(ONE_MIB, ram.below_4g.saturating_sub(ONE_MIB), RangeKind::Ram),
+        ];
+        ranges.resize(Self::FIRMWARE_LINES, MemoryRange { start: 0, length: 0, kind: RangeKind::Reserved });
+        Self { ranges }
+    }
+
     /// Where `tables` bytes of platform tables begin: as high in low RAM as 64 KiB alignment lets them. With too little RAM for
     /// them this is the end of low RAM, and they must be left out.
     #[must_use]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::acpi::{self, generation, linker};
 use crate::loader::Segment;
 use crate::memory_map::{F_SEGMENT, IOAPIC_BASE, MemoryMap, ONE_MIB, RamLayout, fw_cfg_e820};
-use crate::smbios;
+use crate::smbios::{self, FirmwareStructure, SmbiosConfig};
 
-/// Who made the machine: what SMBIOS says about it.
+/// Who made the machine: what SMBIOS says about it unless the user says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SystemIdentity {
     /// "Manufacturer" of system, board and chassis.
@@ -17,12 +17,6 @@ pub struct SystemIdentity {
     pub product: String,
     /// Product version.
     pub version: String,
-    /// Serial number, may be empty.
-    pub serial: String,
-    /// SKU number, may be empty.
-    pub sku: String,
-    /// Family, may be empty.
-    pub family: String,
     /// The UUID in the order of its text form; all zero when it is not set.
     pub uuid: [u8; 16],
 }
@@ -43,6 +37,10 @@ pub struct OemIds {
 pub struct PlatformConfig {
     /// Processors, 1 to 255; processor `n` has local APIC id `n`.
     pub cpus: u32,
+    /// Cores of a socket, those of all its dies.
+    pub cores: u32,
+    /// Threads of a core.
+    pub threads: u32,
     /// How RAM is split around the hole.
     pub ram: RamLayout,
     /// The 32-bit window for PCI devices' memory: first address and first address behind it.
@@ -55,6 +53,8 @@ pub struct PlatformConfig {
     pub pci_irqs: Vec<u8>,
     /// Which of COM1 to COM4 there are.
     pub serial_ports: [bool; 4],
+    /// Whether the machine is described by ACPI.
+    pub acpi: bool,
     /// Whether there is an HPET.
     pub hpet: bool,
     /// Whether there is a keyboard controller.
@@ -71,8 +71,12 @@ pub struct PlatformConfig {
     pub s4: bool,
     /// The ACPI tables' signatures.
     pub oem: OemIds,
+    /// Tables of the user's, whole, beside the machine's own.
+    pub user_tables: Vec<Vec<u8>>,
     /// What SMBIOS says about the maker.
     pub identity: SystemIdentity,
+    /// What the user says in SMBIOS.
+    pub smbios: SmbiosConfig,
     /// Brand string and vendor of the processors, for SMBIOS.
     pub cpu_brand: String,
     /// Vendor of the processors, for SMBIOS.
@@ -89,12 +93,15 @@ impl PlatformConfig {
         let window = ram.pci_window_64_start();
         Self {
             cpus: cpus.clamp(1, 255),
+            cores: 1,
+            threads: 1,
             ram,
             pci_hole: (ram.pci_hole_start(), IOAPIC_BASE),
             pci_window_64: Some((window, window + (2 << 30))),
             sci_irq: 9,
             pci_irqs: vec![5, 10, 11],
             serial_ports: [true, false, false, false],
+            acpi: true,
             hpet: true,
             i8042: true,
             fw_cfg: true,
@@ -103,19 +110,24 @@ impl PlatformConfig {
             s3: false,
             s4: false,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
+            user_tables: Vec::new(),
+            smbios: SmbiosConfig::default(),
             identity: SystemIdentity {
                 manufacturer: "Lockstep".into(),
                 product: "Standard PC (i440FX + PIIX, 1996)".into(),
                 version: "pc-i440fx".into(),
-                serial: String::new(),
-                sku: String::new(),
-                family: String::new(),
                 uuid: [0; 16],
             },
             cpu_brand: String::new(),
             cpu_vendor: "Lockstep".into(),
             cpu_id: (0, 0),
         }
+    }
+
+    /// Sockets with a processor in them.
+    #[must_use]
+    pub fn sockets(&self) -> u32 {
+        self.cpus.div_ceil(self.cores.saturating_mul(self.threads).max(1))
     }
 }
 
@@ -139,10 +151,13 @@ impl FwCfgFile {
 /// All fw_cfg files from which foreign firmware learns what the machine is, in the order of their names.
 #[must_use]
 pub fn fw_cfg_files(config: &PlatformConfig) -> Vec<FwCfgFile> {
-    let acpi = acpi::build(config);
-    let smbios = smbios::build(config);
-    let mut files = acpi.files;
-    files.push(FwCfgFile::new("etc/table-loader", acpi.script.to_bytes()));
+    let smbios = smbios::build(config, FirmwareStructure::Left);
+    let mut files = Vec::new();
+    if config.acpi {
+        let acpi = acpi::build(config);
+        files.extend(acpi.files);
+        files.push(FwCfgFile::new("etc/table-loader", acpi.script.to_bytes()));
+    }
     files.push(FwCfgFile::new("etc/e820", fw_cfg_e820(&config.ram)));
     files.push(FwCfgFile::new("etc/smbios/smbios-tables", smbios.tables.clone()));
     files.push(FwCfgFile::new("etc/smbios/smbios-anchor", smbios.anchor(0)));
@@ -191,8 +206,8 @@ const SMBIOS_ANCHOR: u64 = F_SEGMENT + 0x40;
 /// gets, so that both see the same tables.
 #[must_use]
 pub fn place(config: &PlatformConfig) -> PlacedPlatform {
-    let acpi = acpi::build(config);
-    let smbios = smbios::build(config);
+    let acpi = if config.acpi { acpi::build(config) } else { acpi::AcpiTables::default() };
+    let smbios = smbios::build(config, FirmwareStructure::Ours);
     // The largest alignment that the script asks for is far below the map's 64 KiB.
     let aligned = config.vm_generation.map_or(0, |_| generation::PAGE as usize);
     let high: usize = acpi.files.iter().map(|file| file.bytes.len().next_multiple_of(64)).sum::<usize>() + aligned;
@@ -284,6 +299,15 @@ mod tests {
         let anchor = bytes_at(&placed, SMBIOS_ANCHOR, 31);
         assert_eq!((&anchor[..4], sum(&anchor), sum(&anchor[16..])), (&b"_SM_"[..], 0, 0));
         assert_eq!(bytes_at(&placed, u32_at(&anchor, 24), 1), [0]);
+    }
+
+    #[test]
+    fn a_machine_without_acpi_has_no_table_of_it() {
+        let config = PlatformConfig { acpi: false, ..PlatformConfig::pc(1, 128 << 20) };
+        assert!(!fw_cfg_files(&config).iter().any(|file| file.name.contains("acpi") || file.name.contains("loader")));
+        let placed = place(&config);
+        assert_eq!(placed.rsdp, 0);
+        assert_eq!(bytes_at(&placed, SMBIOS_ANCHOR, 4), b"_SM_");
     }
 
     #[test]

@@ -16,7 +16,9 @@ mod error;
 pub mod event;
 pub mod registry;
 pub mod schema;
-mod session;
+pub mod server;
+pub mod session;
+pub mod wire;
 
 pub use error::{Error, ErrorClass};
 pub use event::{Event, EventDeclaration, Limit, Occurrence, Timestamp};

@@ -47,8 +47,8 @@ pub struct Declaration {
     pub docs: &'static [&'static str],
     /// Whether it looks or changes.
     pub kind: Kind,
-    /// It may overtake others.
-    pub out_of_band: bool,
+    /// What is particular about carrying it out.
+    pub way: Way,
     /// An object type.
     pub arguments: fn() -> Type,
     /// The type of what it answers.
@@ -62,6 +62,17 @@ pub enum Kind {
     Observes,
     /// It changes the machine: it passes the gate and is recorded.
     Steers,
+}
+
+/// What is particular about carrying a command out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing.
+    Plain,
+    /// It may be sent with `exec-oob`, and then overtakes those that wait. Its handler is quick, and waits for nothing.
+    OutOfBand,
+    /// It is given the next file descriptor of those that its client has passed (SCM_RIGHTS).
+    WithDescriptor,
 }
 
 /// Commands, events and types that belong together.
@@ -109,14 +120,14 @@ pub struct SessionId(pub u64);
 pub struct Caller {
     /// The connection; `None` if the order comes from a recording or from the machine itself.
     pub session: Option<SessionId>,
-    /// File descriptors that came with the command (SCM_RIGHTS), in order.
-    pub descriptors: Vec<OwnedFd>,
+    /// The file descriptor that came with a command [`Way::WithDescriptor`].
+    pub descriptor: Option<OwnedFd>,
 }
 
 impl Caller {
     /// Not a client.
     pub fn nobody() -> Self {
-        Self { session: None, descriptors: Vec::new() }
+        Self { session: None, descriptor: None }
     }
 
     /// Takes the file descriptor that the command is about.
@@ -124,10 +135,7 @@ impl Caller {
     /// # Errors
     /// None came with it.
     pub fn take_descriptor(&mut self) -> Answer<OwnedFd> {
-        if self.descriptors.is_empty() {
-            return Err(Error::no_descriptor());
-        }
-        Ok(self.descriptors.remove(0))
+        self.descriptor.take().ok_or_else(Error::no_descriptor)
     }
 }
 
@@ -218,7 +226,7 @@ impl<M: ?Sized + 'static> Registry<M> {
     /// A command that is answered at once, and depends on who asks or on the file descriptors that came with it.
     pub fn on_from<C: Command>(&mut self, handler: fn(&mut M, &mut Caller, C) -> Answer<C::Returns>) -> &mut Self {
         self.on_later::<C>(move |machine, mut caller, command, reply| {
-            reply.send(handler(machine, &mut caller, command))
+            reply.send(handler(machine, &mut caller, command));
         })
     }
 
@@ -331,6 +339,7 @@ mod tests {
         Ok(())
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn watchdog(machine: &mut Machine, command: WatchdogSetAction) -> Answer<()> {
         if command.action == WatchdogAction::Debug {
             return Err(Error::new("no"));

@@ -5,7 +5,7 @@ use crate::fixture::Bench;
 const NEW_YEAR_2026: i64 = 1_767_225_600;
 
 fn rtc(base: i64) -> Bench {
-    Bench::new(Rtc::new(&RtcConfig { base, cmos: Vec::new() }), &Rtc::regions())
+    Bench::new(Rtc::new(&RtcConfig { base, ..RtcConfig::default() }), &Rtc::regions())
 }
 
 fn get(b: &mut Bench, address: u8) -> u8 {
@@ -178,7 +178,7 @@ fn the_alarm_matches_with_wildcards() {
 
 #[test]
 fn cmos_memory_is_what_the_board_said_and_the_guest_wrote_and_survives_a_reset() {
-    let mut clock = Rtc::new(&RtcConfig { base: 0, cmos: vec![(0x15, 0x80), (0x16, 0x02)] });
+    let mut clock = Rtc::new(&RtcConfig { cmos: vec![(0x15, 0x80), (0x16, 0x02)], ..RtcConfig::default() });
     clock.set_cmos(0x5f, 3);
     clock.set_cmos(REG_B, 0xff);
     let mut b = Bench::new(clock, &Rtc::regions());

@@ -6,6 +6,7 @@ pub mod generation;
 pub mod linker;
 pub mod resources;
 mod tables;
+pub mod user_table;
 
 use crate::platform::{FwCfgFile, PlatformConfig};
 use linker::LinkerScript;
@@ -44,7 +45,7 @@ pub mod pm {
 }
 
 /// The tables, not yet placed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AcpiTables {
     /// [`TABLES_FILE`] and [`RSDP_FILE`].
     pub files: Vec<FwCfgFile>,

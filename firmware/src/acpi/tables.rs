@@ -5,6 +5,7 @@ use crate::memory_map::{HPET_BASE, IOAPIC_BASE, LAPIC_BASE};
 use crate::platform::{FwCfgFile, OemIds, PlatformConfig};
 
 use super::linker::{Command, LinkerScript, Zone};
+use super::user_table::licence_ids;
 use super::{AcpiTables, RSDP_FILE, TABLES_FILE, dsdt, generation, pm};
 
 /// Length of the header that all tables but RSDP and FACS share, and where its checksum is.
@@ -16,13 +17,14 @@ const CREATOR_ID: &[u8; 4] = b"LKST";
 const CREATOR_REVISION: u32 = 1;
 
 /// All tables in one file, with the script that finishes them.
-struct Builder<'a> {
-    oem: &'a OemIds,
+struct Builder {
+    /// What the next table's header says of its maker.
+    oem: OemIds,
     tables: Layout,
     commands: Vec<Command>,
 }
 
-impl Builder<'_> {
+impl Builder {
     /// Appends a table of this content and returns where it begins. `pointers` are places in the content (offset and size) that
     /// hold an offset in a file: most in this one.
     fn table(&mut self, signature: [u8; 4], revision: u8, content: &[u8], pointers: &[(usize, u8)]) -> u32 {
@@ -55,6 +57,14 @@ impl Builder<'_> {
         start
     }
 
+    /// Appends a table that is complete and returns where it begins.
+    fn whole(&mut self, table: &[u8]) -> u32 {
+        let start = self.tables.0.len().next_multiple_of(8);
+        self.tables.0.resize(start, 0);
+        self.tables.bytes(table);
+        start as u32
+    }
+
     /// A table of pointers to other tables.
     fn index(&mut self, signature: [u8; 4], tables: &[u32], size: u8) -> u32 {
         let content: Vec<u8> =
@@ -66,7 +76,7 @@ impl Builder<'_> {
 
 pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
     let mut builder = Builder {
-        oem: &config.oem,
+        oem: config.oem,
         tables: Layout::default(),
         commands: vec![
             // The FACS comes first, and must lie on a 64-byte boundary.
@@ -76,10 +86,14 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
     };
     builder.tables.bytes(b"FACS").u32(FACS_SIZE).zeroes(24).u8(1).zeroes(31);
     let dsdt = builder.table(*b"DSDT", 1, &dsdt::build(config), &[]);
-    let mut tables = vec![
-        builder.table(*b"FACP", 3, &fadt(config, dsdt), &[(0, 4), (4, 4), (104, 8)]),
-        builder.table(*b"APIC", 1, &madt(config), &[]),
-    ];
+    let licensed = match licence_ids(&config.user_tables) {
+        Some((oem_id, table_id)) => OemIds { oem_id, table_id, ..config.oem },
+        None => config.oem,
+    };
+    builder.oem = licensed;
+    let fadt = builder.table(*b"FACP", 3, &fadt(config, dsdt), &[(0, 4), (4, 4), (104, 8)]);
+    builder.oem = config.oem;
+    let mut tables = vec![fadt, builder.table(*b"APIC", 1, &madt(config), &[])];
     if config.hpet {
         tables.push(builder.table(*b"HPET", 1, &hpet(), &[]));
     }
@@ -89,6 +103,8 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
         let pointer = generation::POINTER;
         tables.push(builder.table_on(generation::NUMBER_FILE, *b"SSDT", 1, &generation::ssdt(), &[pointer]));
     }
+    tables.extend(config.user_tables.iter().map(|table| builder.whole(table)));
+    builder.oem = licensed;
     let rsdt = builder.index(*b"RSDT", &tables, 4);
     let xsdt = builder.index(*b"XSDT", &tables, 8);
 
@@ -204,6 +220,7 @@ fn hpet() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acpi::user_table::{HeaderFields, complete};
 
     fn config() -> PlatformConfig {
         PlatformConfig::pc(3, 128 << 20)
@@ -239,6 +256,26 @@ mod tests {
         assert_eq!([count(0), count(1), count(2), count(4)], [3, 1, 5, 1]);
         assert_eq!(entries[4].1, [0, 0, 2, 0, 0, 0, 0, 0]);
         assert_eq!(entries[6].1, [0, 9, 9, 0, 0, 0, 0x0d, 0]);
+    }
+
+    #[test]
+    fn a_licence_table_gives_its_names_to_the_tables_that_must_bear_them() {
+        let fields = HeaderFields {
+            signature: Some("SLIC".into()),
+            oem_id: Some("MAKER1".into()),
+            oem_table_id: Some("MODEL234".into()),
+            ..HeaderFields::default()
+        };
+        let slic = complete(&[0; 8], false, &fields).unwrap().bytes;
+        let tables = build(&PlatformConfig { user_tables: vec![slic], ..config() }).files.remove(1).bytes;
+        let maker = |signature: &[u8]| {
+            let at = tables.windows(4).position(|four| four == signature).expect("a table");
+            tables[at + 10..at + 24].to_vec()
+        };
+        for signature in [b"SLIC", b"FACP", b"RSDT", b"XSDT"] {
+            assert_eq!(maker(signature), b"MAKER1MODEL234", "{signature:?}");
+        }
+        assert_eq!(maker(b"APIC"), b"LOCKSTLOCKSTPC");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::boot_cd::CdStage;
+use super::boot_menu::MenuStage;
 use super::disk::FIRST_DISK;
 use super::frame::Frame;
 use super::geometry::SECTOR;
-use super::low_memory::{BOOT_SECTOR, TEXT, TEXT_MAX, cmos};
+use super::low_memory::{BOOT_SECTOR, TEXT, TEXT_MAX, cmos, outb};
 use super::{Action, Bios, Board, DriveKind, DriveOperation};
 use crate::rom;
 
@@ -18,9 +19,11 @@ const CMOS_BOOT_ORDER: u8 = 0x3d;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Boot {
     /// Drives in the order in which they are tried.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
     /// Which one is being tried.
     place: usize,
+    /// When a wait ends, in nanoseconds of guest time.
+    pub(super) until: u64,
     pub(super) stage: Stage,
     /// The first words have been said.
     pub(super) greeted: bool,
@@ -32,6 +35,8 @@ pub(super) enum Stage {
     /// INT 19h has not been called.
     #[default]
     Idle,
+    /// Asks the user.
+    Menu(MenuStage),
     /// Says what is tried.
     Announce,
     /// Asks for the first sector.
@@ -42,7 +47,11 @@ pub(super) enum Stage {
     Cd(CdStage),
     /// All has been tried.
     Exhausted,
+    /// Resets after a while.
+    Resetting,
 }
+
+const NANOS_PER_MILLISECOND: u64 = 1_000_000;
 
 impl Bios {
     /// INT 19h.
@@ -51,18 +60,41 @@ impl Bios {
             Stage::Idle => {
                 self.boot.order = self.boot_order(board);
                 self.boot.place = 0;
-                self.announce(board)
+                match self.config.boot.menu_wait {
+                    Some(wait) => self.offer_menu(board, wait),
+                    None => self.announce(board),
+                }
             }
+            Stage::Menu(stage) => self.menu(board, stage),
             Stage::Announce => self.announce(board),
             Stage::Load => self.load(board),
             Stage::Loaded => self.loaded(board, f),
             Stage::Cd(stage) => self.boot_from_cd(board, f, stage),
-            Stage::Exhausted => {
-                self.boot.stage = Stage::Idle;
-                f.go_to(0xf000, rom::ENTRY as u16);
-                Action::Done
+            Stage::Exhausted => match self.config.boot.fail_wait {
+                Some(wait) => {
+                    self.wait_for(board, wait);
+                    self.boot.stage = Stage::Resetting;
+                    print(board, &format!("Retrying in {} seconds.\r\n", wait / 1000))
+                }
+                None => {
+                    self.boot.stage = Stage::Idle;
+                    f.go_to(0xf000, rom::ENTRY as u16);
+                    Action::Done
+                }
+            },
+            Stage::Resetting if board.now() < self.boot.until => Action::Yield,
+            Stage::Resetting => {
+                const RESET_CONTROL: u16 = 0xcf9;
+                outb(board, RESET_CONTROL, 0x02);
+                outb(board, RESET_CONTROL, 0x06);
+                Action::Yield
             }
         }
+    }
+
+    /// A wait of so many milliseconds begins.
+    pub(super) fn wait_for(&mut self, board: &mut dyn Board, milliseconds: u16) {
+        self.boot.until = board.now() + u64::from(milliseconds) * NANOS_PER_MILLISECOND;
     }
 
     /// INT 18h: what was booted gives up.
@@ -80,6 +112,8 @@ impl Bios {
             .into_iter()
             .flat_map(|kind| self.disks.of_kind(kind).iter().copied())
             .collect();
+        let strict = self.config.boot.strict && drives.iter().any(|drive| drive.boot_order.is_some());
+        order.retain(|i| !strict || drives[*i].boot_order.is_some());
         let rank = |kind| kinds.iter().position(|k| *k == kind).unwrap_or(kinds.len());
         order.sort_by_key(|i| (drives[*i].boot_order.unwrap_or(u32::MAX), rank(drives[*i].kind)));
         order
@@ -90,7 +124,7 @@ impl Bios {
         self.boot.order.get(self.boot.place).copied()
     }
 
-    fn announce(&mut self, board: &mut dyn Board) -> Action {
+    pub(super) fn announce(&mut self, board: &mut dyn Board) -> Action {
         let Some(index) = self.boot_drive() else {
             self.boot.stage = Stage::Exhausted;
             return print(board, "No bootable device.\r\n");

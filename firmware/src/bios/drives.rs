@@ -25,7 +25,7 @@ pub struct BiosDrive {
     /// The medium cannot be written.
     pub read_only: bool,
     /// Its place in the order of booting (fw_cfg's `bootorder`, `bootindex=`), the smallest first. Drives without one come behind
-    /// those with one, by CMOS's order of kinds.
+    /// those with one, by CMOS's order of kinds (`-boot order=`).
     pub boot_order: Option<u32>,
 }
 

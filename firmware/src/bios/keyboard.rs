@@ -61,6 +61,13 @@ fn peek_key(board: &mut dyn Board) -> Option<u16> {
     (head != word(board, KEY_TAIL)).then(|| word(board, 0x400 + u64::from(head)))
 }
 
+/// Takes a key out of the buffer.
+pub(super) fn take_key(board: &mut dyn Board) -> Option<u16> {
+    let key = peek_key(board)?;
+    drop_key(board);
+    Some(key)
+}
+
 fn drop_key(board: &mut dyn Board) {
     let (start, end) = ring(board);
     let head = word(board, KEY_HEAD);

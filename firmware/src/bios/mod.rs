@@ -13,6 +13,7 @@
 
 mod boot;
 mod boot_cd;
+mod boot_menu;
 mod clock;
 mod disk;
 mod drives;
@@ -139,6 +140,19 @@ pub struct BiosConfig {
     pub serial_console: bool,
     /// A floppy is only booted if its first sector ends in 55AAh.
     pub floppy_signature_check: bool,
+    /// How the user wants to be asked, and what is done when nothing can be booted.
+    pub boot: BootSettings,
+}
+
+/// `-boot`, as far as it is not an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootSettings {
+    /// How many milliseconds ESC leads to a menu of drives; `None`: it does not.
+    pub menu_wait: Option<u16>,
+    /// How many milliseconds after nothing could be booted the machine is reset; `None`: it is not.
+    pub fail_wait: Option<u16>,
+    /// Where some drives have a place in the order of booting, only those are tried.
+    pub strict: bool,
 }
 
 /// The BIOS.

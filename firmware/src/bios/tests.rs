@@ -2,7 +2,8 @@
 
 use super::fixture::Machine;
 use super::frame::Frame;
-use super::{DriveKind, DriveOperation};
+use super::keyboard::push_key;
+use super::{BootSettings, DriveKind, DriveOperation};
 
 const DISK: (DriveKind, u64) = (DriveKind::HardDisk, 20 << 20);
 const FLOPPY: (DriveKind, u64) = (DriveKind::Floppy, 1440 << 10);
@@ -68,6 +69,71 @@ fn blocks_are_moved_between_the_segments_of_a_table() {
     let done = machine.call(0x15, &Frame { eax: 0x8700, ecx: 2, esi: 0x600, ..Frame::default() });
     assert!(!done.carry());
     assert_eq!(&machine.board.memory[0x10_0000..0x10_0004], b"abcd");
+}
+
+/// A BIOS with this to say of booting, its keyboard buffer empty.
+fn booting(drives: &[(DriveKind, u64, Option<u32>)], boot: BootSettings) -> Machine {
+    let kinds: Vec<_> = drives.iter().map(|(kind, bytes, _)| (*kind, *bytes)).collect();
+    let mut config = Machine::config(&kinds);
+    config.boot = boot;
+    for (drive, (_, _, order)) in config.drives.iter_mut().zip(drives) {
+        drive.boot_order = *order;
+    }
+    let mut machine = Machine::of(config);
+    machine.board.memory[0x41a..0x41e].copy_from_slice(&[0x1e, 0, 0x1e, 0]);
+    machine
+}
+
+#[test]
+fn drives_with_a_place_come_first_and_strictly_nothing_behind_them() {
+    let drives = [(DISK.0, DISK.1, None), (FLOPPY.0, FLOPPY.1, Some(7)), (CD.0, CD.1, Some(3))];
+    for (strict, expected) in [
+        (true, &["Booting from DVD/CD...\r\n", "Booting from Floppy...\r\n", "No bootable device.\r\n"][..]),
+        (false, &["Booting from DVD/CD...\r\n", "Booting from Floppy...\r\n", "Booting from Hard Disk...\r\n"]),
+    ] {
+        let mut machine = booting(&drives, BootSettings { strict, ..BootSettings::default() });
+        let mut said = vec![machine.boots_to_text()];
+        for _ in 0..2 {
+            machine.call(0x18, &Frame::default());
+            said.push(machine.text());
+        }
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
+fn the_menu_is_offered_for_its_time() {
+    let drives = [(DISK.0, DISK.1, None), (CD.0, CD.1, None)];
+    let settings = BootSettings { menu_wait: Some(2500), ..BootSettings::default() };
+    let mut machine = booting(&drives, settings);
+    assert_eq!(machine.boots_to_text(), "Press ESC for boot menu.\r\n\r\n");
+    assert_eq!(machine.boots_to_text(), "Booting from Hard Disk...\r\n");
+    assert!((2_500_000_000..2_600_000_000).contains(&machine.board.now));
+}
+
+#[test]
+fn escape_and_a_digit_choose_a_drive() {
+    let drives = [(DISK.0, DISK.1, None), (CD.0, CD.1, None)];
+    let settings = BootSettings { menu_wait: Some(2500), ..BootSettings::default() };
+    let mut machine = booting(&drives, settings);
+    machine.boots_to_text();
+    push_key(&mut machine.board, 0x011b);
+    let list = "Select boot device:\r\n\r\n1. Hard Disk 0 (20 MiB)\r\n2. DVD/CD 0 (1 MiB)\r\n\r\n";
+    assert_eq!(machine.boots_to_text(), list);
+    for key in [0x0a39, 0x0332] {
+        push_key(&mut machine.board, key);
+    }
+    assert_eq!(machine.boots_to_text(), "Booting from DVD/CD...\r\n", "there is no ninth drive");
+}
+
+#[test]
+fn with_nothing_to_boot_the_machine_is_reset_if_that_is_wanted() {
+    let mut machine = booting(&[], BootSettings { fail_wait: Some(5000), ..BootSettings::default() });
+    assert_eq!(machine.boots_to_text(), "No bootable device.\r\n");
+    assert_eq!(machine.boots_to_text(), "Retrying in 5 seconds.\r\n");
+    machine.board.ends_at = Some((0xcf9, 6));
+    machine.call(0x19, &Frame::default());
+    assert!((5_000_000_000..5_100_000_000).contains(&machine.board.now));
 }
 
 #[test]

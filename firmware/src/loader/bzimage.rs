@@ -14,6 +14,7 @@ use super::{BootPlan, BootRequest, KernelKind, Segment};
 /// Offsets of the setup header's fields, the same in the file and in `boot_params`.
 mod setup {
     pub(super) const SETUP_SECTS: usize = 0x1f1;
+    pub(super) const HEAP_END_PTR: usize = 0x224;
     pub(super) const VID_MODE: usize = 0x1fa;
     pub(super) const BOOT_FLAG: usize = 0x1fe;
     /// The offset of the jump instruction at 0x200, which gives the header's end.
@@ -54,6 +55,8 @@ const SECTOR: u64 = 512;
 const DEFAULT_SETUP_SECTS: u8 = 4;
 /// `loadflags`: the protected-mode part loads at 1 MiB.
 const LOADED_HIGH: u8 = 1 << 0;
+/// `loadflags`: `heap_end_ptr` is valid.
+const CAN_USE_HEAP: u8 = 1 << 7;
 /// `loadflags`: segment registers are set up by the loader when this is clear.
 const KEEP_SEGMENTS: u8 = 1 << 6;
 /// `xloadflags`: there is a 64-bit entry point.
@@ -172,16 +175,7 @@ struct Placed {
 pub fn plan<'a>(request: &BootRequest<'a>) -> Result<BootPlan<'a>, LoadError> {
     let kernel = request.kernel;
     let header = SetupHeader::parse(kernel)?;
-    let length = request.command_line.len() as u64;
-    if length > u64::from(header.cmdline_size) {
-        return Err(LoadError::CommandLineTooLong { length, limit: u64::from(header.cmdline_size) });
-    }
-    let initrd = match request.modules {
-        [] => None,
-        [initrd] => Some(initrd.bytes),
-        more => return Err(LoadError::TooManyModules { count: more.len() }),
-    };
-
+    let initrd = check(request, &header)?;
     let mut arena = Arena::new(request.memory);
     arena.claim(header.load, header.needs, "the kernel")?;
     let payload = kernel.get(header.payload as usize..).unwrap_or_default();
@@ -218,6 +212,96 @@ pub fn plan<'a>(request: &BootRequest<'a>) -> Result<BootPlan<'a>, LoadError> {
     };
     entry.gprs[entry::RSI] = placed.boot_params;
     Ok(BootPlan { kind: KernelKind::BzImage, segments, entry })
+}
+
+/// Where the real-mode part goes under firmware, its command line, and its stack pointer: the heap ends where the boot sector's
+/// length below the command line is left for the stack.
+pub(super) const REAL_MODE_AT: u64 = 0x1_0000;
+pub(super) const COMMAND_LINE_AT: u64 = 0x2_0000;
+pub(super) const REAL_MODE_STACK: u16 = 0xfff0;
+const HEAP_END: u16 = 0xfe00;
+/// The most of it that leaves room for heap and stack.
+const SETUP_MAX: u64 = 0x8000;
+
+/// A bzImage in the pieces in which firmware starts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FirmwareLayout {
+    /// The real-mode part, completed.
+    pub(super) setup: Vec<u8>,
+    /// The command line with its zero.
+    pub(super) command_line: Vec<u8>,
+    /// The protected-mode part.
+    pub(super) kernel: Vec<u8>,
+    pub(super) kernel_at: u64,
+    /// Empty if there is none.
+    pub(super) initrd: Vec<u8>,
+    pub(super) initrd_at: u64,
+}
+
+/// Plans the boot of a bzImage by its real-mode entry.
+pub(super) fn plan_for_firmware(request: &BootRequest<'_>) -> Result<FirmwareLayout, LoadError> {
+    let header = SetupHeader::parse(request.kernel)?;
+    let initrd = check(request, &header)?.unwrap_or_default();
+    if header.payload > SETUP_MAX {
+        return Err(LoadError::BadField { field: "setup_sects", value: header.payload / SECTOR - 1 });
+    }
+    let mut arena = Arena::new(request.memory);
+    arena.claim(header.load, header.needs, "the kernel")?;
+    let initrd_at = match initrd.len() as u64 {
+        0 => 0,
+        length => {
+            let window = (header.needs, (u64::from(header.initrd_addr_max) + 1).min(FOUR_GIB));
+            arena.highest(window, length, PAGE, "the initrd")?
+        }
+    };
+    let (setup, kernel) = request.kernel.split_at_checked(header.payload as usize).unwrap_or_default();
+    let mut setup = setup.to_vec();
+    if let Some(mode) = video_mode(request.command_line) {
+        put(&mut setup, setup::VID_MODE, &mode.to_le_bytes());
+    }
+    put(&mut setup, setup::TYPE_OF_LOADER, &[UNDEFINED_LOADER]);
+    put(&mut setup, setup::LOADFLAGS, &[header.loadflags & !KEEP_SEGMENTS | CAN_USE_HEAP]);
+    put(&mut setup, setup::CODE32_START, &low32(header.load));
+    put(&mut setup, setup::HEAP_END_PTR, &HEAP_END.to_le_bytes());
+    put(&mut setup, setup::CMD_LINE_PTR, &low32(COMMAND_LINE_AT));
+    put(&mut setup, setup::RAMDISK_IMAGE, &low32(initrd_at));
+    put(&mut setup, setup::RAMDISK_SIZE, &low32(initrd.len() as u64));
+    Ok(FirmwareLayout {
+        setup,
+        command_line: c_string(request.command_line),
+        kernel: kernel.to_vec(),
+        kernel_at: header.load,
+        initrd: initrd.to_vec(),
+        initrd_at,
+    })
+}
+
+/// The mode that `vga=` asks the real-mode part for.
+fn video_mode(command_line: &str) -> Option<u16> {
+    const EXTENDED_VGA: u16 = 0xfffe;
+    const ASK_VGA: u16 = 0xfffd;
+    match command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix("vga="))? {
+        "normal" => Some(NORMAL_VGA),
+        "ext" => Some(EXTENDED_VGA),
+        "ask" => Some(ASK_VGA),
+        number => match number.strip_prefix("0x") {
+            Some(digits) => u16::from_str_radix(digits, 16).ok(),
+            None => number.parse().ok(),
+        },
+    }
+}
+
+/// Checks what the header limits; the initrd, if there is one.
+fn check<'a>(request: &BootRequest<'a>, header: &SetupHeader) -> Result<Option<&'a [u8]>, LoadError> {
+    let length = request.command_line.len() as u64;
+    if length > u64::from(header.cmdline_size) {
+        return Err(LoadError::CommandLineTooLong { length, limit: u64::from(header.cmdline_size) });
+    }
+    match request.modules {
+        [] => Ok(None),
+        [initrd] => Ok(Some(initrd.bytes)),
+        more => Err(LoadError::TooManyModules { count: more.len() }),
+    }
 }
 
 /// `struct boot_params`: the kernel's own header, completed, with the memory map beside it.

@@ -9,6 +9,7 @@ mod elf;
 mod entry;
 mod error;
 mod fields;
+pub mod for_firmware;
 pub mod multiboot;
 pub mod pvh;
 
@@ -118,6 +119,12 @@ pub fn plan<'a>(request: &BootRequest<'a>) -> Result<BootPlan<'a>, LoadError> {
         KernelKind::Pvh => pvh::plan(request),
         KernelKind::Multiboot => multiboot::plan(request),
     }
+}
+
+/// A protected-mode entry, for tests of those who enter.
+#[cfg(test)]
+pub(crate) fn entry_for_tests() -> EntryState {
+    EntryState::protected(0x10_0000, 0x1_1000)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::boot_order::BootOrder;
 use super::pc::FDC;
 use crate::block::Drive;
-use crate::commandline::{Config, Media};
+use crate::commandline::Media;
 use lockstep_fabric::{
     BlockError, BlockOperation, BlockRequest, Bus, Cx, Device, DeviceId, Input, Reg, RegionSpec, Space, Width,
 };
@@ -21,10 +21,6 @@ const REGION: RegionSpec = RegionSpec {
     priority: 0,
     widest: Width::Dword,
 };
-/// Every `bootindex=` is tried before what `-boot` says.
-const AFTER_INDICES: u32 = 1 << 31;
-/// What is tried where `-boot` says nothing: disk, floppy, CD.
-const USUAL_ORDER: &str = "cad";
 const CALL: u64 = 0;
 const MAILBOX: u64 = (bios::MAILBOX_PORT - bios::PORT) as u64;
 
@@ -82,12 +78,7 @@ impl Device for BiosServices {
 }
 
 /// The drives that devices took, as the BIOS knows them: their requests carry their places in this list.
-pub(super) fn drives(
-    attached: &[(DeviceId, u8, Drive)],
-    bus: &Bus,
-    config: &Config,
-    order: &BootOrder,
-) -> Vec<BiosDrive> {
+pub(super) fn drives(attached: &[(DeviceId, u8, Drive)], bus: &Bus, order: &BootOrder) -> Vec<BiosDrive> {
     let places = (0..).zip(attached);
     let drives = places.map(|(drive, (device, _, behind))| {
         let info = behind.info();
@@ -96,21 +87,10 @@ pub(super) fn drives(
             Media::Disk if bus.name(*device) == FDC => DriveKind::Floppy,
             Media::Disk => DriveKind::HardDisk,
         };
-        let boot_order = order.of_drive(&info.id).or_else(|| boot_order(kind, config));
+        let boot_order = order.of_drive(&info.id);
         BiosDrive { kind, drive, bytes: info.len, read_only: info.read_only, boot_order }
     });
     drives.collect()
-}
-
-/// The place of a kind of drive in `-boot order=` (or `once=`): a and b are floppies, c is a disk, d is a CD.
-fn boot_order(kind: DriveKind, config: &Config) -> Option<u32> {
-    let letters = config.boot.once.as_deref().or(config.boot.order.as_deref()).unwrap_or(USUAL_ORDER);
-    let names = match kind {
-        DriveKind::Floppy => ['a', 'b'],
-        DriveKind::HardDisk => ['c', 'c'],
-        DriveKind::Cdrom => ['d', 'd'],
-    };
-    letters.chars().position(|letter| names.contains(&letter)).map(|place| AFTER_INDICES + place as u32)
 }
 
 /// What the services reach of the machine.

@@ -39,6 +39,18 @@ impl BootOrder {
         &self.0
     }
 
+    /// The file `bootorder`: `first`, then the devices' paths, a line each, and a zero. `strict` says that nothing else is to be
+    /// tried.
+    pub(super) fn file(&self, first: Option<&str>, strict: bool) -> Vec<u8> {
+        const NOTHING_ELSE: &str = "HALT";
+        let mut lines: Vec<&str> = first.into_iter().chain(self.0.iter().map(|device| device.path.as_str())).collect();
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        lines.extend(strict.then_some(NOTHING_ELSE));
+        [lines.join("\n").as_bytes(), b"\0"].concat()
+    }
+
     /// The place of the device with this drive.
     pub fn of_drive(&self, name: &str) -> Option<u32> {
         self.0.iter().find(|device| device.drive == name).map(|device| device.index)
@@ -69,6 +81,10 @@ mod tests {
         let names: Vec<_> = order.devices().iter().map(|device| device.drive.as_str()).collect();
         assert_eq!(names, ["a", "b", "c"]);
         assert_eq!((order.of_drive("b"), order.of_drive("d")), (Some(3), None));
+        let path = "/pci@i0cf8/ide@1,1/drive@1/disk@0";
+        assert_eq!(order.file(None, false), format!("{path}\n{path}\n{path}\0").into_bytes());
+        assert_eq!(BootOrder::default().file(Some("/rom@x"), true), b"/rom@x\nHALT\0");
+        assert!(BootOrder::default().file(None, true).is_empty());
         let error = order.add("-device x,bootindex=3", device(3, "d")).expect_err("taken").to_string();
         assert_eq!(error, "-device x,bootindex=3: The bootindex 3 has already been used");
     }

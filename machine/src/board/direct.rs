@@ -1,13 +1,12 @@
 //! Starting a kernel directly: what firmware would have done before it, and the kernel in its place.
 
-use super::{BoardError, record};
-use crate::commandline::Config;
+use super::BoardError;
+use super::kernel::Kernel;
 use crate::machine::Boot;
-use crate::record::BootedFile;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
 use lockstep_fabric::{Bus, Cpu, Space, Width};
-use lockstep_firmware::loader::{self, BootRequest, EntryState, Module, SegmentRegister};
+use lockstep_firmware::loader::{self, EntryState, SegmentRegister};
 use lockstep_firmware::platform::{self, PlatformConfig};
 
 /// PCI configuration mechanism #1.
@@ -30,30 +29,15 @@ pub(super) struct DirectBoot {
     entry: EntryState,
 }
 
-/// Plans the boot of `-kernel`, with what `-initrd` and `-append` say.
-pub(super) fn plan(
-    config: &Config,
-    platform: &PlatformConfig,
-) -> Result<Option<(DirectBoot, Vec<BootedFile>)>, BoardError> {
-    let Some(kernel) = config.boot.read_kernel()? else { return Ok(None) };
-    let initrd = config.boot.read_initrd()?;
-    let mut files = vec![record("-kernel", &kernel)];
-    files.extend(initrd.iter().map(|image| record("-initrd", image)));
+/// Plans the boot of a kernel.
+pub(super) fn plan(kernel: &Kernel, platform: &PlatformConfig) -> Result<DirectBoot, BoardError> {
     let placed = platform::place(platform);
-    let modules: Vec<_> = initrd.iter().map(|file| Module { bytes: &file.bytes, command_line: "" }).collect();
-    let name = kernel.path.display().to_string();
-    let request = BootRequest {
-        kernel: &kernel.bytes,
-        kernel_name: &name,
-        modules: &modules,
-        command_line: &config.boot.append,
-        memory: &placed.memory,
-        rsdp: placed.rsdp,
-    };
-    let plan = loader::plan(&request).map_err(|why| kernel.refused(why.to_string()))?;
+    let modules = kernel.modules();
+    let request = kernel.request(&modules, &placed.memory, placed.rsdp);
+    let plan = loader::plan(&request).map_err(|why| kernel.refused(why))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
-    Ok(Some((DirectBoot { segments, entry: plan.entry }, files)))
+    Ok(DirectBoot { segments, entry: plan.entry })
 }
 
 impl Boot for DirectBoot {

@@ -8,6 +8,8 @@ mod drives;
 mod firmware;
 mod for_board;
 mod functions;
+mod handover;
+mod kernel;
 mod pc;
 mod processors;
 mod serial_ports;
@@ -44,6 +46,8 @@ pub struct Board {
     pub boot_order: BootOrder,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
+    /// What is strange about what was asked for, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// Why a board cannot be built as asked. Its `Display` names the option.

@@ -5,6 +5,8 @@ use super::boot_order::BootOrder;
 use super::drives::DriveTable;
 use super::firmware::{self, FromResetVector};
 use super::for_board::ForBoard;
+use super::handover::Handover;
+use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
@@ -17,7 +19,7 @@ use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured
 use lockstep_devices::coprocessor::{self, CoprocessorError};
 use lockstep_devices::dma8237::Dma;
 use lockstep_devices::fdc::{self, Fdc, FdcConfig};
-use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, FwCfgName, key};
+use lockstep_devices::fw_cfg::{self, FwCfg, FwCfgItem, FwCfgName};
 use lockstep_devices::hpet::{self, Hpet};
 use lockstep_devices::i8042::{self, I8042};
 use lockstep_devices::i8254::{self, Pit};
@@ -37,12 +39,14 @@ use lockstep_devices::uart16550::Uart16550Config;
 use lockstep_devices::vmgenid::VmGenIdConfig;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
-use lockstep_firmware::bios::{BiosConfig, BiosDrive};
+use lockstep_firmware::bios::{BiosConfig, BiosDrive, BootSettings};
 use lockstep_firmware::memory_map::RamLayout;
-use lockstep_firmware::platform::{self, PlatformConfig};
+use lockstep_firmware::platform::PlatformConfig;
 
 /// CMOS byte 14h: a coprocessor and a PS/2 mouse.
 const EQUIPMENT: u8 = 0x06;
+/// For how many milliseconds a boot menu is offered.
+const MENU_WAIT: u16 = 2500;
 const CONVENTIONAL: u64 = 0xa_0000;
 const ONE_MIB: u64 = 1 << 20;
 const FOUR_GIB: u64 = 1 << 32;
@@ -75,7 +79,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
     let bus = Bus::new(memory, Clock::new(config.icount.shift.into()));
     let cpus = processors::build(config)?;
-    let platform = platform(config, &cpus);
+    let mut handover = Handover::read(config)?;
+    let mut platform = platform(config, &cpus);
+    handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
     let mut order = BootOrder::default();
@@ -99,10 +105,16 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.attached.extend(in_slots);
-    parts.firmware_configuration(fw_cfg_items(config, &platform));
-    let built_in = image.file.is_none() && config.boot.kernel.is_none();
+    let (handed, warnings) = (std::mem::take(&mut handover.files), std::mem::take(&mut handover.warnings));
+    let kernel = Kernel::read(config)?;
+    let for_firmware = kernel.as_ref().filter(|_| !config.boot.starts_directly());
+    let mut offered = for_firmware.map_or(Ok(Vec::new()), |kernel| kernel.items(&platform))?;
+    offered.push(FwCfgItem::file("bootorder", parts.order.file(for_firmware.map(|_| ROM_PATH), config.boot.strict)));
+    let items = handover.items(config, &platform, offered)?;
+    parts.firmware_configuration(items);
+    let built_in = image.file.is_none() && kernel.is_none();
     let services = built_in.then(|| {
-        let drives = bios_services::drives(&parts.attached, &parts.bus, config, &parts.order);
+        let drives = bios_services::drives(&parts.attached, &parts.bus, &parts.order);
         let services = BiosServices::new(bios(config, &platform, drives));
         parts.add("bios", services, &BiosServices::regions())
     });
@@ -110,11 +122,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     firmware::map(&mut parts.bus, wiring.host, &image).ok_or_else(no_room)?;
     let mut files: Vec<_> = image.file.iter().cloned().collect();
     files.extend(card.and_then(|card| card.file));
-    let boot: Box<dyn Boot> = match direct::plan(config, &platform)? {
-        Some((plan, booted)) => {
-            files.extend(booted);
-            Box::new(plan)
-        }
+    files.extend(kernel.iter().flat_map(Kernel::files));
+    let boot: Box<dyn Boot> = match kernel.filter(|_| config.boot.starts_directly()) {
+        Some(kernel) => Box::new(direct::plan(&kernel, &platform)?),
         None => Box::new(FromResetVector),
     };
     let interrupts = Interrupts {
@@ -129,6 +139,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     if let Some(lost) = parts.drives.unclaimed() {
         return Err(OptionError::refused(&lost.origin, "the machine pc has no controller for this drive").into());
     }
+    files.extend(handed);
     files.extend_from_slice(parts.drives.files());
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     machine.set_actions(config.actions);
@@ -147,6 +158,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         screen,
         boot_order: parts.order,
         files,
+        warnings,
     })
 }
 
@@ -157,6 +169,11 @@ fn bios(config: &Config, platform: &PlatformConfig, drives: Vec<BiosDrive>) -> B
         drives,
         serial_console: true,
         floppy_signature_check: config.boot.floppy_signature_check,
+        boot: BootSettings {
+            menu_wait: config.boot.menu.then_some(config.boot.splash_time.unwrap_or(MENU_WAIT)),
+            fail_wait: config.boot.reboot_timeout,
+            strict: config.boot.strict,
+        },
     }
 }
 
@@ -165,6 +182,9 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     for (port, there) in platform.serial_ports.iter_mut().enumerate() {
         *there = config.serial.get(port).is_some_and(Option::is_some);
     }
+    platform.cores = config.smp.dies * config.smp.cores;
+    platform.threads = config.smp.threads;
+    platform.acpi = config.machine.acpi;
     platform.hpet = config.machine.hpet;
     platform.i8042 = config.machine.i8042;
     let first = |driver: &str| config.devices.iter().find(|device| device.driver == driver);
@@ -304,7 +324,7 @@ impl Parts {
     fn bridges(&mut self, config: &Config, ram: &RamLayout, fitted: Fitted<'_>) -> Result<DeviceId, BoardError> {
         let Fitted { drives, card } = fitted;
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
-        let preset = config.boot.kernel.is_some();
+        let preset = config.boot.starts_directly();
         let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
@@ -362,7 +382,13 @@ impl Parts {
             RtcBase::At(seconds) => seconds,
             RtcBase::Utc | RtcBase::LocalTime => 0,
         };
-        let rtc = Rtc::new(&RtcConfig { base, cmos: cmos(config, drives) });
+        let letters = |letters: Option<&String>| config.boot.letters(letters.map(String::as_str));
+        let usual = letters(config.boot.order.as_ref());
+        let once = config.boot.once.as_ref();
+        let mut cmos = cmos(config, drives);
+        cmos.extend(once.map_or(usual, |once| letters(Some(once))));
+        let after_first_reset = once.map_or(Vec::new(), |_| usual.to_vec());
+        let rtc = Rtc::new(&RtcConfig { base, cmos, after_first_reset });
         let rtc = self.add("rtc", rtc, &Rtc::regions());
         let pit = self.add("pit", Pit::new(), &Pit::regions());
         let (timer, alarm) = if config.machine.hpet {
@@ -467,23 +493,6 @@ impl Parts {
         let mut overlaps = others.filter_map(|r| Some((r.base?, r.len, r.owner)));
         overlaps.find(|(at, l, _)| base < at + l && *at < base + len).map(|(at, _, owner)| (base.max(at), owner))
     }
-}
-
-/// What firmware asks fw_cfg for.
-fn fw_cfg_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
-    let files = platform::fw_cfg_files(platform).into_iter().map(|file| FwCfgItem::file(&file.name, file.bytes));
-    let cpus = config.smp.cpus as u16;
-    let mut items: Vec<_> = files.collect();
-    items.extend([
-        FwCfgItem::key(key::UUID, config.uuid.unwrap_or_default().to_vec()),
-        FwCfgItem::key(key::RAM_SIZE, config.memory.size.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NOGRAPHIC, u16::from(!config.devices.iter().any(video::is_card)).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::NB_CPUS, cpus.to_le_bytes().to_vec()),
-        FwCfgItem::key(key::MAX_CPUS, (config.smp.maxcpus as u16).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::BOOT_MENU, u16::from(config.boot.menu).to_le_bytes().to_vec()),
-        FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
-    ]);
-    items
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::firmware_config::FirmwareConfig;
 use super::storage_config::{DriveConfig, NodeConfig};
 use lockstep_fabric::Actions;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct Config {
     pub memory: MemoryConfig,
     /// `-bios`, `-L`, `-kernel`, `-initrd`, `-append`, `-boot`.
     pub boot: BootConfig,
+    /// `-fw_cfg`, `-acpitable`, `-smbios`.
+    pub firmware: FirmwareConfig,
     /// Every character device, named by `-chardev` or made for a `-serial`, `-monitor` or `-debugcon`.
     pub chardevs: Vec<ChardevConfig>,
     /// The serial ports COM1 to COM4 in order: the id of the character device behind each; `None` leaves the port out.
@@ -155,6 +158,12 @@ pub struct BootConfig {
     pub once: Option<String>,
     /// `-boot menu=`.
     pub menu: bool,
+    /// `-boot splash=`, as typed.
+    pub splash: Option<String>,
+    /// `-boot splash-time=`: for how many milliseconds the menu is offered.
+    pub splash_time: Option<u16>,
+    /// `-boot reboot-timeout=`: how many milliseconds after nothing could be booted the machine is reset; `None` is never.
+    pub reboot_timeout: Option<u16>,
     /// `-boot strict=`.
     pub strict: bool,
     /// `-no-fd-bootchk` clears it.
@@ -321,6 +330,7 @@ impl Default for Config {
             cpu: CpuConfig { model: "qemu64".to_owned(), properties: Vec::new() },
             smp: Topology { cpus: 1, maxcpus: 1, sockets: 1, dies: 1, cores: 1, threads: 1 },
             memory: MemoryConfig { size: 128 << 20, slots: 0, max: 128 << 20 },
+            firmware: FirmwareConfig::default(),
             boot: BootConfig { floppy_signature_check: true, ..BootConfig::default() },
             chardevs: Vec::new(),
             serial: Vec::new(),

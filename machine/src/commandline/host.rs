@@ -68,7 +68,7 @@ pub(super) fn name(draft: &mut Draft<'_>, argument: &str) -> Handled {
 }
 
 pub(super) fn uuid(draft: &mut Draft<'_>, argument: &str) -> Handled {
-    let uuid = values::uuid(argument).ok_or(Reason::Expected("a UUID like 01234567-89ab-cdef-0123-456789abcdef"))?;
+    let uuid = values::uuid(argument).ok_or(Reason::Expected(values::UUID_SYNTAX))?;
     draft.config.uuid = Some(uuid);
     Ok(Flow::Next)
 }

@@ -3,6 +3,7 @@
 //! [`parse`] looks at nothing but its arguments: it opens no file and asks the host nothing, so what it returns can be
 //! stored with a recording and mean the same thing when the recording is replayed.
 
+mod acpitable;
 mod board;
 mod characters;
 mod clocks;
@@ -10,10 +11,13 @@ mod config;
 mod draft;
 mod drives;
 mod error;
+mod firmware_config;
+mod fw_cfg;
 mod host;
 mod nodes;
 mod peripherals;
 mod processors;
+mod smbios;
 mod startup;
 mod storage_config;
 mod suboptions;
@@ -28,6 +32,7 @@ mod tests;
 pub use config::*;
 pub(crate) use draft::DEFAULT_CARD;
 pub use error::{OptionError, Reason};
+pub use firmware_config::*;
 pub(crate) use host::is_log_item;
 pub use startup::Image;
 pub use storage_config::*;

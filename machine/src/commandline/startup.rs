@@ -6,6 +6,7 @@ use super::config::BootConfig;
 use super::draft::{Draft, Flow, Handled};
 use super::error::{OptionError, Reason};
 use super::suboptions::Suboptions;
+use super::values;
 
 /// Where Debian's packages put firmware.
 const HOST_FIRMWARE_DIRS: [&str; 2] = ["/usr/share/seabios", "/usr/share/qemu"];
@@ -53,19 +54,31 @@ pub(super) fn order(draft: &mut Draft<'_>, argument: &str) -> Handled {
     }
     boot.menu = options.switch("menu")?.unwrap_or(boot.menu);
     boot.strict = options.switch("strict")?.unwrap_or(boot.strict);
-    for picture in ["splash", "splash-time", "reboot-timeout"] {
-        if options.text(picture).is_some() {
-            return Err(Reason::not_built(picture));
-        }
+    if let Some(file) = options.text("splash") {
+        boot.splash = Some(name_of_file(&file)?.to_owned());
+    }
+    let milliseconds = |key: &str, text: &str| {
+        let number = values::number(text).and_then(|number| u16::try_from(number).ok());
+        number.ok_or_else(|| Reason::bad(key, text, "use a number of milliseconds up to 65535"))
+    };
+    if let Some(text) = options.text("splash-time") {
+        boot.splash_time = Some(milliseconds("splash-time", &text)?);
+    }
+    match options.text("reboot-timeout").as_deref() {
+        None => {}
+        Some("-1") => boot.reboot_timeout = None,
+        Some(text) => boot.reboot_timeout = Some(milliseconds("reboot-timeout", text)?),
     }
     options.finish()?;
     Ok(Flow::Next)
 }
 
+/// The letters that a pc knows: floppies, hard disk, CD, network. It keeps three of them in CMOS.
 fn drive_letters(key: &str, letters: String) -> Result<String, Reason> {
+    const MOST: usize = 3;
     let repeated = letters.char_indices().any(|(at, letter)| letters[..at].contains(letter));
-    if repeated || !letters.chars().all(|letter| ('a'..='p').contains(&letter)) {
-        return Err(Reason::bad(key, &letters, "use different drive letters from a to p"));
+    if repeated || letters.len() > MOST || !letters.chars().all(|letter| "abcdn".contains(letter)) {
+        return Err(Reason::bad(key, &letters, "use up to three different letters of a, b, c, d and n"));
     }
     Ok(letters)
 }
@@ -85,18 +98,49 @@ impl BootConfig {
         self.firmware_dirs.iter().map(PathBuf::as_path).chain(HOST_FIRMWARE_DIRS.iter().map(Path::new))
     }
 
-    /// Finds the file that `-bios` names: as it stands, or else in the [search path](Self::search_path).
+    /// Finds the file that `-bios` names.
     pub fn bios_file(&self) -> Result<Option<PathBuf>, OptionError> {
-        let Some(name) = &self.bios else { return Ok(None) };
+        self.bios.as_deref().map(|name| self.find_file("-bios ", name)).transpose()
+    }
+
+    /// Reads the picture that `-boot splash=` names.
+    pub fn read_splash(&self) -> Result<Option<Image>, OptionError> {
+        let Some(name) = &self.splash else { return Ok(None) };
+        let path = self.find_file("-boot splash=", name)?;
+        Image::read(format!("-boot splash={name}"), path).map(Some)
+    }
+
+    /// Finds a file that `option` names: as it stands, or else in the [search path](Self::search_path).
+    fn find_file(&self, option: &str, name: &str) -> Result<PathBuf, OptionError> {
         let mut candidates = std::iter::once(PathBuf::from(name)).chain(self.search_path().map(|dir| dir.join(name)));
         // Not is_file: a pipe from the shell is as good.
         match candidates.find(|path| path.exists() && !path.is_dir()) {
-            Some(path) => Ok(Some(path)),
+            Some(path) => Ok(path),
             None => Err(OptionError::refused(
-                format!("-bios {name}"),
+                format!("{option}{name}"),
                 "no such file, here or in the directories that '-L help' lists",
             )),
         }
+    }
+
+    /// The order of booting as CMOS holds it: letters, or the usual ones. Byte 3Dh has the first and the second, byte 38h the third,
+    /// and whether floppies are booted that have no signature.
+    pub fn letters(&self, letters: Option<&str>) -> [(u8, u8); 2] {
+        const USUAL: &str = "cad";
+        let mut codes = letters.unwrap_or(USUAL).chars().map(|letter| match letter {
+            'a' | 'b' => 1,
+            'c' => 2,
+            'd' => 3,
+            'n' => 4,
+            _ => 0,
+        });
+        let [first, second, third] = std::array::from_fn(|_| codes.next().unwrap_or(0));
+        [(0x3d, second << 4 | first), (0x38, third << 4 | u8::from(!self.floppy_signature_check))]
+    }
+
+    /// Whether the kernel is started without firmware: the built-in one leaves that to the machine, and any other gets to do it.
+    pub fn starts_directly(&self) -> bool {
+        self.kernel.is_some() && self.bios.is_none()
     }
 
     /// Reads what `-bios` names.

@@ -102,6 +102,22 @@ impl Suboptions {
             .transpose()
     }
 
+    /// Takes a number of few bits.
+    pub fn small<T: TryFrom<u64>>(&mut self, key: &str) -> Result<Option<T>, Reason> {
+        let Some(text) = self.text(key) else { return Ok(None) };
+        let number = values::number(&text).ok_or_else(|| Reason::bad(key, &text, "use a number"))?;
+        T::try_from(number).map(Some).map_err(|_| Reason::bad(key, &text, "the number is too large"))
+    }
+
+    /// Takes every suboption with one of these keys out, in order: what may be given several times.
+    pub fn each(&mut self, keys: &[&str]) -> Vec<(String, String)> {
+        let wanted = |entry: &Entry| keys.contains(&entry.key.as_str());
+        let (taken, left) = std::mem::take(&mut self.entries).into_iter().partition(wanted);
+        self.entries = left;
+        let taken: Vec<Entry> = taken;
+        taken.into_iter().map(|entry| (entry.key, entry.value.unwrap_or_else(|| "on".to_owned()))).collect()
+    }
+
     /// Takes a size with an optional suffix; a bare number counts `unit` bytes.
     pub fn size(&mut self, key: &str, unit: u64) -> Result<Option<u64>, Reason> {
         self.text(key)

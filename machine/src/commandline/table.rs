@@ -1,7 +1,9 @@
 //! The table of options: everything that the command line takes, and the help text, come from here.
 
 use super::draft::{Draft, Handled};
-use super::{board, characters, clocks, drives, host, nodes, peripherals, processors, startup};
+use super::{
+    acpitable, board, characters, clocks, drives, fw_cfg, host, nodes, peripherals, processors, smbios, startup,
+};
 
 /// One option.
 pub(super) struct Spec {
@@ -47,8 +49,11 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("kernel", "FILE", "boot this kernel: bzImage, PVH or Multiboot", startup::kernel),
     row("initrd", "FILE", "its initial RAM disk", startup::initrd),
     row("append", "TEXT", "its command line", startup::append),
-    row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off]", "boot order for foreign firmware", startup::order),
+    row("boot", "[order=DRIVES][,once=DRIVES][,menu=on|off][,strict=on|off][,reboot-timeout=MS][,splash=FILE][,splash-time=MS]", "what to boot: a, b floppy, c disk, d CD, n network; a menu, a picture for foreign firmware, and when to try again", startup::order),
     row("no-fd-bootchk", "", "let firmware boot unsigned floppies", startup::no_fd_bootchk),
+    row("fw_cfg", "[name=]NAME,file=FILE|string=TEXT", "hand this to firmware and guest under the name opt/...", fw_cfg::fw_cfg),
+    row("acpitable", "data=|file=FILE[:FILE...][,sig=][,rev=][,oem_id=][,oem_table_id=][,oem_rev=][,asl_compiler_id=][,asl_compiler_rev=]", "add an ACPI table, without or with its header", acpitable::acpitable),
+    row("smbios", "file=FILE|type=N[,FIELD=VALUE...]", "add an SMBIOS structure, or set fields of type 0 to 4, 8, 11 or 17", smbios::smbios),
     row("hda", "FILE", "", drives::hda),
     row("hdb", "FILE", "", drives::hdb),
     row("hdc", "FILE", "", drives::hdc),

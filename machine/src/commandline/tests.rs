@@ -133,6 +133,7 @@ fn lists_are_printed_on_request() {
 }
 
 mod drives;
+mod firmware;
 
 mod machine {
     use super::*;
@@ -338,8 +339,33 @@ mod booting {
             (Some("dc"), Some("n"), true, true)
         );
         assert_eq!(config("-boot d").boot.order.as_deref(), Some("d"));
-        assert!(error("-boot cc").contains("different drive letters"));
-        assert!(error("-boot z").contains("different drive letters"));
+        for wrong in ["cc", "z", "abcd", "order=e", "once=p"] {
+            assert!(error(&format!("-boot {wrong}")).contains("use up to three different letters"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_order_is_kept_in_cmos() {
+        let cmos = |line: &str| {
+            let boot = config(line).boot;
+            boot.letters(boot.order.as_deref()).map(|(_, value)| value)
+        };
+        assert_eq!([cmos(""), cmos("-boot d"), cmos("-boot nda")], [[0x12, 0x30], [0x03, 0x00], [0x34, 0x10]]);
+        assert_eq!(cmos("-boot c -no-fd-bootchk"), [0x02, 0x01]);
+    }
+
+    #[test]
+    fn booting_waits_as_long_as_it_is_told() {
+        let boot = config("-boot splash-time=1000,reboot-timeout=5000,splash=a.bmp").boot;
+        assert_eq!(
+            (boot.splash_time, boot.reboot_timeout, boot.splash.as_deref()),
+            (Some(1000), Some(5000), Some("a.bmp"))
+        );
+        assert_eq!(config("-boot reboot-timeout=5 -boot reboot-timeout=-1").boot.reboot_timeout, None);
+        assert!(error("-boot splash-time=65536").contains("'65536' is no value for 'splash-time'"));
+        assert!(error("-boot reboot-timeout=-2").contains("'-2' is no value for 'reboot-timeout'"));
+        let lost = config("-boot splash=/nowhere/a.bmp").boot.read_splash().expect_err("it is nowhere").to_string();
+        assert!(lost.starts_with("-boot splash=/nowhere/a.bmp: no such file"), "{lost}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 /// Names without the dash, in alphabetical order.
 pub(super) const UNBUILT: &[&str] = &[
-    "acpitable",
     "add-fd",
     "async-teardown",
     "audio",
@@ -18,7 +17,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "enable-sync-profile",
     "fsdev",
     "full-screen",
-    "fw_cfg",
     "g",
     "gdb",
     "incoming",
@@ -54,7 +52,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "semihosting-config",
     "set",
     "singlestep",
-    "smbios",
     "spice",
     "tpmdev",
     "trace",

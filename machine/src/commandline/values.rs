@@ -5,6 +5,9 @@ pub use lockstep_devices::properties::{number, switch};
 /// What [`size`] reads, for messages.
 pub(super) const SIZE_SYNTAX: &str = "use a number with an optional suffix b, k, M, G, T, P or E";
 
+/// What [`uuid`] reads, for messages.
+pub(super) const UUID_SYNTAX: &str = "a UUID like 01234567-89ab-cdef-0123-456789abcdef";
+
 /// Bytes in a mebibyte, the unit of a bare `-m`.
 pub(super) const MIB: u64 = 1 << 20;
 

@@ -81,6 +81,9 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         None => settle(config)?,
     };
     let mut board = board::build(&settled)?;
+    for warning in &board.warnings {
+        eprintln!("lockstep: warning: {warning}");
+    }
     trace::start(&config.log, &mut board.machine)?;
     let files = board.files.clone();
     if let Some(log) = &replayed
@@ -130,6 +133,7 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
         ("-smp", config.smp != recorded.smp),
         ("-m", config.memory != recorded.memory),
         ("-kernel, -initrd, -append, -bios or -boot", config.boot != recorded.boot),
+        ("-fw_cfg, -acpitable or -smbios", config.firmware != recorded.firmware),
         ("-serial", config.serial.len() != recorded.serial.len()),
         ("-device", config.devices.len() != recorded.devices.len()),
         ("-drive or -blockdev", config.drives != recorded.drives || config.nodes != recorded.nodes),

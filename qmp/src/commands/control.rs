@@ -142,6 +142,7 @@ declare! {
         /// The type's name.
         ty as "type": String,
         /// There, and null, if the member may be absent.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         default: Option<Value>,
     }
 

@@ -6,7 +6,7 @@ declare! {
     family "File descriptors";
 
     /// Keeps the file descriptor that came with this command under a name, for this monitor's later commands.
-    command observes "getfd" Getfd {
+    command observes descriptor "getfd" Getfd {
         /// The name. A descriptor that has it is closed.
         fdname: String,
     };
@@ -39,7 +39,7 @@ declare! {
 
     /// Puts the file descriptor that came with this command into a set, which files can be opened from by the name
     /// `/dev/fdset/ID`. Sets belong to all monitors.
-    command observes "add-fd" AddFd {
+    command observes descriptor "add-fd" AddFd {
         /// The set; a new one if absent.
         fdset_id: Option<i64>,
         /// Anything that helps a client to remember what it is.

@@ -2,17 +2,24 @@
 
 pub mod acpi;
 pub mod block;
+pub mod char;
 pub mod control;
 pub mod descriptors;
 pub mod dump;
 pub mod machine;
 pub mod memory;
+pub mod migration;
+pub mod net;
 pub mod pci;
 pub mod processors;
 pub mod qdev;
 pub mod qom;
 pub mod replay;
 pub mod run_state;
+pub mod stats;
+pub mod tpm;
+pub mod ui;
+pub mod yank;
 
 use crate::event::EventDeclaration;
 use crate::registry::Family;
@@ -29,9 +36,16 @@ pub static FAMILIES: &[&Family] = &[
     &pci::FAMILY,
     &acpi::FAMILY,
     &block::FAMILY,
+    &char::FAMILY,
+    &net::FAMILY,
+    &ui::FAMILY,
+    &tpm::FAMILY,
     &dump::FAMILY,
     &descriptors::FAMILY,
     &replay::FAMILY,
+    &migration::FAMILY,
+    &stats::FAMILY,
+    &yank::FAMILY,
 ];
 
 /// All events.

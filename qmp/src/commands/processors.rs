@@ -32,6 +32,7 @@ declare! {
         /// The model that it is based on.
         name: String,
         /// Properties and their values.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         props: Option<Value>,
     }
 

@@ -15,6 +15,7 @@ declare! {
         /// What it is, in English.
         description: Option<String>,
         /// What it is unless it is set.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         default_value: Option<Value>,
     }
 

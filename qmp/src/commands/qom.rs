@@ -15,6 +15,7 @@ declare! {
         /// What it is, in English.
         description: Option<String>,
         /// What it is unless it is set.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         default_value: Option<Value>,
     }
 
@@ -74,6 +75,7 @@ declare! {
         /// The new object's name.
         id: String,
         /// Its properties, in an object of their own; how QEMU 2.11 has them.
+        #[serde(default, deserialize_with = "crate::schema::present")]
         props: Option<Value>;
         ..properties
     };

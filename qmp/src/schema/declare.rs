@@ -20,8 +20,11 @@
 //!     union CpuInfo { ... } by arch = "arch": CpuInfoArch as CpuInfoOfArch { X86 = "x86": CpuInfoX86 }
 //!     /// ...
 //!     alternate StatsValue { Scalar: u64, List: Vec<u64> }
-//!     /// `observes` or `steers`; `oob` allows out-of-band execution; `; ..rest` after the arguments takes undeclared arguments.
+//!     /// `observes` or `steers`; then perhaps `oob`, it may run out-of-band, or `descriptor`, it is given the next file
+//!     /// descriptor that came in; `; ..rest` after the arguments takes undeclared arguments.
 //!     command observes "query-status" QueryStatus {} -> StatusInfo;
+//!     /// A command whose arguments are a type that is declared elsewhere.
+//!     command steers "blockdev-add" as BlockdevOptions;
 //!     /// ... `limited`: at most one a second; `limited by "id"`: one for each value of that member.
 //!     event "STOP" Stopped {};
 //! }
@@ -72,7 +75,10 @@ pub(crate) use member;
 macro_rules! object {
     (
         [$($doc:literal)*] $name:ident {
-            $( $(#[doc = $member_doc:literal])* $member:ident $(as $wire:literal)? : $ty:ty ),* $(,)?
+            $(
+                $(#[doc = $member_doc:literal])* $(#[serde($($attribute:tt)*)])?
+                $member:ident $(as $wire:literal)? : $ty:ty
+            ),* $(,)?
             $( ; .. $rest:ident )?
         }
     ) => {
@@ -83,6 +89,7 @@ macro_rules! object {
             $(
                 $(#[doc = $member_doc])*
                 $(#[serde(rename = $wire)])?
+                $(#[serde($($attribute)*)])?
                 #[serde(skip_serializing_if = "crate::schema::is_absent")]
                 pub $member: $ty,
             )*
@@ -257,6 +264,37 @@ macro_rules! kind {
 }
 pub(crate) use kind;
 
+macro_rules! way {
+    () => {
+        $crate::registry::Way::Plain
+    };
+    (oob) => {
+        $crate::registry::Way::OutOfBand
+    };
+    (descriptor) => {
+        $crate::registry::Way::WithDescriptor
+    };
+}
+pub(crate) use way;
+
+/// A command whose arguments are an object type that is there already.
+macro_rules! command {
+    ([$($doc:literal)*] $kind:ident [$($way:ident)?] $wire:literal $name:ident $($returns:ty)?) => {
+        impl $crate::registry::Command for $name {
+            type Returns = $crate::schema::declare::returned!($($returns)?);
+            const DECLARATION: &'static $crate::registry::Declaration = &$crate::registry::Declaration {
+                name: $wire,
+                docs: &[$($doc),*],
+                kind: $crate::schema::declare::kind!($kind),
+                way: $crate::schema::declare::way!($($way)?),
+                arguments: <$name as $crate::schema::Qapi>::ty,
+                returns: <Self::Returns as $crate::schema::Qapi>::ty,
+            };
+        }
+    };
+}
+pub(crate) use command;
+
 /// Takes the items of a family one by one; the lists in brackets gather what the family has.
 macro_rules! declare {
     (family $title:literal; $($items:tt)*) => {
@@ -306,24 +344,21 @@ macro_rules! declare {
     };
 
     (@ $title:literal [$($commands:tt)*] $events:tt $types:tt
-        $(#[doc = $doc:literal])* command $kind:ident $($oob:ident)? $wire:literal $name:ident $arguments:tt
+        $(#[doc = $doc:literal])* command $kind:ident $($way:ident)? $wire:literal as $name:ident $(-> $returns:ty)? ;
+        $($items:tt)*
+    ) => {
+        $crate::schema::declare::command! { [$($doc)*] $kind [$($way)?] $wire $name $($returns)? }
+        $crate::schema::declare::declare! { @ $title [$($commands)* $name] $events $types $($items)* }
+    };
+
+    (@ $title:literal [$($commands:tt)*] $events:tt $types:tt
+        $(#[doc = $doc:literal])* command $kind:ident $($way:ident)? $wire:literal $name:ident $arguments:tt
             $(-> $returns:ty)? ;
         $($items:tt)*
     ) => {
         $crate::schema::declare::object! { [$($doc)*] $name $arguments }
 
-        impl $crate::registry::Command for $name {
-            type Returns = $crate::schema::declare::returned!($($returns)?);
-            const DECLARATION: &'static $crate::registry::Declaration = &$crate::registry::Declaration {
-                name: $wire,
-                docs: &[$($doc),*],
-                kind: $crate::schema::declare::kind!($kind),
-                out_of_band: $crate::schema::declare::is_there!($($oob)?),
-                arguments: <$name as $crate::schema::Qapi>::ty,
-                returns: <Self::Returns as $crate::schema::Qapi>::ty,
-            };
-        }
-
+        $crate::schema::declare::command! { [$($doc)*] $kind [$($way)?] $wire $name $($returns)? }
         $crate::schema::declare::declare! { @ $title [$($commands)* $name] $events $types $($items)* }
     };
 

@@ -5,7 +5,7 @@
 
 use super::{Object, Type};
 use crate::event::EventDeclaration;
-use crate::registry::Catalog;
+use crate::registry::{Catalog, Way};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub fn schema(catalog: &Catalog, events: &[&'static EventDeclaration]) -> Value 
                 "arg-type": introspection.refer((command.arguments)()),
                 "ret-type": introspection.refer((command.returns)()),
             });
-            if command.out_of_band {
+            if command.way == Way::OutOfBand {
                 entry["allow-oob"] = json!(true);
             }
             entry

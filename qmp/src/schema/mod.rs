@@ -11,6 +11,7 @@ mod manual;
 
 pub use manual::manual;
 
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// The type of a member, an argument or an answer.
@@ -185,6 +186,11 @@ pub(crate) fn is_absent<T: Qapi>(value: &T) -> bool {
     value.is_absent()
 }
 
+/// Takes null for a value and not for absence, of a member that may be either; for `#[serde(default, deserialize_with)]`.
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
 macro_rules! builtin {
     ($($rust:ty => $ty:expr),* $(,)?) => { $(
         impl Qapi for $rust {
@@ -211,14 +217,19 @@ builtin! {
     Map<String, Value> => Type::Object(&OPEN),
     () => Type::Object(&NOTHING),
     Nothing => Type::Object(&NOTHING),
+    Null => Type::Null,
 }
 
 static NOTHING: Object = Object { name: "Nothing", docs: &["No members."], members: &[], union: None, open: false };
 static OPEN: Object = Object { name: "Dictionary", docs: &["Any members."], members: &[], union: None, open: true };
 
 /// An object without members, for the branch of a union that adds none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nothing {}
+
+/// JSON's null, for an alternate that it is a value of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Null;
 
 impl<T: Qapi> Qapi for Option<T> {
     fn ty() -> Type {
