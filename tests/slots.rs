@@ -229,18 +229,33 @@ fn says(letter: u8) -> Vec<u8> {
     assembler.assemble(0x7c00).expect("it assembles")
 }
 
-/// Boots by the built-in BIOS with these devices; the disk that was booted.
-fn booted(line: &str) -> String {
+/// Boots by this firmware with these devices; the disk that was booted.
+fn booted_by(firmware: &[String], line: &str) -> String {
     let disks = Disks::new("booted", &[says(b'A'), says(b'B'), says(b'C')]);
     let fixed = words("-m 16 -seed 1 -rtc base=2026-01-01 -nodefaults -nographic -serial null -no-reboot");
-    let mut guest = Guest::start(&[fixed, disks.options(), words(line)].concat(), &[]);
+    let mut guest = Guest::start(&[fixed, firmware.to_vec(), disks.options(), words(line)].concat(), &[]);
     guest.expect("~", MINUTE);
     assert_eq!(guest.run_to(guest.board.machine.now() + SECOND / 100), None, "{}", guest.console);
     guest.console.chars().last().map(String::from).unwrap_or_default()
 }
 
 #[test]
+fn seabios_boots_what_comes_first_wherever_it_is() {
+    let firmware = ["-bios".to_owned(), guest_file("bios-256k.bin")];
+    let disks = |first: u8, second: u8, third: u8| {
+        format!(
+            "-device pci-bridge,chassis_nr=1,id=br,addr=1d -device virtio-blk-pci,drive=d0,bus=br,addr=6,bootindex={first} \
+             -device ide-hd,drive=d1,unit=1,bootindex={second} -device floppy,drive=d2,bootindex={third}"
+        )
+    };
+    assert_eq!(booted_by(&firmware, &disks(3, 5, 7)), "A");
+    assert_eq!(booted_by(&firmware, &disks(7, 3, 5)), "B");
+    assert_eq!(booted_by(&firmware, &disks(7, 5, 3)), "C");
+}
+
+#[test]
 fn the_built_in_bios_boots_what_comes_first() {
+    let booted = |line: &str| booted_by(&[], line);
     let disks = |first: &str, second: &str, third: &str| {
         format!(
             "-device virtio-blk-pci,drive=d0{first} -device ide-hd,drive=d1,bus=ide.0{second} -device floppy,drive=d2{third}"
