@@ -4,6 +4,7 @@ pub mod block;
 pub mod board;
 pub mod chardev;
 pub mod commandline;
+pub mod control;
 pub mod digest;
 pub mod machine;
 pub mod monitor;

@@ -85,6 +85,8 @@ pub struct Machine {
     port_output: Vec<(DeviceId, u32, Vec<u8>)>,
     notices: Vec<(DeviceId, Notice)>,
     ended: Option<Ending>,
+    /// How often the guest has reset the machine since someone asked.
+    resets: u32,
     actions: Actions,
     /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
     pausing: bool,
@@ -124,6 +126,7 @@ impl Machine {
             port_output: Vec::new(),
             notices: Vec::new(),
             ended: None,
+            resets: 0,
             actions: Actions::default(),
             pausing: false,
             pause: false,
@@ -140,6 +143,16 @@ impl Machine {
     /// The present.
     pub fn now(&self) -> Tick {
         self.bus.clock.now()
+    }
+
+    /// Says whether a reset that the guest asks for ends the machine.
+    pub fn set_resets_end(&mut self, end: bool) {
+        self.resets_end = end;
+    }
+
+    /// How often the guest has reset the machine since this was last asked.
+    pub fn take_resets(&mut self) -> u32 {
+        std::mem::take(&mut self.resets)
     }
 
     /// How the machine ended, if it has.
@@ -348,6 +361,7 @@ impl Machine {
                 Outside::Reset => self.act(MachineRequest::Reset),
                 Outside::Nmi => self.inject_nmi(),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
+                Outside::PanicAction(action) => self.actions.panic = action,
                 Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
                 Outside::PortWrite { port, width, value } => {
                     // What nothing claims is dropped, as with OUT.
@@ -422,6 +436,7 @@ impl Machine {
             MachineRequest::Reset if self.resets_end => self.ended = Some(Ending::Reset),
             MachineRequest::Reset => {
                 self.ended = None;
+                self.resets = self.resets.saturating_add(1);
                 let now = self.now();
                 self.bus.advance(now + RESET_TICKS);
                 self.reset();

@@ -117,7 +117,7 @@ both_ways! {
     set_action: commands::run_state::SetAction,
     expansion: commands::processors::QueryCpuModelExpansion,
     chardev_add: commands::char::ChardevAdd,
-    blockdev_add: commands::block::BlockdevOptions,
+    blockdev_add: commands::nodes::BlockdevOptions,
     input_send_event: commands::ui::InputSendEvent,
     qom_set: commands::qom::QomSet,
 }
@@ -134,6 +134,7 @@ proptest! {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn refusal<T: Qapi>(value: Value) -> String {
     check_value(T::ty(), &value).unwrap_err().desc
 }
@@ -154,7 +155,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(numa(json!({ "type": "dist", "src": 0, "dst": 0, "val": 256 })), "Parameter 'val' expects uint8_t");
     assert_eq!(numa(json!({ "type": "node", "mem": "x" })), "Parameter 'mem' expects uint64");
     assert_eq!(numa(json!({ "type": "cpu", "mem": 1 })), "Parameter 'mem' is unexpected");
-    let blockdev = refusal::<commands::block::BlockdevOptions>;
+    let blockdev = refusal::<commands::nodes::BlockdevOptions>;
     assert_eq!(
         blockdev(json!({ "driver": "raw", "file": { "driver": "file" } })),
         "Parameter 'file.filename' is missing"
@@ -167,7 +168,7 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn null_and_absent_are_not_the_same() {
-    use commands::block::{BlockdevOptions, BlockdevOptionsOf, BlockdevRefOrNull};
+    use commands::nodes::{BlockdevOptions, BlockdevOptionsOf, BlockdevRefOrNull};
     let backing = |options: Value| {
         check_value(BlockdevOptions::ty(), &options).unwrap();
         match serde_json::from_value::<BlockdevOptions>(options).unwrap().driver {

@@ -3,7 +3,8 @@
 use lockstep_qmp::commands::{FAMILIES, events};
 use lockstep_qmp::registry::Catalog;
 use lockstep_qmp::schema::{Type, introspect, manual};
-use serde_json::Value;
+use lockstep_qmp::wire::{Layout, to_line};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -67,7 +68,9 @@ fn the_schema_holds_together() {
     for name in types {
         assert!(referred.contains(name), "nothing refers to {name}");
     }
-    println!("query-qmp-schema: {} entries, {} bytes", entries.len(), schema.to_string().len());
+    let line = to_line(&json!({ "return": schema }), Layout::Compact).len();
+    println!("query-qmp-schema: {} entries, a line of {line} bytes", entries.len());
+    assert!(line <= 64 << 10, "a reader of lines up to 64 KiB has {line} bytes to take");
 }
 
 /// All types that an entry names.

@@ -1,6 +1,6 @@
 //! The gate: everything that comes from outside enters here, stamped with the tick at which it took effect.
 
-use crate::actions::WatchdogAction;
+use crate::actions::{PanicAction, WatchdogAction};
 use crate::clock::{NEVER, Tick};
 use crate::device::{DeviceId, Input, Width};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub enum Outside {
     Nmi,
     /// The operator chooses what the machine does when a watchdog bites.
     WatchdogAction(WatchdogAction),
+    /// The operator chooses what the machine does when the guest says that it has panicked.
+    PanicAction(PanicAction),
     /// The operator reads an I/O port: that alone can change a device.
     PortRead {
         /// The port.

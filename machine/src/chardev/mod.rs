@@ -68,6 +68,8 @@ pub enum HostEvent {
         /// Where.
         chardev: ChardevId,
     },
+    /// A QMP client wants something: the server has it.
+    Request,
     /// The run is to end.
     Quit {
         /// Who asked.
@@ -82,6 +84,8 @@ pub enum QuitCause {
     Key,
     /// The monitor's `quit`.
     Monitor,
+    /// QMP's `quit`.
+    Qmp,
     /// This signal.
     Signal(i32),
 }
@@ -189,7 +193,9 @@ impl Chardevs {
             }
         }
         for (place, chardev) in config.chardevs.iter().enumerate() {
-            if let Backend::Stdio { signals } = chardev.backend {
+            if let Backend::Stdio { signals } = chardev.backend
+                && !speaks_qmp(config, chardev)
+            {
                 let blame = |error: io::Error| ChardevError { origin: chardev.origin.clone(), problem: error.into() };
                 let users = Users::of(config, chardev);
                 let end = StdioEnd::open(ChardevId(place), users, signals, reporter).map_err(blame)?;
@@ -252,12 +258,17 @@ fn open_unattended(
             let file = options.open(path)?;
             Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
         }
-        Backend::Socket { .. } if is_replayed(config) => Ok(End::Null),
+        Backend::Socket { .. } if is_replayed(config) || speaks_qmp(config, chardev) => Ok(End::Null),
         Backend::Socket { address, role } => {
             let users = Users::of(config, chardev);
             Ok(End::Socket(SocketEnd::open(id, users, chardev, address, *role, reporter)?))
         }
     }
+}
+
+/// Whether QMP's server opens it.
+fn speaks_qmp(config: &Config, chardev: &ChardevConfig) -> bool {
+    config.qmp.iter().any(|qmp| qmp.chardev == chardev.id)
 }
 
 fn is_replayed(config: &Config) -> bool {

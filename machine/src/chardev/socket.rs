@@ -112,6 +112,7 @@ impl Listener {
                 Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Problem::Busy),
                 Err(error) => Err(error.into()),
             },
+            SocketAddress::Descriptor(_) => Err(Problem::Host(ErrorKind::Unsupported.into())),
         }
     }
 
@@ -178,6 +179,7 @@ fn connect(address: &SocketAddress) -> io::Result<Stream> {
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         }
+        SocketAddress::Descriptor(_) => Err(ErrorKind::Unsupported.into()),
     }
 }
 
@@ -196,7 +198,7 @@ impl SocketEnd {
         let keyboard = Keyboard::new(id, users, reporter.clone());
         let mut conversation = Conversation { id, line: Arc::clone(&line), keyboard, reporter: reporter.clone() };
         let (reader, first_client, local) = match role {
-            SocketRole::Client => {
+            SocketRole::Client { .. } => {
                 let stream = conversation.begin(connect(address)?);
                 let reader = Reader::start(move |stopped| conversation.carry_on(&stream, &stopped))?;
                 (reader, None, None)

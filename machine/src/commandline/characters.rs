@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use super::config::{Backend, DeviceConfig, SocketAddress, SocketRole};
+use super::config::{Backend, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
@@ -50,7 +50,7 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
         other if UNBUILT_BACKENDS.contains(&other) => return Err(Reason::not_built(format!("backend '{other}'"))),
         other => return Err(Reason::UnknownName { kind: "backend", name: other.to_owned(), option: "-chardev" }),
     };
-    for unbuilt in ["logfile", "telnet", "websocket", "tls-creds", "fd"] {
+    for unbuilt in ["logfile", "telnet", "websocket", "tls-creds"] {
         if options.text(unbuilt).is_some_and(|value| value != "off") {
             return Err(Reason::not_built(unbuilt));
         }
@@ -62,9 +62,15 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
 }
 
 fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
-    let address = match options.text("path") {
-        Some(path) => SocketAddress::Unix(PathBuf::from(path)),
-        None => {
+    let address = match (options.text("fd"), options.text("path")) {
+        (Some(number), _) => {
+            let socket = values::number(&number).and_then(|number| u32::try_from(number).ok());
+            SocketAddress::Descriptor(
+                socket.ok_or_else(|| Reason::bad("fd", &number, "use a file descriptor's number"))?,
+            )
+        }
+        (None, Some(path)) => SocketAddress::Unix(PathBuf::from(path)),
+        (None, None) => {
             let port = options.required("port")?;
             SocketAddress::Tcp(loopback(&options.text("host").unwrap_or_default())?, port_number(&port)?)
         }
@@ -76,16 +82,15 @@ fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
 fn socket_role(options: &mut Suboptions) -> Result<SocketRole, Reason> {
     let server = options.switch("server")?.unwrap_or(false);
     let wait = options.switch("wait")?;
-    if options.number("reconnect")?.is_some_and(|seconds| seconds != 0) {
-        return Err(Reason::not_built("reconnect"));
-    }
+    let reconnect = options.number("reconnect")?.filter(|seconds| *seconds != 0);
+    let reconnect = reconnect.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX));
     for harmless in ["nodelay", "ipv4", "ipv6", "abstract", "tight"] {
         options.switch(harmless)?;
     }
     match (server, wait) {
         (true, wait) => Ok(SocketRole::Server { wait: wait.unwrap_or(true) }),
         (false, Some(_)) => Err(Reason::refused("'wait' only makes sense with 'server'")),
-        (false, None) => Ok(SocketRole::Client),
+        (false, None) => Ok(SocketRole::Client { reconnect }),
     }
 }
 
@@ -190,6 +195,51 @@ pub(super) fn monitor(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if let Attachment::To(id) = attach(draft, &id, text, mux)? {
         add_monitor(draft, id);
     }
+    Ok(Flow::Next)
+}
+
+/// `-qmp DEV`.
+pub(super) fn qmp(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    add_qmp(draft, argument, false)
+}
+
+/// `-qmp-pretty DEV`.
+pub(super) fn qmp_pretty(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    add_qmp(draft, argument, true)
+}
+
+fn add_qmp(draft: &mut Draft<'_>, argument: &str, pretty: bool) -> Handled {
+    // QMP on the terminal is QEMU's way to say that there is to be no monitor there.
+    draft.monitor_given = true;
+    let id = format!("compat_qmp{}", draft.config.qmp.len());
+    if let Attachment::To(chardev) = attach(draft, &id, argument, false)? {
+        draft.config.qmp.push(QmpConfig { chardev, pretty });
+    }
+    Ok(Flow::Next)
+}
+
+/// `-mon [chardev=]ID[,mode=readline|control][,pretty=on|off]`.
+pub(super) fn mon(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = Suboptions::parse(argument, Some("chardev"));
+    let chardev = options.required("chardev")?;
+    let mode = options.text("mode").unwrap_or_else(|| "readline".into());
+    let pretty = options.switch("pretty")?.unwrap_or(false);
+    options.finish()?;
+    draft.refer(&chardev);
+    match mode.as_str() {
+        "readline" if pretty => return Err(Reason::refused("'pretty' is for mode=control only")),
+        "readline" => add_monitor(draft, chardev),
+        "control" => draft.config.qmp.push(QmpConfig { chardev, pretty }),
+        _ => return Err(Reason::bad("mode", &mode, "use readline or control")),
+    }
+    Ok(Flow::Next)
+}
+
+/// `-compat-version X.Y.Z`: what QMP's clients are told to expect.
+pub(super) fn compatible_version(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let parts: Option<Vec<u32>> = argument.split('.').map(|part| part.parse().ok()).collect();
+    let version = parts.and_then(|parts| <[u32; 3]>::try_from(parts).ok());
+    draft.config.compatible_version = Some(version.ok_or(Reason::Expected("X.Y.Z"))?);
     Ok(Flow::Next)
 }
 

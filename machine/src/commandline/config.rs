@@ -31,6 +31,10 @@ pub struct Config {
     pub serial: Vec<Option<String>>,
     /// The ids of the character devices that carry a monitor.
     pub monitors: Vec<String>,
+    /// The monitors that speak QMP, in order.
+    pub qmp: Vec<QmpConfig>,
+    /// `-compat-version`: the version of QEMU that QMP's clients are told.
+    pub compatible_version: Option<[u32; 3]>,
     /// `-drive` and the options that stand for one, in order.
     pub drives: Vec<DriveConfig>,
     /// `-blockdev`, in order.
@@ -183,6 +187,15 @@ pub struct ChardevConfig {
     pub mux: bool,
 }
 
+/// A monitor that speaks QMP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QmpConfig {
+    /// The id of the character device behind it.
+    pub chardev: String,
+    /// Replies are laid out for people.
+    pub pretty: bool,
+}
+
 /// The kinds of character device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backend {
@@ -216,13 +229,18 @@ pub enum SocketAddress {
     Unix(PathBuf),
     /// A port of the loopback interface.
     Tcp(IpAddr, u16),
+    /// A socket that Lockstep was started with, by its number. For QMP only.
+    Descriptor(u32),
 }
 
 /// Which side of a socket Lockstep is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SocketRole {
     /// Connects when the machine is built.
-    Client,
+    Client {
+        /// After how many seconds to try again when it cannot be reached or has gone. For QMP only.
+        reconnect: Option<u32>,
+    },
     /// Listens, for one client at a time.
     Server {
         /// Do not start before the first client is there.
@@ -335,6 +353,8 @@ impl Default for Config {
             chardevs: Vec::new(),
             serial: Vec::new(),
             monitors: Vec::new(),
+            qmp: Vec::new(),
+            compatible_version: None,
             drives: Vec::new(),
             nodes: Vec::new(),
             devices: Vec::new(),

@@ -1,6 +1,6 @@
 //! A command line half read: the configuration so far, and what can only be settled once every option is known.
 
-use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
+use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global, SocketAddress, SocketRole};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 
@@ -163,6 +163,20 @@ impl<'a> Draft<'a> {
                 return Err(blame(format!("character device '{id}' is already used by {other}; give it mux=on")));
             }
             users.push((id, option));
+        }
+        self.check_sockets()
+    }
+
+    /// QMP's server can do with sockets what the guest's character devices cannot yet.
+    fn check_sockets(&self) -> Result<(), OptionError> {
+        let speaks_qmp = |chardev: &&ChardevConfig| self.config.qmp.iter().any(|qmp| qmp.chardev == chardev.id);
+        for chardev in self.config.chardevs.iter().filter(|chardev| !speaks_qmp(chardev)) {
+            let unbuilt = match &chardev.backend {
+                Backend::Socket { address: SocketAddress::Descriptor(_), .. } => "fd, but for QMP,",
+                Backend::Socket { role: SocketRole::Client { reconnect: Some(_) }, .. } => "reconnect, but for QMP,",
+                _ => continue,
+            };
+            return Err(OptionError { option: chardev.origin.clone(), reason: Reason::not_built(unbuilt) });
         }
         Ok(())
     }

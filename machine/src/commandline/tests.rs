@@ -77,7 +77,7 @@ fn options_that_nobody_has_are_unknown() {
 #[test]
 fn options_of_qemu_that_are_not_built_are_refused_by_name() {
     assert_eq!(error("-netdev user,id=n"), "-netdev: not built in this version of Lockstep");
-    assert_eq!(error("-qmp stdio"), "-qmp: not built in this version of Lockstep");
+    assert_eq!(error("-spice port=1"), "-spice: not built in this version of Lockstep");
 }
 
 #[test]
@@ -461,7 +461,7 @@ mod characters {
         let expect = [
             (SocketAddress::Unix("/tmp/s".into()), SocketRole::Server { wait: false }),
             (SocketAddress::Tcp(local, 4444), SocketRole::Server { wait: false }),
-            (SocketAddress::Tcp(local, 0), SocketRole::Client),
+            (SocketAddress::Tcp(local, 0), SocketRole::Client { reconnect: None }),
             (SocketAddress::Unix("/tmp/t".into()), SocketRole::Server { wait: true }),
         ];
         for (port, (address, role)) in expect.into_iter().enumerate() {
@@ -479,7 +479,7 @@ mod characters {
             *backend(&config("-serial tcp:[::1]:7"), "serial0"),
             Backend::Socket {
                 address: SocketAddress::Tcp("::1".parse().expect("an address"), 7),
-                role: SocketRole::Client
+                role: SocketRole::Client { reconnect: None }
             }
         );
         assert!(error("-serial unix:/tmp/s,wait=off").contains("only makes sense with 'server'"));

@@ -48,6 +48,9 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
         (None, RunState::Prelaunch) => "paused (prelaunch)",
         (None, RunState::Running) => "running",
         (None, RunState::Paused) => "paused",
+        (None, RunState::IoError) => "paused (io-error)",
+        (None, RunState::Watchdog) => "paused (watchdog)",
+        (None, RunState::GuestPanicked) => "paused (guest-panicked)",
     };
     Ok(format!("VM status: {status}"))
 }
@@ -123,6 +126,7 @@ fn backend(chardev: &ChardevConfig) -> String {
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
+        Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
     };
     if chardev.mux { format!("{name}, shared with the monitor") } else { name }
 }

@@ -47,6 +47,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// A desk of its own for one command, which is about this vCPU.
+    pub(crate) fn of(selected: usize) -> Self {
+        Self { selected, ..Self::default() }
+    }
+
     /// The vCPU that commands are about.
     fn cpu<'a>(&self, control: &'a Control) -> Result<&'a Vcpu, CommandError> {
         let value = self.selected as u64;

@@ -1,16 +1,16 @@
-//! What an operator can do to a machine, whoever speaks for him: a monitor today, QMP tomorrow.
+//! What an operator can do to a machine, whoever speaks for him: a human monitor or QMP.
 
 use crate::board::Board;
 use crate::chardev::QuitCause;
-use crate::commandline::{Config, OnShutdown, RecordReplay};
+use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, Notice, Outside, WatchdogAction};
-use std::collections::VecDeque;
+use lockstep_fabric::{Arrival, DeviceId, Input, Outside, PanicAction, WatchdogAction};
+use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
+use lockstep_qmp::server::Teller;
+use lockstep_qmp::{Event, Occurrence, Timestamp};
 use std::io;
-
-/// How many news are kept for those who have not asked yet.
-const NOTICES_MOST: usize = 1024;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Whether the machine is let run. That changes nothing that the guest can see: while it is not, no tick passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub enum RunState {
     Running,
     /// Stopped by the operator, or over.
     Paused,
+    /// Stopped by an error of a drive.
+    IoError,
+    /// Stopped by a watchdog.
+    Watchdog,
+    /// Stopped because the guest has said that it panicked.
+    GuestPanicked,
 }
 
 /// Why an operator's wish is not granted.
@@ -45,18 +51,32 @@ pub struct Control {
     pub config: Config,
     state: RunState,
     recorder: Option<Recorder>,
-    /// Devices' news that nobody has asked for yet.
-    notices: VecDeque<(DeviceId, Notice)>,
     /// Why the log could not be written.
     log_failure: Option<io::Error>,
     quit: Option<QuitCause>,
+    /// What QMP's clients have not been told yet.
+    happened: Vec<Occurrence>,
+    /// Who tells them, if there can be any.
+    teller: Option<Teller>,
+    /// The guest's end has been told.
+    told_end: bool,
 }
 
 impl Control {
     /// Takes a machine in hand, stopped if `-S` says so.
     pub fn new(config: &Config, board: Board, recorder: Option<Recorder>) -> Self {
         let state = if config.start_stopped { RunState::Prelaunch } else { RunState::Running };
-        Self { board, config: config.clone(), state, recorder, notices: VecDeque::new(), log_failure: None, quit: None }
+        Self {
+            board,
+            config: config.clone(),
+            state,
+            recorder,
+            log_failure: None,
+            quit: None,
+            happened: Vec::new(),
+            teller: None,
+            told_end: false,
+        }
     }
 
     /// Whether the operator lets the machine run; it may be over all the same.
@@ -74,17 +94,72 @@ impl Control {
         let ending = self.board.machine.ended()?;
         match ending {
             Ending::PowerOff | Ending::Reset if self.config.on_shutdown == OnShutdown::Pause => {
-                self.state = RunState::Paused;
+                self.tell_end(ending);
+                self.stop();
                 None
             }
-            Ending::PowerOff | Ending::Reset | Ending::Exit(_) => Some(ending),
+            Ending::PowerOff | Ending::Reset | Ending::Exit(_) => {
+                self.tell_end(ending);
+                Some(ending)
+            }
+        }
+    }
+
+    /// Tells QMP's clients once that the guest has come to its end.
+    fn tell_end(&mut self, ending: Ending) {
+        if std::mem::replace(&mut self.told_end, true) {
+            return;
+        }
+        let reason = match ending {
+            Ending::Reset => ShutdownCause::GuestReset,
+            Ending::PowerOff | Ending::Exit(_) => ShutdownCause::GuestShutdown,
+        };
+        self.tell(&ShutDown { guest: true, reason });
+    }
+
+    /// From now on, QMP's clients are told of some things at once.
+    pub(super) fn tell_by(&mut self, teller: Option<Teller>) {
+        self.teller = teller;
+    }
+
+    /// Something that QMP's clients are told before they are answered, as all that happened before.
+    fn tell_first<E: Event>(&mut self, event: &E) {
+        self.tell(event);
+        if let Some(teller) = self.teller.clone() {
+            self.take_happened().into_iter().for_each(|occurrence| teller.tell(occurrence));
+        }
+    }
+
+    /// Something that QMP's clients are told, after they have been answered if it is they who made it happen.
+    pub fn tell<E: Event>(&mut self, event: &E) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let timestamp = Timestamp { seconds: since.as_secs() as i64, microseconds: since.subsec_micros() };
+        self.happened.push(Occurrence::new(event, timestamp));
+    }
+
+    /// Takes what QMP's clients have not been told yet, in order.
+    pub(crate) fn take_happened(&mut self) -> Vec<Occurrence> {
+        self.tell_resets();
+        std::mem::take(&mut self.happened)
+    }
+
+    /// Tells of the resets that the guest itself has asked for.
+    fn tell_resets(&mut self) {
+        for _ in 0..self.board.machine.take_resets() {
+            self.tell(&WasReset { guest: true, reason: ShutdownCause::GuestReset });
         }
     }
 
     /// Stops the machine where it is.
     pub fn stop(&mut self) {
+        self.stop_as(RunState::Paused);
+    }
+
+    /// Stops the machine where it is, for a reason that stays known.
+    pub(super) fn stop_as(&mut self, state: RunState) {
         if self.state == RunState::Running {
-            self.state = RunState::Paused;
+            self.state = state;
+            self.tell_first(&Stopped {});
         }
     }
 
@@ -93,14 +168,21 @@ impl Control {
         if self.board.machine.ended().is_some() {
             return Err(Denied::Over);
         }
-        self.state = RunState::Running;
+        if self.state != RunState::Running {
+            self.state = RunState::Running;
+            self.tell_first(&Resumed {});
+        }
         Ok(())
     }
 
     /// Resets the machine. A stopped one stays stopped.
     pub fn reset(&mut self) -> Result<(), Denied> {
+        self.tell_resets();
         self.enter(Outside::Reset)?;
-        if self.state == RunState::Paused {
+        self.board.machine.take_resets();
+        self.told_end = false;
+        self.tell(&WasReset { guest: false, reason: ShutdownCause::HostQmpSystemReset });
+        if self.state != RunState::Running {
             self.state = RunState::Prelaunch;
         }
         Ok(())
@@ -116,10 +198,23 @@ impl Control {
         self.enter(Outside::WatchdogAction(action)).map(drop)
     }
 
+    /// Chooses what the machine does when the guest says that it has panicked.
+    pub fn set_panic_action(&mut self, action: PanicAction) -> Result<(), Denied> {
+        self.enter(Outside::PanicAction(action)).map(drop)
+    }
+
     /// Presses the power button.
     pub fn press_power_button(&mut self) -> Result<(), Denied> {
         let device = self.board.power_button.ok_or(Denied::Lacks("power button"))?;
-        self.input(device, Input::PowerButton)
+        self.input(device, Input::PowerButton)?;
+        self.tell(&PoweringDown {});
+        Ok(())
+    }
+
+    /// Says what becomes of a guest that resets itself.
+    pub fn on_reboot(&mut self, what: OnReboot) {
+        self.config.on_reboot = what;
+        self.board.machine.set_resets_end(what == OnReboot::Shutdown);
     }
 
     /// Presses or releases a key (see [`Input::Key`]).
@@ -141,21 +236,14 @@ impl Control {
         Ok(found)
     }
 
-    /// Takes the devices' news since last time, in order: for those who watch the machine (a port's news carry the number
-    /// that `board.serial_ports` has it under). The oldest are forgotten when nobody asks.
-    pub fn take_notices(&mut self) -> Vec<(DeviceId, Notice)> {
-        std::mem::take(&mut self.notices).into()
-    }
-
-    pub(super) fn keep_notice(&mut self, device: DeviceId, notice: Notice) {
-        if self.notices.len() >= NOTICES_MOST {
-            self.notices.pop_front();
-        }
-        self.notices.push_back((device, notice));
-    }
-
     /// Ends the run.
     pub fn quit(&mut self, cause: QuitCause) {
+        let reason = match cause {
+            QuitCause::Key => ShutdownCause::HostUi,
+            QuitCause::Monitor | QuitCause::Qmp => ShutdownCause::HostQmpQuit,
+            QuitCause::Signal(_) => ShutdownCause::HostSignal,
+        };
+        self.tell(&ShutDown { guest: false, reason });
         self.quit = Some(cause);
     }
 

@@ -1,7 +1,7 @@
 //! A run with live sources.
 
 use super::session::{POLL_EVERY, Session};
-use super::{Ended, RunError};
+use super::{Ended, RunError, RunState};
 use crate::block::Fault;
 use crate::commandline::RecordReplay;
 use crate::machine::Stop;
@@ -14,7 +14,9 @@ impl Session {
     /// Runs until the guest or the user ends it.
     pub(super) fn live(&mut self) -> Result<Ended, RunError> {
         loop {
-            if let Some(ending) = self.control.over() {
+            let over = self.control.over();
+            self.qmp.tell(&mut self.control);
+            if let Some(ending) = over {
                 return Ok(Ended::Guest(ending));
             }
             if self.control.runs() {
@@ -33,8 +35,8 @@ impl Session {
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
                 Stop::Output | Stop::Ended(_) => self.pass_output(),
-                // The guest may have made room for what waits, and has it to wake it.
-                Stop::Idle(_) if self.feed_ports() => {}
+                // What waits for room that the guest has made now wakes it, and news are told before a long sleep.
+                Stop::Idle(_) if self.feed_ports() | self.pass_news() => {}
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }
@@ -60,7 +62,7 @@ impl Session {
             return Err(RunError::Drive(fault));
         }
         eprintln!("lockstep: {fault}: the machine is stopped ('cont' tries again)");
-        self.control.stop();
+        self.control.stop_as(RunState::IoError);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 mod control;
 mod lines;
 mod live;
+mod news;
+mod qmp;
 mod replay;
 mod session;
 
@@ -20,6 +22,8 @@ use crate::record::{BootedFile, FORMAT, Header, Log, LogError, Recorder};
 use crate::terminal::signals;
 use crate::trace;
 use lockstep_fabric::{StateError, Tick};
+use lockstep_qmp::server::StartError;
+use qmp::Qmp;
 use session::Session;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -40,6 +44,14 @@ pub enum RunError {
     /// The board cannot be built as asked.
     #[error(transparent)]
     Board(#[from] BoardError),
+    /// A QMP monitor cannot be opened.
+    #[error("{origin}: {why}")]
+    Qmp {
+        /// The option as typed.
+        origin: String,
+        /// Why not.
+        why: StartError,
+    },
     /// The log cannot be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -80,6 +92,9 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         Some(log) => as_recorded(config, &log.header.config)?,
         None => settle(config)?,
     };
+    let (reporter, events) = Reporter::new();
+    // First of all: clients are greeted at once, and what they ask for waits until there is a machine.
+    let qmp = Qmp::start(config, &reporter)?;
     let mut board = board::build(&settled)?;
     for warning in &board.warnings {
         eprintln!("lockstep: warning: {warning}");
@@ -95,10 +110,11 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
         RecordReplay::Record(path) => Some(Recorder::create(path, &header(&settled, files))?),
         RecordReplay::Off | RecordReplay::Replay(_) => None,
     };
-    let (reporter, events) = Reporter::new();
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
-    let mut session = Session::new(Control::new(config, board, recorder), chardevs, events);
+    let mut control = Control::new(config, board, recorder);
+    control.tell_by(qmp.teller());
+    let mut session = Session::new(control, chardevs, events, qmp);
     let ended = match replayed {
         Some(log) => session.replay(&log),
         None => session.live(),

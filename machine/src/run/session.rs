@@ -1,7 +1,8 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
 use super::lines::Lines;
-use super::{Control, Ended, ExitStatus, RunError};
+use super::qmp::Qmp;
+use super::{Control, Ended, ExitStatus, RunError, RunState, news};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
 use crate::commandline::{Backend, Config};
 use crate::digest::{Digest, Digester};
@@ -9,12 +10,12 @@ use crate::machine::Ending;
 use crate::monitor::Monitor;
 use crate::record::{DIGEST_EVERY, Entry};
 use crate::terminal::signals;
-use lockstep_fabric::{DeviceId, Input, Notice, PanicAction, Tick, WatchdogAction};
+use lockstep_fabric::{DeviceId, Input, Notice, Tick};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Ticks between two looks at what the host has to say.
-pub(super) const POLL_EVERY: Tick = 1 << 20;
+pub(super) const POLL_EVERY: Tick = 1 << 15;
 
 /// How long a user who leaves waits for output to be taken.
 const PARTING: Duration = Duration::from_millis(500);
@@ -29,10 +30,11 @@ pub(super) struct Session {
     attached: Vec<(DeviceId, ChardevId)>,
     lines: Lines,
     monitors: Vec<(ChardevId, Monitor)>,
+    pub(super) qmp: Qmp,
 }
 
 impl Session {
-    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>) -> Self {
+    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>, qmp: Qmp) -> Self {
         let ports = control.board.ports.iter();
         let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
@@ -40,8 +42,17 @@ impl Session {
         let shared = |id| attached.iter().any(|(_, other)| *other == id) || lines.uses(id);
         let monitors = named.map(|id| (id, Monitor::new(shared(id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
-        let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, lines, monitors };
+        let mut session = Self {
+            control,
+            digester: Digester::default(),
+            next_digest,
+            events,
+            chardevs,
+            attached,
+            lines,
+            monitors,
+            qmp,
+        };
         session.greet();
         session
     }
@@ -84,6 +95,7 @@ impl Session {
             }
             HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
             HostEvent::Quit { cause } => self.control.quit(cause),
+            HostEvent::Request => self.qmp.serve(&mut self.control),
             HostEvent::MonitorBytes { chardev, data } => {
                 self.with_monitor(chardev, |monitor, control| monitor.feed(&data, control));
             }
@@ -101,6 +113,7 @@ impl Session {
         }
         self.feed_ports();
         self.pass_output();
+        self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }
 
@@ -136,17 +149,27 @@ impl Session {
         }
     }
 
-    /// Tells the user what devices have to tell, and stops the machine if it wants that.
-    pub(super) fn pass_news(&mut self) {
-        for (device, notice) in self.control.board.machine.take_notices() {
-            self.control.keep_notice(device, notice);
-            if let Some(line) = said_of(notice) {
+    /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that; whether there
+    /// was anything.
+    pub(super) fn pass_news(&mut self) -> bool {
+        let mut state = RunState::Paused;
+        let news = self.control.board.machine.take_notices();
+        let any = !news.is_empty();
+        for (device, notice) in news {
+            if let Some(line) = news::line_of(notice) {
                 eprintln!("lockstep: {line}");
+            }
+            news::tell(&mut self.control, device, notice);
+            match notice {
+                Notice::Watchdog(_) => state = RunState::Watchdog,
+                Notice::GuestPanicked(_) => state = RunState::GuestPanicked,
+                Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::GuestCrashLoaded => {}
             }
         }
         if self.control.board.machine.take_pause() {
-            self.control.stop();
+            self.control.stop_as(state);
         }
+        any
     }
 
     /// Closes everything in order and says how it went.
@@ -156,6 +179,8 @@ impl Session {
             _ => Patience::Forever,
         };
         let last = self.last_digest(&ended)?;
+        self.qmp.tell(&mut self.control);
+        self.qmp.shut_down();
         self.chardevs.flush_and_close(patience);
         let ended = ended?;
         if let (Some(digest), true) = (last, self.control.config.digest) {
@@ -165,7 +190,7 @@ impl Session {
             Ended::Guest(Ending::Exit(status)) => ExitStatus(status as u8),
             Ended::Guest(Ending::PowerOff | Ending::Reset)
             | Ended::LogEnds
-            | Ended::Host(QuitCause::Key | QuitCause::Monitor) => ExitStatus(0),
+            | Ended::Host(QuitCause::Key | QuitCause::Monitor | QuitCause::Qmp) => ExitStatus(0),
             Ended::Host(QuitCause::Signal(signal)) => {
                 eprintln!("lockstep: ended by {}", signals::name(signal));
                 ExitStatus(0)
@@ -184,19 +209,6 @@ impl Session {
         self.control.log(&Entry::End { tick, ending, hash: format!("{hash:032x}") });
         self.control.check_log()?;
         Ok(Some(digest))
-    }
-}
-
-/// What a user without a client that is told of everything has to know.
-fn said_of(notice: Notice) -> Option<&'static str> {
-    match notice {
-        Notice::GuestPanicked(PanicAction::Pause) => Some("the guest has panicked: the machine is stopped"),
-        Notice::GuestPanicked(_) => Some("the guest has panicked"),
-        Notice::GuestCrashLoaded => Some("the guest has panicked and runs its crash kernel"),
-        Notice::Watchdog(WatchdogAction::None) => None,
-        Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
-        Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::PortOpen { .. } | Notice::Balloon(_) => None,
     }
 }
 

@@ -17,7 +17,8 @@ fn record(guest: &BareGuest, more: &str, lines: &'static [&'static str]) -> Log 
     let recorder = Recorder::create(log.as_ref(), &header(&config, board.files.clone())).expect("a log");
     let (reporter, events) = Reporter::new();
     let chardevs = Chardevs::open(&config, &reporter).expect("no host");
-    let mut session = Session::new(Control::new(&config, board, Some(recorder)), chardevs, events);
+    let qmp = Qmp::start(&config, &reporter).expect("no server");
+    let mut session = Session::new(Control::new(&config, board, Some(recorder)), chardevs, events, qmp);
     let typist = thread::spawn(move || {
         for line in lines {
             thread::sleep(Duration::from_millis(7));
@@ -37,7 +38,8 @@ fn replay(guest: &BareGuest, log: &Log) -> Result<(), RunError> {
     let board = guest.board(&log.header.config);
     let (reporter, events) = Reporter::new();
     let chardevs = Chardevs::open(&config, &reporter).expect("no host");
-    let mut session = Session::new(Control::new(&config, board, None), chardevs, events);
+    let qmp = Qmp::start(&config, &reporter).expect("no server");
+    let mut session = Session::new(Control::new(&config, board, None), chardevs, events, qmp);
     let ended = session.replay(log);
     session.finish(ended).map(drop)
 }
@@ -137,7 +139,8 @@ fn on_full_host(
     let board = crate::block::tests::stopping_board(guest, failures);
     let (reporter, events) = Reporter::new();
     let chardevs = Chardevs::open(&config, &reporter).expect("no host");
-    let mut session = Session::new(Control::new(&config, board, None), chardevs, events);
+    let qmp = Qmp::start(&config, &reporter).expect("no server");
+    let mut session = Session::new(Control::new(&config, board, None), chardevs, events, qmp);
     let typist = thread::spawn(move || {
         for line in lines {
             thread::sleep(Duration::from_millis(30));
@@ -156,7 +159,7 @@ fn a_machine_that_its_drive_stopped_goes_on_when_the_operator_says_so() {
     // The first write fails twice: once before each cont, and the third time it is done.
     let (control, ended) = on_full_host(&guest, "", 4, &["quit"]);
     assert!(ended.is_ok());
-    assert_eq!(control.state(), RunState::Paused);
+    assert_eq!(control.state(), RunState::IoError);
     let stopped = control.board.machine.now();
     let (control, ended) = on_full_host(&guest, "", 3, &["cont", "cont", "quit"]);
     assert!(ended.is_ok());

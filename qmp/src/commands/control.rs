@@ -107,10 +107,10 @@ declare! {
 
     /// A set of strings.
     struct SchemaInfoEnum {
-        /// The strings, each with what more there is to know.
-        members: Vec<SchemaInfoEnumMember>,
-        /// The strings alone.
+        /// The strings.
         values: Vec<String>,
+        /// The strings again, in newer versions of QEMU, each with what more there is to know. Nothing is, here.
+        members: Option<Vec<SchemaInfoEnumMember>>,
     }
 
     /// One string of a set.

@@ -2,6 +2,7 @@
 
 pub mod acpi;
 pub mod block;
+pub mod block_statistics;
 pub mod char;
 pub mod control;
 pub mod descriptors;
@@ -10,6 +11,7 @@ pub mod machine;
 pub mod memory;
 pub mod migration;
 pub mod net;
+pub mod nodes;
 pub mod pci;
 pub mod processors;
 pub mod qdev;
@@ -36,6 +38,8 @@ pub static FAMILIES: &[&Family] = &[
     &pci::FAMILY,
     &acpi::FAMILY,
     &block::FAMILY,
+    &nodes::FAMILY,
+    &block_statistics::FAMILY,
     &char::FAMILY,
     &net::FAMILY,
     &ui::FAMILY,

@@ -145,4 +145,24 @@ declare! {
 
     /// Shows what is known of translated code, as `info jit`.
     command observes "x-query-jit" XQueryJit {} -> HumanReadableText;
+
+    /// Shows how often instructions were translated, as `info opcount`.
+    command observes "x-query-opcount" XQueryOpcount {} -> HumanReadableText;
+
+    /// Shows where time goes, as `info profile`.
+    command observes "x-query-profile" XQueryProfile {} -> HumanReadableText;
+
+    /// Shows USB devices, as `info usb`.
+    command observes "x-query-usb" XQueryUsb {} -> HumanReadableText;
+
+    /// A virtio device.
+    struct VirtioInfo {
+        /// Its path in the object model.
+        path: String,
+        /// Its kind.
+        name: String,
+    }
+
+    /// Lists the virtio devices.
+    command observes "x-query-virtio" XQueryVirtio {} -> Vec<VirtioInfo>;
 }

@@ -1,6 +1,6 @@
 //! One client's connection: bytes in, bytes out, and a session between them.
 
-use super::hub::Conversations;
+use super::hub::{Control, Conversations};
 use crate::event::Occurrence;
 use crate::registry::{Answer, Caller, Reply, Request, SessionId};
 use crate::session::{Session, Step, Ticket};
@@ -193,8 +193,11 @@ impl Connection {
                 Step::DropDescriptor => drop(self.descriptors.pop_front()),
                 Step::Ask { ticket, order, kind, with_descriptor } => {
                     let descriptor = if with_descriptor { self.descriptors.pop_front() } else { None };
-                    let notes = self.notes.clone();
-                    let reply = Reply::new(move |answer| drop(notes.try_send(Note::Answer(ticket, answer))));
+                    let (notes, control) = (self.notes.clone(), self.conversations.hub.control.clone());
+                    // By way of the hub, as events: clients are told things in the order in which the machine says them.
+                    let reply = Reply::new(move |answer| {
+                        drop(control.try_send(Control::Answer { notes, ticket, answer }));
+                    });
                     let caller = Caller { session: Some(self.id), descriptor };
                     self.conversations.hub.ask(Request { order, kind, caller, reply });
                 }

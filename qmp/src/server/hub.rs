@@ -5,10 +5,11 @@ use super::connection::{Connection, Note};
 use super::endpoint::{Address, connect};
 use super::throttle::Throttle;
 use crate::event::Occurrence;
-use crate::registry::{Request, SessionId};
-use crate::session::Offer;
+use crate::registry::{Answer, Request, SessionId};
+use crate::session::{Offer, Ticket};
 use crate::wire::Layout;
 use rustix::net::{SocketFlags, accept_with, sockopt};
+use serde_json::Value;
 use smol::channel::{Receiver, Sender};
 use smol::{Async, LocalExecutor, Timer};
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,15 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 pub(super) enum Control {
     /// Something happened.
     Event(Occurrence),
+    /// A client's command has been carried out.
+    Answer {
+        /// The way to the conversation.
+        notes: Sender<Note>,
+        /// Which command it was.
+        ticket: Ticket,
+        /// What came of it.
+        answer: Answer<Value>,
+    },
     /// It is over.
     ShutDown,
 }
@@ -52,11 +62,18 @@ pub(super) struct Hub {
     pub(super) offer: Arc<Offer>,
     requests: mpsc::Sender<Request>,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// What the hub itself follows.
+    pub(super) control: Sender<Control>,
 }
 
 impl Hub {
-    pub(super) fn new(offer: Arc<Offer>, requests: mpsc::Sender<Request>, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { offer, requests, wake }
+    pub(super) fn new(
+        offer: Arc<Offer>,
+        requests: mpsc::Sender<Request>,
+        wake: Box<dyn Fn() + Send + Sync>,
+        control: Sender<Control>,
+    ) -> Self {
+        Self { offer, requests, wake, control }
     }
 
     /// Sends the machine a request. If the machine is gone, the request is dropped and says so to its client.
@@ -149,6 +166,11 @@ impl Conversations {
             };
             let events = match smol::future::or(control, due).await {
                 Some(Ok(Control::Event(occurrence))) => throttle.pass(occurrence, Instant::now()).into_iter().collect(),
+                Some(Ok(Control::Answer { notes, ticket, answer })) => {
+                    // The client may have gone.
+                    let _ = notes.try_send(Note::Answer(ticket, answer));
+                    Vec::new()
+                }
                 Some(Ok(Control::ShutDown) | Err(_)) => return,
                 None => throttle.take_due(Instant::now()),
             };

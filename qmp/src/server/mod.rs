@@ -100,7 +100,7 @@ impl Server {
             names.extend(one.name);
             opened.push(one.source);
         }
-        let hub = Hub::new(Arc::new(offer), request, Box::new(wake));
+        let hub = Hub::new(Arc::new(offer), request, Box::new(wake), control.clone());
         let thread = std::thread::Builder::new().name("qmp".into()).spawn(move || hub::run(hub, opened, &controls));
         let thread = Some(thread.map_err(StartError::Thread)?);
         let server = Self { requests, control, thread, stdio, addresses, names };
@@ -126,12 +126,14 @@ impl Server {
         self.tell(Occurrence::new(event, timestamp));
     }
 
-    /// Tells all clients of an event.
+    /// Tells all clients of an event. They are told of it before any answer that is given after it.
     pub fn tell(&self, occurrence: Occurrence) {
-        if self.control.len() < MAX_EVENTS {
-            // It can only fail if the server is gone, and its clients with it.
-            let _ = self.control.try_send(Control::Event(occurrence));
-        }
+        self.teller().tell(occurrence);
+    }
+
+    /// Something that tells all clients of events, for as long as the server lives.
+    pub fn teller(&self) -> Teller {
+        Teller { control: self.control.clone() }
     }
 
     /// Where TCP monitors listen, in the order in which they were given.
@@ -142,6 +144,28 @@ impl Server {
     /// Sends what there is to send, replies to `quit` among it, and ends all conversations. It takes a second at most.
     pub fn shut_down(self) {
         drop(self);
+    }
+}
+
+/// Tells all clients of events, see [`Server::tell`].
+#[derive(Clone)]
+pub struct Teller {
+    control: smol::channel::Sender<Control>,
+}
+
+impl Teller {
+    /// Tells all clients of an event.
+    pub fn tell(&self, occurrence: Occurrence) {
+        if self.control.len() < MAX_EVENTS {
+            // It can only fail if the server is gone, and its clients with it.
+            let _ = self.control.try_send(Control::Event(occurrence));
+        }
+    }
+}
+
+impl fmt::Debug for Teller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Teller")
     }
 }
 

@@ -15,18 +15,27 @@ pub enum Layout {
     Pretty,
 }
 
-/// A value as it is sent, CR LF at its end.
+/// The longest line that every client can take: Python's asyncio reads no longer ones unless it is told to.
+const LONG: usize = 64 << 10;
+
+/// A value as it is sent, CR LF at its end. A long line goes without spaces.
 pub fn to_line(value: &Value, layout: Layout) -> Vec<u8> {
-    let mut line = Vec::with_capacity(256);
-    // Writing to memory does not fail, and a value has no map keys but strings.
-    let _ = match layout {
-        Layout::Compact => value.serialize(&mut Serializer::with_formatter(&mut line, Ascii(Spaced))),
-        Layout::Pretty => {
-            value.serialize(&mut Serializer::with_formatter(&mut line, Ascii(PrettyFormatter::with_indent(b"    "))))
-        }
+    let mut line = match layout {
+        Layout::Compact => to_ascii(value, Spaced),
+        Layout::Pretty => to_ascii(value, PrettyFormatter::with_indent(b"    ")),
     };
+    if layout == Layout::Compact && line.len() + 2 > LONG {
+        line = to_ascii(value, CompactFormatter);
+    }
     line.extend_from_slice(b"\r\n");
     line
+}
+
+fn to_ascii(value: &Value, formatter: impl Formatter) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    // Writing to memory does not fail, and a value has no map keys but strings.
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, Ascii(formatter)));
+    text
 }
 
 /// Another formatter's layout, with escapes for all that is not ASCII.
@@ -120,6 +129,14 @@ mod tests {
     fn a_reply_is_one_line_of_ascii() {
         let line = to_line(&json!({ "id": "é😀\n\"", "return": [1, {}, [], -2.5] }), Layout::Compact);
         assert_eq!(line, b"{\"id\": \"\\u00E9\\uD83D\\uDE00\\n\\\"\", \"return\": [1, {}, [], -2.5]}\r\n");
+    }
+
+    #[test]
+    fn a_long_one_has_no_spaces() {
+        let long = Value::from(vec![1; LONG / 3]);
+        assert_eq!(to_line(&long, Layout::Compact).len(), LONG / 3 * 2 + 3);
+        let shorter = Value::from(vec![1; LONG / 3 - 4]);
+        assert_eq!(to_line(&shorter, Layout::Compact).len(), (LONG / 3 - 4) * 3 + 2);
     }
 
     #[test]

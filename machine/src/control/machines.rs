@@ -1,0 +1,141 @@
+//! Machine types, processors and threads of a machine.
+
+use super::disabled;
+use crate::run::Control;
+use lockstep_cpu::Vcpu;
+use lockstep_cpu::state::{Activity, seg};
+use lockstep_qmp::Error;
+use lockstep_qmp::commands::machine::{
+    CpuAdd, CpuInfo, CpuInfoFast, CpuInfoOf, CpuInfoX86, CpuInstanceProperties, CurrentMachineParams, GICCapability,
+    HotpluggableCPU, IOThreadInfo, MachineInfo, QueryCpus, QueryCpusFast, QueryCurrentMachine, QueryGicCapabilities,
+    QueryHotpluggableCpus, QueryIothreads, QueryMachines, SysEmuTarget, XenLoadDevicesState, XenSetGlobalDirtyLog,
+};
+use lockstep_qmp::registry::{Answer, Registry};
+
+pub(super) fn register(registry: &mut Registry<Control>) {
+    registry.on(query_machines).on(query_current_machine).on(query_cpus).on(query_cpus_fast).on(cpu_add);
+    registry.on(query_hotpluggable_cpus).on(query_iothreads).on(query_gic_capabilities);
+    registry.on(xen_set_global_dirty_log).on(xen_load_devices_state);
+}
+
+/// vCPUs are numbered by a byte.
+const MOST_CPUS: i64 = 255;
+
+fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>> {
+    Ok(vec![MachineInfo {
+        name: "pc-i440fx-7.2".into(),
+        alias: Some("pc".into()),
+        is_default: Some(true),
+        cpu_max: MOST_CPUS,
+        hotpluggable_cpus: false,
+        numa_mem_supported: Some(false),
+        deprecated: Some(false),
+        default_cpu_type: Some(super::processors::type_name("qemu64")),
+        default_ram_id: Some("pc.ram".into()),
+        acpi: Some(true),
+    }])
+}
+
+fn query_current_machine(_: &mut Control, _: QueryCurrentMachine) -> Answer<CurrentMachineParams> {
+    Ok(CurrentMachineParams { wakeup_suspend_support: false })
+}
+
+/// Where the processors are found in the object model.
+fn qom_path(index: usize) -> String {
+    format!("/machine/unattached/device[{index}]")
+}
+
+/// Where a processor sits.
+fn place(control: &Control, index: usize) -> CpuInstanceProperties {
+    let topology = control.config.smp;
+    let (threads, cores) = (i64::from(topology.threads.max(1)), i64::from(topology.cores.max(1)));
+    let dies = i64::from(topology.dies.max(1));
+    let index = index as i64;
+    CpuInstanceProperties {
+        node_id: None,
+        socket_id: Some(index / (threads * cores * dies)),
+        die_id: Some(index / (threads * cores) % dies),
+        cluster_id: None,
+        core_id: Some(index / threads % cores),
+        thread_id: Some(index % threads),
+    }
+}
+
+/// One thread runs them all.
+fn thread_id() -> i64 {
+    rustix::thread::gettid().as_raw_nonzero().get().into()
+}
+
+/// Where a processor is in its code, with the base of CS.
+fn linear_ip(cpu: &Vcpu) -> u64 {
+    if cpu.code64() { cpu.ip } else { cpu.seg[seg::CS].base.wrapping_add(cpu.ip) }
+}
+
+fn query_cpus(control: &mut Control, _: QueryCpus) -> Answer<Vec<CpuInfo>> {
+    let cpus = control.board.machine.cpus.iter().enumerate();
+    Ok(cpus
+        .map(|(index, cpu)| CpuInfo {
+            cpu: index as i64,
+            current: index == 0,
+            halted: cpu.activity != Activity::Running,
+            qom_path: qom_path(index),
+            thread_id: thread_id(),
+            props: Some(place(control, index)),
+            arch: CpuInfoOf::X86(CpuInfoX86 { pc: linear_ip(cpu) as i64 }),
+        })
+        .collect())
+}
+
+fn query_cpus_fast(control: &mut Control, _: QueryCpusFast) -> Answer<Vec<CpuInfoFast>> {
+    let indices = 0..control.board.machine.cpus.len();
+    Ok(indices
+        .map(|index| CpuInfoFast {
+            cpu_index: index as i64,
+            qom_path: qom_path(index),
+            thread_id: thread_id(),
+            props: Some(place(control, index)),
+            target: SysEmuTarget::X8664,
+        })
+        .collect())
+}
+
+fn cpu_add(control: &mut Control, command: CpuAdd) -> Answer<()> {
+    let there = control.board.machine.cpus.len() as i64;
+    let most = i64::from(control.config.smp.maxcpus);
+    Err(match command.id {
+        id if id < 0 => Error::new(format!("Invalid CPU id: {id}")),
+        id if id < there => Error::new(format!("CPU {id} exists already")),
+        id if id >= most => Error::new(format!("Unable to add CPU: {id}, max allowed: {}", most - 1)),
+        _ => Error::new("This machine's processors are all there from the start"),
+    })
+}
+
+fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> Answer<Vec<HotpluggableCPU>> {
+    let ty = super::processors::type_name(&control.config.cpu.model);
+    let indices = 0..control.board.machine.cpus.len();
+    Ok(indices
+        .rev()
+        .map(|index| HotpluggableCPU {
+            ty: ty.clone(),
+            vcpus_count: 1,
+            props: place(control, index),
+            qom_path: Some(qom_path(index)),
+        })
+        .collect())
+}
+
+fn query_iothreads(_: &mut Control, _: QueryIothreads) -> Answer<Vec<IOThreadInfo>> {
+    Ok(Vec::new())
+}
+
+fn query_gic_capabilities(_: &mut Control, _: QueryGicCapabilities) -> Answer<Vec<GICCapability>> {
+    Err(disabled("query-gic-capabilities"))
+}
+
+fn xen_set_global_dirty_log(_: &mut Control, _: XenSetGlobalDirtyLog) -> Answer<()> {
+    Err(disabled("xen"))
+}
+
+fn xen_load_devices_state(_: &mut Control, _: XenLoadDevicesState) -> Answer<()> {
+    Err(disabled("xen"))
+}

@@ -1,0 +1,133 @@
+//! Commands, asked as clients ask them.
+
+use super::registry;
+use crate::bare_guest::BareGuest;
+use crate::run::Control;
+use lockstep_qmp::Error;
+use lockstep_qmp::registry::{Caller, Kind, Order, Reply, Request};
+use serde_json::{Value, json};
+use std::sync::mpsc;
+
+struct Asked {
+    control: Control,
+    guest: BareGuest,
+}
+
+impl Asked {
+    fn new(name: &str, options: &str) -> Self {
+        let guest = BareGuest::new(name);
+        let config = guest.config(options);
+        let board = guest.board(&config);
+        Self { control: Control::new(&config, board, None), guest }
+    }
+
+    fn ask(&mut self, name: &str, arguments: Value) -> Result<Value, Error> {
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+        let (said, answer) = mpsc::channel();
+        let reply = Reply::new(move |answer| said.send(answer).expect("someone listens"));
+        let order = Order { name: name.into(), arguments };
+        let request = Request { order, kind: Kind::Observes, caller: Caller::nobody(), reply };
+        registry().run(&mut self.control, request);
+        answer.try_recv().expect("an answer at once")
+    }
+
+    fn status(&mut self) -> String {
+        let status = self.ask("query-status", json!({})).expect("a status");
+        status["status"].as_str().expect("a word").to_owned()
+    }
+
+    fn events(&mut self) -> Vec<&'static str> {
+        self.control.take_happened().iter().map(|occurrence| occurrence.event.name).collect()
+    }
+}
+
+#[test]
+fn the_run_state_follows_stop_and_cont_and_tells_each_change_once() {
+    let mut asked = Asked::new("qmp-status", "-S");
+    assert_eq!(asked.status(), "prelaunch");
+    for (command, status, events) in [
+        ("cont", "running", vec!["RESUME"]),
+        ("cont", "running", vec![]),
+        ("stop", "paused", vec!["STOP"]),
+        ("stop", "paused", vec![]),
+        ("system_reset", "prelaunch", vec!["RESET"]),
+        ("cont", "running", vec!["RESUME"]),
+        ("system_powerdown", "running", vec!["POWERDOWN"]),
+        ("quit", "running", vec!["SHUTDOWN"]),
+    ] {
+        assert_eq!(asked.ask(command, json!({})), Ok(json!({})), "{command}");
+        assert_eq!((asked.status().as_str(), asked.events()), (status, events), "after {command}");
+    }
+}
+
+#[test]
+fn saved_memory_is_what_the_guest_has_there() {
+    let mut asked = Asked::new("qmp-memory", "");
+    asked.control.board.machine.bus.memory.write_bytes(0x1ffe, b"across pages");
+    let file = asked.guest.folder.join("saved");
+    let arguments = json!({ "val": 0x1ffe, "size": 12, "filename": file });
+    for command in ["pmemsave", "memsave"] {
+        assert_eq!(asked.ask(command, arguments.clone()), Ok(json!({})));
+        assert_eq!(std::fs::read(&file).expect("a file"), b"across pages", "{command}");
+    }
+    let nowhere = json!({ "val": 0, "size": 1, "filename": "/nonexistent/x" });
+    let error = asked.ask("pmemsave", nowhere).expect_err("no such folder");
+    assert_eq!(error.desc, "Could not open '/nonexistent/x': No such file or directory");
+    let absent = json!({ "val": 0, "size": 1, "filename": file, "cpu-index": 7 });
+    assert_eq!(asked.ask("memsave", absent), Err(Error::expects("cpu-index", "a CPU number")));
+}
+
+#[test]
+fn processor_models_are_compared_by_what_they_announce() {
+    let mut asked = Asked::new("qmp-models", "");
+    let compare = |asked: &mut Asked, a: Value, b: Value| {
+        let answer = asked.ask("query-cpu-model-comparison", json!({ "modela": a, "modelb": b })).expect("an answer");
+        (answer["result"].clone(), answer["responsible-properties"].clone())
+    };
+    let qemu64 = json!({ "name": "qemu64" });
+    let without = json!({ "name": "qemu64", "props": { "nx": false } });
+    assert_eq!(compare(&mut asked, qemu64.clone(), qemu64.clone()), (json!("identical"), json!([])));
+    assert_eq!(compare(&mut asked, without.clone(), qemu64.clone()), (json!("subset"), json!(["nx"])));
+    assert_eq!(compare(&mut asked, qemu64.clone(), without.clone()), (json!("superset"), json!(["nx"])));
+    let other = json!({ "name": "qemu64", "props": { "apic": "off" } });
+    assert_eq!(compare(&mut asked, without, other).0, "incompatible");
+    let wrong = json!({ "type": "full", "model": { "name": "qemu64", "props": { "frobnicate": true } } });
+    let error = asked.ask("query-cpu-model-expansion", wrong).expect_err("no such feature");
+    assert_eq!(error.desc, "Property 'qemu64-x86_64-cpu.frobnicate' not found");
+}
+
+#[test]
+fn the_baseline_of_two_models_is_below_both_and_static_expansion_keeps_a_model_as_it_is() {
+    let mut asked = Asked::new("qmp-baseline", "");
+    let (a, b) = (json!({ "name": "Nehalem" }), json!({ "name": "Opteron_G2" }));
+    let answer = asked.ask("query-cpu-model-baseline", json!({ "modela": a, "modelb": b })).expect("a baseline");
+    for model in [a, b] {
+        let compared = asked.ask("query-cpu-model-comparison", json!({ "modela": answer["model"], "modelb": model }));
+        assert_eq!(compared.expect("an answer")["result"], "subset");
+        let expanded = asked.ask("query-cpu-model-expansion", json!({ "type": "static", "model": model }));
+        let expanded = expanded.expect("an expansion")["model"].clone();
+        let compared = asked.ask("query-cpu-model-comparison", json!({ "modela": expanded, "modelb": model }));
+        assert_eq!(compared.expect("an answer")["result"], "identical");
+    }
+}
+
+#[test]
+fn the_human_monitor_answers_in_lines_of_its_own() {
+    let mut asked = Asked::new("qmp-hmp", "-name moon");
+    let answer = asked.ask("human-monitor-command", json!({ "command-line": "info name" }));
+    assert_eq!(answer, Ok(json!("moon\r\n")));
+    assert_eq!(asked.ask("query-name", json!({})), Ok(json!({ "name": "moon" })));
+}
+
+#[test]
+fn what_belongs_to_other_machines_is_refused() {
+    let mut asked = Asked::new("qmp-refused", "");
+    for (command, arguments, feature) in [
+        ("query-gic-capabilities", json!({}), "query-gic-capabilities"),
+        ("dump-skeys", json!({ "filename": "x" }), "dump-skeys"),
+        ("xen-set-global-dirty-log", json!({ "enable": true }), "xen"),
+    ] {
+        let error = asked.ask(command, arguments).expect_err("refused");
+        assert_eq!(error.desc, format!("The feature '{feature}' is not enabled"));
+    }
+}
