@@ -220,10 +220,13 @@ fn random_guest() -> Vec<String> {
             "isa-serial" => ",index=2,chardev=lost",
             "isa-debugcon" => ",iobase=0x402",
             "virtio-blk-pci" => ",drive=disk",
+            "pci-bridge" => ",chassis_nr=1,id=bridge",
             _ => "",
         };
         arguments.extend(words(&format!("-device {}{place}", entry.name)));
     }
+    arguments.extend(words("-chardev null,id=port -device virtserialport,chardev=port -device virtconsole"));
+    arguments.extend(words("-device virtio-rng-pci,bus=bridge,addr=3 -device floppy -device ide-cd"));
     arguments
 }
 

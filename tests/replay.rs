@@ -1,19 +1,21 @@
 //! A session typed at whatever moments the host makes of it, recorded, and replayed with every live source cut off.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lockstep_tests::guest::debian;
+use lockstep_tests::guest::{debian, guest_file};
 use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
 
 /// How long a recorded session may take on a busy host.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-fn arguments(mode: &str, log: &Path) -> Vec<String> {
+fn arguments(mode: &str, log: &Path, more: &[&str]) -> Vec<String> {
     let mut arguments = debian("quiet");
+    arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     // The console is the terminal here, and not one more port.
     let at = arguments.iter().position(|a| a == "-nodefaults").expect("debian() says so");
     arguments.drain(at..at + 3);
@@ -23,9 +25,9 @@ fn arguments(mode: &str, log: &Path) -> Vec<String> {
 }
 
 /// Types each line once the console has said what comes before it, after a pause of the host's choosing.
-fn recorded_session(log: &Path, lines: &[(&str, &str)]) -> Output {
+fn recorded_session(log: &Path, more: &[&str], lines: &[(&str, &str)]) -> Output {
     let mut child = Command::new(lockstep())
-        .args(arguments("record", log))
+        .args(arguments("record", log, more))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -78,19 +80,19 @@ fn a_typed_session_replays_ten_times_to_the_same_digest_and_output() {
     let log = scratch_path("session.log");
     let lines =
         [("# ", "echo $((6 * 7)) > /tmp/x; cat /tmp/x /proc/uptime\n"), ("# ", "date\n"), ("# ", "poweroff -f\n")];
-    let recorded = recorded_session(&log, &lines);
+    let recorded = recorded_session(&log, &[], &lines);
     let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
     assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
     assert!(String::from_utf8_lossy(&recorded.stdout).contains("\r\n42\r\n"));
     for round in 0..10 {
-        let replayed = run(&arguments("replay", &log));
+        let replayed = run(&arguments("replay", &log, &[]));
         assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
         assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
     }
 
     let whole = std::fs::read(&log).expect("the log");
     let cut = scratch("cut.log", &whole[..whole.len() * 3 / 5]);
-    let replayed = run(&arguments("replay", &cut));
+    let replayed = run(&arguments("replay", &cut, &[]));
     let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
     assert!(replayed.status.success() && said.contains("cut short"), "{said}");
     assert!(recorded.stdout.starts_with(&replayed.stdout));
@@ -99,11 +101,72 @@ fn a_typed_session_replays_ten_times_to_the_same_digest_and_output() {
     let typed = text.find("\"Bytes\":[101]").expect("the e of echo was typed");
     let forged = scratch("forged.log", text.replacen("\"Bytes\":[101]", "\"Bytes\":[102]", 1).as_bytes());
     assert!(typed > 0);
-    let replayed = run(&arguments("replay", &forged));
+    let replayed = run(&arguments("replay", &forged, &[]));
     let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
     assert_eq!(replayed.status.code(), Some(1), "{said}");
     assert!(said.contains("differs from the recording"), "{said}");
     for path in [log, cut, forged] {
+        std::fs::remove_file(path).expect("a scratch file");
+    }
+}
+
+/// Somebody at the host's end of a port: comes late, sends in pieces what the guest counts, hears its answer, and leaves.
+fn talk(socket: &Path) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(Instant::now() < deadline, "nobody listens at {}: {error}", socket.display()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    for piece in [&b"pieces "[..], b"of one ", b"line", b"\n"] {
+        stream.write_all(piece).expect("the program reads");
+        std::thread::sleep(pause());
+    }
+    let (mut heard, mut byte) = (String::new(), [0]);
+    while !heard.ends_with('\n') && stream.read(&mut byte).expect("an answer") == 1 {
+        heard.push(byte[0].into());
+    }
+    heard
+}
+
+#[test]
+fn traffic_on_a_port_is_recorded_and_replays() {
+    let (log, socket) = (scratch_path("ports.log"), scratch_path("ports.socket"));
+    let parts = ["initrd.gz", "virtio.gz"].map(|part| std::fs::read(guest_file(part)).expect("a guest's file"));
+    let initrd = scratch("ports.gz", &parts.concat());
+    let chardev = format!("socket,id=line,path={},server=on,wait=off", socket.display());
+    let initrd_name = initrd.display().to_string();
+    let more = [
+        ["-initrd", &initrd_name, "-chardev", &chardev, "-device", "virtio-serial-pci", "-device"].as_slice(),
+        &["virtserialport,chardev=line,nr=1", "-cpu", "max", "-device", "virtconsole"],
+    ]
+    .concat();
+    let drivers = "cd /modules; for d in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
+                   virtio_console; do insmod $d.ko; done; echo drivers-$?\n";
+    let lines = [
+        ("# ", drivers),
+        ("drivers-0", "read line < /dev/vport0p1; echo the guest heard $line | tee /dev/vport0p1\n"),
+        ("the guest heard pieces of one line", "poweroff -f\n"),
+    ];
+    let peer = std::thread::spawn({
+        let socket = socket.clone();
+        move || talk(&socket)
+    });
+    let recorded = recorded_session(&log, &more, &lines);
+    assert_eq!(peer.join().expect("a talk"), "the guest heard pieces of one line\n");
+    let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
+    assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
+    for round in 0..2 {
+        let replayed = run(&arguments("replay", &log, &more));
+        assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
+        assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
+    }
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert!(text.contains("PortBytes") && text.contains("PortOpen"), "the traffic is in the log");
+    for path in [log, initrd] {
         std::fs::remove_file(path).expect("a scratch file");
     }
 }

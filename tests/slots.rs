@@ -4,6 +4,8 @@ use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lockstep::board;
 use lockstep_devices::drive::DriveKind;
+use lockstep_devices::pci::DevFn;
+use lockstep_fabric::{Bus, Cpu, Space, Width};
 use lockstep_tests::guest::{Guest, config, guest_file};
 use lockstep_tests::image;
 use lockstep_tests::program::scratch;
@@ -108,6 +110,35 @@ fn what_cannot_be_is_refused_in_the_words_of_qemu() {
         ("-device virtio-rng-pci,addr=0x20", "Property 'virtio-rng-pci.addr' doesn't take value '0x20'"),
         ("-device ide-cd,bootindex=1 -device floppy,bootindex=1", "The bootindex 1 has already been used"),
         ("-device ide-cd,id=a -device ide-cd,id=a", "Duplicate ID 'a' for device"),
+        (
+            "-device pci-bridge,id=br",
+            "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.",
+        ),
+        ("-device pci-bridge,chassis_nr=1,id=br -device virtio-rng-pci,bus=br.0", "Bus 'br.0' not found"),
+        ("-device pci-bridge,chassis_nr=1,id=br -device ide-cd,bus=br", "Device 'ide-cd' can't go on PCI bus"),
+        (
+            "-device pci-bridge,chassis_nr=1 -device virtio-rng-pci,bus=pci.1 -device virtio-rng-pci,bus=pci.1,addr=0",
+            "PCI: slot 0 function 0 not available for virtio-rng-pci, in use by virtio-rng-pci",
+        ),
+        ("-device virtserialport", "No 'virtio-serial-bus' bus found for device 'virtserialport'"),
+        ("-device virtio-serial-pci -device virtserialport,bus=x.0", "Bus 'x.0' not found"),
+        ("-device virtio-serial-pci -device virtserialport,bus=pci.0", "Device 'virtserialport' can't go on PCI bus"),
+        (
+            "-device virtio-serial-pci -device virtserialport,nr=0",
+            "Port number 0 on virtio-serial devices reserved for virtconsole devices for backward compatibility.",
+        ),
+        (
+            "-device virtio-serial-pci -device virtserialport,nr=1 -device virtserialport,nr=1",
+            "virtio-serial-bus: A port already exists at id 1",
+        ),
+        (
+            "-device virtio-serial-pci -device virtserialport,nr=99",
+            "virtio-serial-bus: Out-of-range port id specified, max. allowed: 30",
+        ),
+        (
+            "-device virtio-serial-pci -device virtserialport,name=a -device virtserialport,name=a",
+            "virtio-serial-bus: A port already exists by name a",
+        ),
     ] {
         assert_eq!(why(&disks, line), expected, "{line}");
     }
@@ -164,6 +195,22 @@ fn drives_of_devices_are_what_their_options_say() {
     assert!(unit(0, 1).is_null() && unit(1, 1).is_null(), "no CD drive by default beside those asked for");
 }
 
+#[test]
+fn ports_go_on_the_bus_that_they_name_or_on_the_last_one() {
+    let disks = Disks::new("ports", &[]);
+    let bios = image::write("slots-ports", &[image::code(0, CodeAssembler::hlt)]);
+    let line = "-device virtio-serial-pci,id=a -device virtserialport,id=p -device virtio-serial-pci -device virtconsole,id=q \
+                -device virtserialport,id=r,bus=a.0 -device virtconsole,id=s,bus=a.0 \
+                -device virtserialport,id=t,bus=virtio-serial-bus.0";
+    let guest = Guest::start(&[plain(&bios), disks.options(), words(line)].concat(), &[]);
+    let a = guest.board.machine.bus.find("a").expect("the first device");
+    let mut ports: Vec<_> =
+        guest.board.serial_ports.iter().map(|p| (p.id.as_deref(), p.device == a, p.number)).collect();
+    ports.sort_unstable();
+    let expected = [("p", true, 1), ("q", false, 0), ("r", true, 2), ("s", true, 0), ("t", false, 1)];
+    assert_eq!(ports, expected.map(|(id, on_a, number)| (Some(id), on_a, number)));
+}
+
 /// A boot sector that says a letter, after a mark, on the serial port.
 fn says(letter: u8) -> Vec<u8> {
     let program = |a: &mut CodeAssembler| -> Result<(), IcedError> {
@@ -182,18 +229,33 @@ fn says(letter: u8) -> Vec<u8> {
     assembler.assemble(0x7c00).expect("it assembles")
 }
 
-/// Boots by the built-in BIOS with these devices; the disk that was booted.
-fn booted(line: &str) -> String {
+/// Boots by this firmware with these devices; the disk that was booted.
+fn booted_by(firmware: &[String], line: &str) -> String {
     let disks = Disks::new("booted", &[says(b'A'), says(b'B'), says(b'C')]);
     let fixed = words("-m 16 -seed 1 -rtc base=2026-01-01 -nodefaults -nographic -serial null -no-reboot");
-    let mut guest = Guest::start(&[fixed, disks.options(), words(line)].concat(), &[]);
+    let mut guest = Guest::start(&[fixed, firmware.to_vec(), disks.options(), words(line)].concat(), &[]);
     guest.expect("~", MINUTE);
     assert_eq!(guest.run_to(guest.board.machine.now() + SECOND / 100), None, "{}", guest.console);
     guest.console.chars().last().map(String::from).unwrap_or_default()
 }
 
 #[test]
+fn seabios_boots_what_comes_first_wherever_it_is() {
+    let firmware = ["-bios".to_owned(), guest_file("bios-256k.bin")];
+    let disks = |first: u8, second: u8, third: u8| {
+        format!(
+            "-device pci-bridge,chassis_nr=1,id=br,addr=1d -device virtio-blk-pci,drive=d0,bus=br,addr=6,bootindex={first} \
+             -device ide-hd,drive=d1,unit=1,bootindex={second} -device floppy,drive=d2,bootindex={third}"
+        )
+    };
+    assert_eq!(booted_by(&firmware, &disks(3, 5, 7)), "A");
+    assert_eq!(booted_by(&firmware, &disks(7, 3, 5)), "B");
+    assert_eq!(booted_by(&firmware, &disks(7, 5, 3)), "C");
+}
+
+#[test]
 fn the_built_in_bios_boots_what_comes_first() {
+    let booted = |line: &str| booted_by(&[], line);
     let disks = |first: &str, second: &str, third: &str| {
         format!(
             "-device virtio-blk-pci,drive=d0{first} -device ide-hd,drive=d1,bus=ide.0{second} -device floppy,drive=d2{third}"
@@ -216,4 +278,56 @@ fn seabios_boots_disks_of_devices() {
         let mut guest = Guest::start(&[fixed, disks.options(), words(&format!("-device {device}"))].concat(), &[]);
         guest.expect("~!", MINUTE);
     }
+}
+
+fn config_read(bus: &mut Bus, (number, slot): (u64, u8), register: u64, width: Width) -> u64 {
+    let address = 1 << 31 | number << 16 | u64::from(DevFn::new(slot, 0).0) << 8 | register & 0xfc;
+    bus.write(Space::Io, 0xcf8, Width::Dword, address, Cpu(0)).expect("the host bridge");
+    bus.read(Space::Io, 0xcfc + (register & 3), width, Cpu(0)).expect("the host bridge")
+}
+
+/// What firmware, having booted a disk, has made of a function behind two bridges.
+fn is_set_up_behind_bridges(firmware: &[String]) {
+    let disks = Disks::new("bridged", &[says(b'!')]);
+    let fixed = words("-m 32 -seed 1 -rtc base=2026-01-01 -nodefaults -nographic -serial null");
+    let line = "-device pci-bridge,chassis_nr=1,id=br,addr=5 -device pci-bridge,chassis_nr=2,id=br2,bus=br,addr=2 \
+                -device virtio-rng-pci,bus=br2,addr=4 -device virtio-rng-pci,bus=br,addr=1 \
+                -device virtio-blk-pci,drive=d0,bus=br2,addr=1,bootindex=0";
+    let mut guest = Guest::start(&[fixed, firmware.to_vec(), disks.options(), words(line)].concat(), &[]);
+    assert_eq!(guest.board.boot_order.devices()[0].path, "/pci@i0cf8/pci-bridge@5/pci-bridge@2/scsi@1/disk@0,0");
+    guest.expect("~!", MINUTE);
+    let bus = &mut guest.board.machine.bus;
+    let [outer, near] = [5, 1].map(|slot| (u64::from(slot == 1), slot));
+    assert_eq!(config_read(bus, outer, 0x18, Width::Dword) & 0xff_ffff, 0x02_0100, "bus numbers");
+    assert_eq!(config_read(bus, (1, 2), 0x18, Width::Dword) & 0xff_ffff, 0x02_0201, "bus numbers");
+    for function in [(2, 4), near] {
+        assert_eq!(config_read(bus, function, 0, Width::Dword), 0x1005_1af4);
+        let ports = config_read(bus, function, 0x10, Width::Dword) & !3;
+        assert!(ports >= 0x1000, "{function:?}: ports at {ports:#x}");
+        const STATUS: u64 = 0x12;
+        assert_eq!(
+            bus.read(Space::Io, ports + STATUS, Width::Byte, Cpu(0)),
+            Ok(0),
+            "{function:?} answers at its ports"
+        );
+        let low = config_read(bus, function, 0x20, Width::Dword) & !0xf;
+        let memory = config_read(bus, function, 0x24, Width::Dword) << 32 | low;
+        const QUEUES: u64 = 0x12;
+        let queues = bus.read(Space::Memory, memory + QUEUES, Width::Word, Cpu(0));
+        assert_eq!(queues, Ok(1), "{function:?} answers at its memory, {memory:#x}");
+    }
+    // INTA# of slot 4, INTA# of slot 2, INTC# of slot 5: PIRQC#.
+    assert_eq!(config_read(bus, (2, 4), 0x3c, Width::Byte), 11);
+    // INTA# of slot 1, INTB# of slot 5: PIRQB#.
+    assert_eq!(config_read(bus, near, 0x3c, Width::Byte), 10);
+}
+
+#[test]
+fn seabios_sets_up_what_is_behind_bridges_and_boots_from_it() {
+    is_set_up_behind_bridges(&["-bios".into(), guest_file("bios-256k.bin")]);
+}
+
+#[test]
+fn the_built_in_bios_sets_up_what_is_behind_bridges() {
+    is_set_up_behind_bridges(&[]);
 }

@@ -1,6 +1,7 @@
 //! Virtio functions on the board, as Debian finds them.
 
 use lockstep::machine::Ending;
+use lockstep_fabric::{DeviceId, Input, Notice};
 use lockstep_tests::guest::{Guest, debian, guest_file};
 use lockstep_tests::program::scratch;
 
@@ -53,6 +54,11 @@ fn load(guest: &mut Guest, drivers: &[&str]) {
 
 /// Debian reads from a disk what the image holds, and the image holds what Debian writes.
 fn disk_works(name: &str, more: &str) {
+    disk_works_beside(name, more, &[]);
+}
+
+/// The same with these devices before the disk.
+fn disk_works_beside(name: &str, more: &str, before: &[&str]) {
     const LEN: usize = 8 << 20;
     const SAID: &[u8] = b"read from the image\n";
     let mut bytes = vec![0; LEN];
@@ -60,7 +66,8 @@ fn disk_works(name: &str, more: &str) {
     let (image, initrd) = (scratch(&format!("{name}.raw"), &bytes), with_drivers(&format!("{name}.gz")));
     let drive = format!("file={},format=raw,if=none,id=d0,serial=lockstep-1", image.display());
     let device = format!("virtio-blk-pci,drive=d0{more}");
-    let more = ["-initrd", &initrd, "-cpu", "max", "-drive", &drive, "-device", &device];
+    let mut more = vec!["-initrd", &initrd, "-cpu", "max", "-drive", &drive];
+    before.iter().chain([&device.as_str()]).for_each(|device| more.extend(["-device", device]));
     let mut guest = Guest::start(&debian(""), &more);
     guest.expect("# ", MINUTE);
     load(&mut guest, &["virtio_blk"]);
@@ -112,4 +119,75 @@ fn debian_takes_random_numbers() {
     guest.type_in("poweroff -f\n");
     assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
     std::fs::remove_file(initrd).expect("a scratch file");
+}
+
+/// Runs until the guest has said `text` on a port.
+fn expect_on_port(guest: &mut Guest, port: u32, text: &str) {
+    const STEP: u64 = 10_000_000;
+    let end = guest.board.machine.now() + MINUTE;
+    let said = |guest: &Guest| String::from_utf8_lossy(guest.ports.get(&port).map_or(&[], Vec::as_slice)).into_owned();
+    while !said(guest).contains(text) {
+        let now = guest.board.machine.now();
+        assert!(now < end, "no {text:?} on port {port}: {}; the console:\n{}", said(guest), guest.console);
+        guest.run_to(now + STEP);
+    }
+}
+
+/// Bytes from the host's end of a port.
+fn send(guest: &mut Guest, device: DeviceId, port: u32, text: &str) {
+    assert!(guest.board.machine.room(device, port) >= text.len(), "port {port} has no room");
+    assert!(guest.board.machine.arrive(device, Input::PortBytes { port, bytes: text.into() }), "the gate is closed");
+}
+
+#[test]
+fn debian_talks_on_a_console_and_on_a_port() {
+    let initrd = with_drivers("virtio-serial.gz");
+    let line = "-chardev null,id=c0 -chardev null,id=c1 -device virtio-serial-pci,id=vs -device virtserialport,chardev=c1,\
+                name=org.lockstep.test,nr=5,id=mine -device virtconsole,chardev=c0,bus=vs.0";
+    let more: Vec<_> = ["-initrd", &initrd, "-cpu", "max"].into_iter().chain(line.split_whitespace()).collect();
+    let mut guest = Guest::start(&debian(""), &more);
+    let ports = guest.board.serial_ports.clone();
+    let told: Vec<_> = ports.iter().map(|port| (port.number, port.id.as_deref(), port.console)).collect();
+    assert_eq!(told, [(5, Some("mine"), false), (0, None, true)]);
+    let device = ports[0].device;
+    guest.expect("# ", MINUTE);
+    load(&mut guest, &["virtio_console"]);
+    guest.type_in("cat /sys/class/virtio-ports/vport0p5/name\n");
+    guest.expect("org.lockstep.test", MINUTE);
+    // A console: what is typed there is echoed by its line discipline and answered by a program.
+    guest.type_in("(while read line; do echo heard:$line; done) < /dev/hvc0 > /dev/hvc0 2>&1 &\n");
+    guest.expect("# ", MINUTE);
+    send(&mut guest, device, 0, "hello there\n");
+    expect_on_port(&mut guest, 0, "hello there\r\n");
+    expect_on_port(&mut guest, 0, "heard:hello there\r\n");
+    // A port: bytes as they are, both ways, once a program has it open.
+    assert_eq!(guest.board.machine.room(device, 5), 0, "nobody has the port open");
+    guest.board.machine.take_notices();
+    guest.type_in("busybox seq -w 0 999 > /tmp/wanted; dd bs=1 count=4000 if=/dev/vport0p5 of=/tmp/got; \\\n");
+    guest.type_in("cmp /tmp/got /tmp/wanted && echo same-$?; echo to-the-host > /dev/vport0p5\n");
+    while guest.board.machine.room(device, 5) == 0 {
+        let now = guest.board.machine.now();
+        guest.run_to(now + 1_000_000);
+    }
+    let text: String = (0..1000).map(|n| format!("{n:03}\n")).collect();
+    send(&mut guest, device, 5, &text);
+    guest.expect("same-0", MINUTE);
+    expect_on_port(&mut guest, 5, "to-the-host\n");
+    let notices: Vec<_> = guest.board.machine.take_notices().into_iter().map(|(_, notice)| notice).collect();
+    let open = |open| Notice::PortOpen { port: 5, open };
+    assert_eq!(notices, [open(true), open(false), open(true), open(false)]);
+    guest.type_in("poweroff -f\n");
+    assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
+    std::fs::remove_file(initrd).expect("a scratch file");
+}
+
+#[test]
+fn debian_uses_a_disk_behind_two_bridges() {
+    let bridges = ["pci-bridge,chassis_nr=1,id=br,addr=7", "pci-bridge,chassis_nr=2,id=br2,bus=br,addr=1.0"];
+    // By pins, which pass both bridges.
+    disk_works_beside("virtio-bridged", ",bus=br2,addr=0x1e,vectors=0", &bridges);
+    // By messages, as one of a slot's functions.
+    let first_function = ["virtio-rng-pci,bus=br,addr=3,multifunction=on"];
+    let before = [&bridges[..], &first_function].concat();
+    disk_works_beside("virtio-bridged-msi", ",bus=br,addr=3.5,disable-legacy=on", &before);
 }

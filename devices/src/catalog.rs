@@ -6,6 +6,7 @@ use crate::edu::EduConfig;
 use crate::fw_cfg::FwCfgItem;
 use crate::parts::{PARTS, PartBus};
 use crate::pc_testdev::PcTestdevConfig;
+use crate::pci::bridge::BridgeConfig;
 use crate::pci_testdev::PciTestdevConfig;
 use crate::properties::{Configuration, Property, PropertyError};
 use crate::pvpanic::{PvpanicConfig, PvpanicPciConfig};
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 pub const CATALOG: &[Entry] = &[
     entry::<BalloonConfig>(),
     entry::<BlkConfig>(),
+    entry::<BridgeConfig>(),
     entry::<ConsoleConfig>(),
     entry::<DebugExitConfig>(),
     entry::<DebugconConfig>(),
@@ -38,6 +40,14 @@ pub const CATALOG: &[Entry] = &[
     entry::<VgaConfig>(),
     entry::<VmCoreInfoConfig>(),
     entry::<VmGenIdConfig>(),
+];
+
+/// Short names that QEMU takes for devices of a PC.
+const ALIASES: [(&str, &str); 4] = [
+    ("virtio-balloon", BalloonConfig::NAME),
+    ("virtio-blk", BlkConfig::NAME),
+    ("virtio-rng", RngConfig::NAME),
+    ("virtio-serial", ConsoleConfig::NAME),
 ];
 
 /// A configuration that makes a device by itself.
@@ -155,8 +165,9 @@ impl Entry {
         CATALOG.iter().chain(PARTS)
     }
 
-    /// The entry of this name.
+    /// The entry of this name, or of the name that this one is short for.
     pub fn find(name: &str) -> Option<&'static Self> {
+        let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
         Self::all().find(|entry| entry.name == name)
     }
 

@@ -45,6 +45,7 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "isa-pit", make: || boxed(i8254::Pit::new(), &i8254::Pit::regions()) },
     Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
+    Subject { name: "pci-bridge", make: || made("pci-bridge", &[("chassis_nr", "1")]) },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
     Subject { name: "piix3-ide", make: piix3_ide },
     Subject { name: "piix4-pm", make: piix4_pm },

@@ -189,7 +189,7 @@ impl Machine {
             if let Some(ending) = self.ended {
                 return Stop::Ended(ending);
             }
-            if std::mem::take(&mut self.pausing) || !self.output.is_empty() {
+            if std::mem::take(&mut self.pausing) || !self.output.is_empty() || !self.port_output.is_empty() {
                 return Stop::Output;
             }
             if let Some(fault) = fault {
@@ -312,6 +312,11 @@ impl Machine {
     /// Sets what the machine does, before it runs. Afterwards such a choice is the operator's and comes through the gate.
     pub fn set_actions(&mut self, actions: Actions) {
         self.actions = actions;
+    }
+
+    /// How many bytes a port takes now without losing any.
+    pub fn room(&mut self, device: DeviceId, port: u32) -> usize {
+        self.bus.with(device, |device, _| device.room(port)).unwrap_or(0)
     }
 
     /// Takes the devices' news, in order.

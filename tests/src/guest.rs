@@ -6,6 +6,7 @@ use lockstep::digest::{Digest, Digester};
 use lockstep::machine::{Ending, Stop};
 use lockstep::screen::{Format, Screen, dump};
 use lockstep_fabric::{DeviceId, Input, Tick};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -42,6 +43,8 @@ pub struct Guest {
     pub board: Board,
     /// What the console said so far.
     pub console: String,
+    /// What was sent to each of a virtio console's ports so far.
+    pub ports: BTreeMap<u32, Vec<u8>>,
     digester: Digester,
     serial: DeviceId,
     marked: usize,
@@ -62,7 +65,8 @@ impl Guest {
         let all: Vec<String> = arguments.iter().cloned().chain(more.iter().map(|a| (*a).to_owned())).collect();
         let board = board::build(&config(&all)).unwrap_or_else(|error| panic!("{all:?}: {error}"));
         let serial = board.ports.first().map(|(device, _)| *device).expect("a serial port");
-        Self { board, console: String::new(), digester: Digester::default(), serial, marked: 0 }
+        let (console, ports, digester) = (String::new(), BTreeMap::new(), Digester::default());
+        Self { board, console, ports, digester, serial, marked: 0 }
     }
 
     /// Runs up to a tick; `Some` if the guest ended before.
@@ -73,6 +77,9 @@ impl Guest {
                 if device == self.serial {
                     self.console.push_str(&String::from_utf8_lossy(&bytes));
                 }
+            }
+            for (_, port, bytes) in self.board.machine.take_port_output() {
+                self.ports.entry(port).or_default().extend(bytes);
             }
             match stop {
                 Stop::Ended(ending) => return Some(ending),

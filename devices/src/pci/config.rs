@@ -1,4 +1,4 @@
-//! A function's configuration space, header type 0 (PCI Local Bus 3.0, chapter 6): what may be written, base address
+//! A function's configuration space, header type 0, of which bridges lay out some in their own way (PCI Local Bus 3.0, chapter 6): what may be written, base address
 //! registers with sizing, and the list of capabilities.
 
 use super::hex;
@@ -200,6 +200,11 @@ impl ConfigSpace {
     /// Says which bits a guest may write.
     pub fn allow(&mut self, at: u16, mask: &[u8]) {
         fill(&mut self.writable, at, mask);
+    }
+
+    /// Says which bits a guest clears by writing ones.
+    pub fn allow_clearing(&mut self, at: u16, mask: &[u8]) {
+        fill(&mut self.clearable, at, mask);
     }
 
     /// Gives the function an interrupt pin, 1 for INTA#.

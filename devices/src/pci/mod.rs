@@ -1,5 +1,6 @@
 //! The PCI model: configuration space, the host bridge and the functions of the PIIX chips.
 
+pub mod bridge;
 pub mod config;
 mod functions;
 pub(crate) mod hex;

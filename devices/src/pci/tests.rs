@@ -15,13 +15,21 @@ const ROM_BYTE: u64 = 0xff;
 /// A function with one base address register of each kind; every register reads as its region's number. Shows the levels
 /// of its input pins as region 9.
 #[derive(Serialize, Deserialize)]
-struct Card {
+pub(super) struct Card {
     config: ConfigSpace,
     levels: u64,
 }
 
+/// The regions that a card's base address registers place.
+pub(super) const CARD_REGIONS: [RegionSpec; 3] =
+    [card_region(0, Space::Io, 0x20), card_region(1, Space::Memory, 0x1000), card_region(2, Space::Memory, 1 << 32)];
+
+const fn card_region(index: u8, space: Space, len: u64) -> RegionSpec {
+    RegionSpec { space, index, base: None, len, priority: 0, widest: Width::Dword }
+}
+
 impl Card {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let subsystem = (0x1af4, 1);
         let identity = Identity { vendor: 0x1234, device: 0x5678, revision: 1, class: 0xff_0000, subsystem };
         let mut config = ConfigSpace::new(identity);
@@ -95,9 +103,7 @@ impl Board {
         bus.map(host, i440fx::REGION);
         bus.map(isa, piix3::REGION);
         piix4_pm::REGIONS.into_iter().for_each(|r| bus.map(pm, r));
-        for (index, space, len) in [(0, Space::Io, 0x20), (1, Space::Memory, 0x1000), (2, Space::Memory, 1 << 32)] {
-            bus.map(card, RegionSpec { space, index, base: None, len, priority: 0, widest: Width::Dword });
-        }
+        CARD_REGIONS.into_iter().for_each(|region| bus.map(card, region));
         let region = |owner, index, base, len, priority, backing| {
             let (reads, writes) = (priority == 0, priority == 0);
             Region { owner, index, base: Some(base), len, priority, reads, writes, backing }

@@ -99,14 +99,20 @@ pub enum VirtioError {
     /// A limit of bytes or of time that is zero.
     #[error("'{0}' parameter must be greater than zero")]
     Zero(&'static str),
-    /// A port number that is taken, or that the device does not have.
-    #[error("virtio-serial port number {0} is not available")]
-    Port(u32),
+    /// A port number that is taken.
+    #[error("virtio-serial-bus: A port already exists at id {0}")]
+    PortTaken(u32),
+    /// A port number that the device does not have: the greatest that it has.
+    #[error("virtio-serial-bus: Out-of-range port id specified, max. allowed: {0}")]
+    PortRange(u32),
+    /// A port's name that is taken.
+    #[error("virtio-serial-bus: A port already exists by name {0}")]
+    PortName(String),
     /// All ports are taken.
-    #[error("maximum number of virtio-serial ports reached")]
+    #[error("virtio-serial-bus: Maximum port limit for this device reached")]
     NoPortFree,
     /// Port 0 is a console or nothing.
-    #[error("port number 0 on virtio-serial devices is reserved for virtconsole devices")]
+    #[error("Port number 0 on virtio-serial devices reserved for virtconsole devices for backward compatibility.")]
     PortZero,
 }
 
@@ -128,7 +134,11 @@ impl From<VirtioError> for PropertyError {
                 Self::Value { name: "physical_block_size", value: "512".into(), wanted }
             }
             VirtioError::Zero(name) => value(name, 0, "use a number greater than zero"),
-            VirtioError::Port(n) => value("nr", n, "taken, or the device has no such port"),
+            VirtioError::PortTaken(n) => value("nr", n, "there is such a port already"),
+            VirtioError::PortRange(_) => {
+                Self::Value { name: "nr", value: String::new(), wanted: "the device has no such port" }
+            }
+            VirtioError::PortName(value) => Self::Value { name: "name", value, wanted: "there is such a port already" },
             VirtioError::PortZero => value("nr", 0, "reserved for a virtconsole"),
             VirtioError::NoPortFree => {
                 Self::Value { name: "nr", value: String::new(), wanted: "all ports of the device are taken" }

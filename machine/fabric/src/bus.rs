@@ -4,6 +4,7 @@ use crate::clock::{Clock, Tick};
 use crate::device::{Acknowledge, Cpu, CpuSignal, Cx, Device, DeviceId, Input, Output, PinId, Reg, TimerId, Width};
 use crate::memory::{AddressMap, Backing, Memory, Region, Target};
 use crate::state::StateError;
+use crate::windows::{Bridges, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
@@ -59,6 +60,7 @@ pub(crate) enum Effect {
     Cpu { cpu: Cpu, signal: CpuSignal },
     Msi { address: u64, data: u32 },
     Map { device: DeviceId, region: u8, base: Option<u64>, reads: bool, writes: bool },
+    Windows { device: DeviceId, windows: Vec<Window> },
     Show { device: DeviceId, region: u8, arena: u64 },
     A20(bool),
 }
@@ -107,6 +109,7 @@ pub struct Bus {
     sources: BTreeMap<Sink, Vec<(DeviceId, PinId)>>,
     levels: BTreeMap<(DeviceId, PinId), bool>,
     msi_target: Option<DeviceId>,
+    bridges: Bridges,
     effects: VecDeque<Effect>,
     outbox: Vec<(DeviceId, Output)>,
     signals: Vec<(Cpu, CpuSignal)>,
@@ -126,6 +129,7 @@ impl Bus {
             sources: BTreeMap::new(),
             levels: BTreeMap::new(),
             msi_target: None,
+            bridges: Bridges::default(),
             effects: VecDeque::new(),
             outbox: Vec::new(),
             signals: Vec::new(),
@@ -192,6 +196,24 @@ impl Bus {
     /// Names the device that takes message-signalled interrupts.
     pub fn set_msi_target(&mut self, device: DeviceId) {
         self.msi_target = Some(device);
+    }
+
+    /// Says that a device is behind a bridge: its regions answer only where the bridge's windows are open.
+    pub fn put_behind(&mut self, device: DeviceId, bridge: DeviceId) {
+        self.bridges.put_behind(device, bridge);
+        self.limit_regions();
+    }
+
+    /// Has the regions of what is behind bridges answer where these say.
+    fn limit_regions(&mut self) {
+        for device in self.bridges.devices() {
+            if let Some(reach) = self.bridges.reach(device, Space::Memory) {
+                self.memory.limit_regions(device, reach);
+            }
+            if let Some(reach) = self.bridges.reach(device, Space::Io) {
+                self.io.limit(device, reach);
+            }
+        }
     }
 
     /// The spaces' maps, for `info mtree`.
@@ -411,6 +433,11 @@ impl Bus {
                     self.io.change(device, region, base, reads, writes);
                     self.private.change(device, region, base, reads, writes);
                 }
+                Effect::Windows { device, windows } => {
+                    if self.bridges.open(device, windows) {
+                        self.limit_regions();
+                    }
+                }
                 Effect::Show { device, region, arena } => self.memory.show(device, region, arena),
                 Effect::A20(open) => self.memory.set_a20(open),
             }
@@ -471,6 +498,7 @@ impl Bus {
             io: self.io.regions().to_vec(),
             private: self.private.regions().to_vec(),
             levels: self.levels.iter().map(|((d, p), l)| (*d, *p, *l)).collect(),
+            windows: self.bridges.windows(),
             a20: self.memory.a20(),
         };
         Ok(serde_json::json!({ "wiring": json("wiring", &wiring)?, "devices": devices }))
@@ -493,6 +521,8 @@ impl Bus {
         self.memory.set_a20(wiring.a20);
         self.io.restore(wiring.io);
         self.private.restore(wiring.private);
+        self.bridges.restore(wiring.windows);
+        self.limit_regions();
         self.levels = wiring.levels.into_iter().map(|(d, p, l)| ((d, p), l)).collect();
         Ok(())
     }
@@ -505,6 +535,7 @@ struct Wiring {
     io: Vec<Region>,
     private: Vec<Region>,
     levels: Vec<(DeviceId, PinId, bool)>,
+    windows: Vec<(DeviceId, Vec<Window>)>,
     a20: bool,
 }
 

@@ -5,6 +5,7 @@ use crate::bus::{Effect, Ports, Slot};
 use crate::clock::{Clock, Nanos};
 use crate::memory::{Block, Memory, Word};
 use crate::state::State;
+use crate::windows::Window;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -493,6 +494,12 @@ impl Cx<'_> {
     /// Moves one of the device's regions to `base` (`None`: unmapped) and says which accesses it claims.
     pub fn map_region(&mut self, region: u8, base: Option<u64>, reads: bool, writes: bool) {
         self.effects.push_back(Effect::Map { device: self.device, region, base, reads, writes });
+    }
+
+    /// Passes these addresses on to the devices that the board put behind this one, and no others. Where their regions
+    /// lie is theirs to say; they answer where the windows of all bridges in front of them are open.
+    pub fn open_windows(&mut self, windows: Vec<Window>) {
+        self.effects.push_back(Effect::Windows { device: self.device, windows });
     }
 
     /// Has one of the device's RAM-backed regions show `block` from `offset` on, which must be on a page boundary.

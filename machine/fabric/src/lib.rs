@@ -16,6 +16,7 @@ pub mod device;
 pub mod gate;
 pub mod memory;
 pub mod state;
+mod windows;
 
 pub use actions::{Actions, PanicAction, WatchdogAction};
 pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
@@ -28,3 +29,4 @@ pub use device::{
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;
 pub use state::{State, StateError};
+pub use windows::Window;

@@ -3,6 +3,7 @@
 use crate::commandline::{Config, DeviceConfig, OptionError};
 use lockstep_devices::catalog::{Creatable, Entry};
 use lockstep_devices::parts::PartBus;
+use lockstep_devices::pci::bridge::BridgeConfig;
 use lockstep_devices::virtio::ConsoleConfig;
 
 /// The floppy controller's bus.
@@ -20,6 +21,7 @@ fn kind(config: &Config, name: &str) -> Option<&'static str> {
         ISA => Some("ISA"),
         "ide.0" | "ide.1" => Some(PartBus::Ide.name()),
         FLOPPY => Some(PartBus::Floppy.name()),
+        _ if with_bus(BridgeConfig::NAME, name) => Some("PCI"),
         _ if name.strip_suffix(".0").is_some_and(|id| with_bus(ConsoleConfig::NAME, id)) => {
             Some(PartBus::VirtioSerial.name())
         }

@@ -4,15 +4,17 @@ use super::boot_order::BootDevice;
 use super::drives::EMPTY;
 use super::for_board::ForBoard;
 use super::pc::Parts;
-use super::slots::{BusAt, Candidate};
+use super::serial_ports::{self, PlannedPort};
+use super::slots::{Bridge, BusAt, Candidate};
 use super::{BoardError, buses, video};
 use crate::block::Drive;
 use crate::commandline::{Config, DeviceConfig, DriveInterface, OptionError};
-use lockstep_devices::catalog::{Creatable, Entry, Surroundings};
+use lockstep_devices::catalog::{Creatable, Entry, Surroundings, configured};
 use lockstep_devices::pci::DevFn;
+use lockstep_devices::pci::bridge::{BridgeConfig, PciBridge};
 use lockstep_devices::properties::{Kind, Property};
-use lockstep_devices::virtio::{BlkConfig, BlkDrive, transport};
-use lockstep_fabric::DeviceId;
+use lockstep_devices::virtio::{BlkConfig, BlkDrive, ConsoleConfig, transport};
+use lockstep_fabric::{DeviceId, Input};
 
 /// The pin by which a slot's only function asks for an interrupt.
 const INTX_A: u8 = 0;
@@ -33,15 +35,20 @@ pub(super) fn install(
     isa: DeviceId,
     card: Option<&video::Card>,
 ) -> Result<(), BoardError> {
+    serial_ports::check(config)?;
     if let Some(card) = card.filter(|card| card.is_default()) {
         card.install(parts, config)?;
     }
     for device in &config.devices {
         if let Some(card) = card.filter(|card| video::is_card(device) && !card.is_default()) {
             card.install(parts, config)?;
+        } else if device.driver == BridgeConfig::NAME {
+            add_bridge(parts, config, device)?;
         } else if needs_slot(device) {
             let drive = take_drive(parts, device)?;
-            Function { device, drive }.install(parts, config, isa)?;
+            let console = device.driver == ConsoleConfig::NAME;
+            let ports = if console { serial_ports::of(config, device)? } else { Vec::new() };
+            Function { device, drive, ports }.install(parts, config, isa)?;
         }
     }
     for (bus, unit) in parts.drives.places(DriveInterface::Virtio) {
@@ -56,9 +63,41 @@ pub(super) fn install(
             origin: origin.unwrap_or_default(),
             properties: globals.chain([("drive".into(), name)]).collect(),
         };
-        Function { device: &device, drive: Some(drive) }.install(parts, config, isa)?;
+        Function { device: &device, drive: Some(drive), ports: Vec::new() }.install(parts, config, isa)?;
     }
+    settle_bridges(parts);
     Ok(())
+}
+
+/// Finds a place for a bridge, and makes the bus behind it known.
+fn add_bridge(parts: &mut Parts, config: &Config, device: &DeviceConfig) -> Result<(), BoardError> {
+    let refused = |why: String| OptionError::refused(&device.origin, why);
+    let (board, own) = ForBoard::split(device)?;
+    let settings: BridgeConfig = configured(&own).map_err(|why| refused(why.to_string()))?;
+    if settings.chassis_nr == 0 {
+        let why = "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.";
+        return Err(refused(why.into()).into());
+    }
+    let made = PciBridge::new(&settings).map_err(|why| refused(why.to_string()))?;
+    let (above, at) = find_place(parts, config, device, &board)?;
+    let name = match &device.id {
+        Some(_) => parts.name_for(device)?,
+        None => format!("pci-bridge#{}", parts.pci.behind_bridges().count()),
+    };
+    parts.pci.add_bus(device.id.as_deref(), Bridge { name, above, at, device: made });
+    Ok(())
+}
+
+/// Puts the bridges on the board: they have to know what is behind them.
+fn settle_bridges(parts: &mut Parts) {
+    let buses: Vec<_> = parts.pci.behind_bridges().map(|(bus, bridge)| (bus, bridge.clone())).collect();
+    for (bus, Bridge { name, above, at, mut device }) in buses {
+        let behind: Vec<_> = parts.pci.functions(bus).collect();
+        behind.iter().for_each(|(at, function, multifunction)| device.attach(*at, *function, *multifunction));
+        let id = parts.bus.add(&name, Box::new(device));
+        parts.pci.settle(above, at, id);
+        behind.iter().for_each(|(_, function, _)| parts.bus.put_behind(*function, id));
+    }
 }
 
 /// The drive that a device's property names; a device that has such a property cannot be without.
@@ -96,6 +135,8 @@ pub(super) fn find_place(
 struct Function<'a> {
     device: &'a DeviceConfig,
     drive: Option<Drive>,
+    /// What is on its bus, if it is a virtio console device.
+    ports: Vec<PlannedPort>,
 }
 
 impl Function<'_> {
@@ -115,6 +156,10 @@ impl Function<'_> {
         parts.pci.settle(bus, at, id);
         let pin = parts.pci.intx(bus, at.device(), INTX_A);
         parts.connect(id, transport::INTA, isa, pin);
+        for number in self.ports.iter().filter_map(PlannedPort::closed) {
+            parts.bus.input(id, &Input::PortOpen { port: number, open: false });
+        }
+        parts.serial_ports.extend(self.ports.into_iter().map(|port| port.on(id)));
         if let Some(index) = board.boot_index {
             let path = parts.pci.path(bus, at, DISK_KIND) + DISK_IN_IT;
             let drive = self.drive.as_ref().map_or(name, |drive| drive.info().id.clone());
@@ -132,6 +177,7 @@ impl Function<'_> {
             // Each function has a sequence of its own.
             seed: config.seed.unwrap_or(0) ^ u64::from(at.0) << 56 ^ bus.number() << 48,
             ram: config.memory.size,
+            ports: self.ports.iter().map(PlannedPort::for_catalog).collect(),
             ..Surroundings::default()
         };
         if let Some(drive) = &self.drive {

@@ -12,11 +12,13 @@ mod handover;
 mod kernel;
 mod pc;
 mod processors;
+mod serial_ports;
 mod slots;
 pub mod video;
 
 pub use boot_order::{BootDevice, BootOrder};
 pub(crate) use pc::{FDC, IDE};
+pub use serial_ports::SerialPort;
 
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};
@@ -34,6 +36,8 @@ pub struct Board {
     pub machine: Machine,
     /// Devices with a character device behind them, and its name.
     pub ports: Vec<(DeviceId, String)>,
+    /// The ports of virtio console devices.
+    pub serial_ports: Vec<SerialPort>,
     /// The device that takes the power button.
     pub power_button: Option<DeviceId>,
     /// The device that takes the keyboard's keys.

@@ -7,6 +7,7 @@ use super::firmware::{self, FromResetVector};
 use super::for_board::ForBoard;
 use super::handover::Handover;
 use super::kernel::{Kernel, ROM_PATH};
+use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
 use crate::block::{Drive, Drives};
@@ -89,6 +90,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         bus,
         pci: PciBuses::new(),
         ports: Vec::new(),
+        serial_ports: Vec::new(),
         drives: opened,
         attached: Vec::new(),
         order,
@@ -151,6 +153,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     Ok(Board {
         machine,
         ports: parts.ports,
+        serial_ports: parts.serial_ports,
         power_button: Some(wiring.power),
         keyboard,
         screen,
@@ -229,6 +232,8 @@ pub(super) struct Parts {
     /// The PCI buses, and what is in their slots.
     pub(super) pci: PciBuses,
     ports: Vec<(DeviceId, String)>,
+    /// Ports of virtio console devices.
+    pub(super) serial_ports: Vec<SerialPort>,
     /// Drives that no device has taken yet.
     pub(super) drives: Drives,
     /// Drives that devices took, each with its number among the device's drives.

@@ -2,12 +2,15 @@
 
 use super::boot_order::ROOT;
 use crate::commandline::OptionError;
+use lockstep_devices::pci::bridge::PciBridge;
 use lockstep_devices::pci::{DevFn, piix3};
 use lockstep_fabric::{DeviceId, PinId};
 use std::collections::BTreeMap;
 
 /// The name of the bus at the host bridge.
 pub(super) const ROOT_BUS: &str = "pci.0";
+/// What the path of a bridge is called.
+const BRIDGE_KIND: &str = "pci-bridge";
 const SLOTS: u8 = 32;
 const FUNCTIONS: u8 = 8;
 
@@ -55,10 +58,23 @@ struct Occupant {
 struct PciBus {
     name: String,
     /// The bridge that it is behind.
-    bridge: Option<(BusAt, DevFn)>,
+    bridge: Option<Bridge>,
     /// What the paths of its devices begin with.
     path: String,
     occupants: BTreeMap<DevFn, Occupant>,
+}
+
+/// A bridge that is not on the board yet: what is behind it comes first.
+#[derive(Clone, Debug)]
+pub(super) struct Bridge {
+    /// Its name on the board.
+    pub(super) name: String,
+    /// The bus that it is on.
+    pub(super) above: BusAt,
+    /// Its place there.
+    pub(super) at: DevFn,
+    /// The device.
+    pub(super) device: PciBridge,
 }
 
 /// All PCI buses of a board.
@@ -79,6 +95,20 @@ impl PciBuses {
     pub(super) fn put(&mut self, at: DevFn, model: &str, device: Option<DeviceId>) {
         let occupant = Occupant { device, called: model.into(), multifunction: at.device() == 1 };
         self.0[BusAt::ROOT.0].occupants.insert(at, occupant);
+    }
+
+    /// Adds the bus behind a bridge. Its name is the bridge's id, or made up as QEMU does.
+    pub(super) fn add_bus(&mut self, id: Option<&str>, bridge: Bridge) {
+        let unnamed = self.0.iter().filter(|bus| bus.name.starts_with("pci.")).count();
+        let name = id.map_or_else(|| format!("pci.{unnamed}"), str::to_owned);
+        let path = self.path(bridge.above, bridge.at, BRIDGE_KIND);
+        self.0.push(PciBus { name, bridge: Some(bridge), path, occupants: BTreeMap::new() });
+    }
+
+    /// The buses behind bridges, those before whose bridge another one comes first.
+    pub(super) fn behind_bridges(&self) -> impl Iterator<Item = (BusAt, &Bridge)> {
+        let buses = self.0.iter().enumerate().rev();
+        buses.filter_map(|(at, bus)| Some((BusAt(at), bus.bridge.as_ref()?)))
     }
 
     /// The bus of this name.
@@ -137,9 +167,9 @@ impl PciBuses {
     /// Where a pin (0 for INTA#) of a slot arrives at the south bridge: a bridge's pins are those of the slots behind it,
     /// each turned by its slot's number (PCI-to-PCI Bridge Architecture 1.2, section 9.1).
     pub(super) fn intx(&self, bus: BusAt, slot: u8, pin: u8) -> PinId {
-        match self.0[bus.0].bridge {
+        match &self.0[bus.0].bridge {
             None => piix3::pin_intx(slot, pin),
-            Some((above, bridge)) => self.intx(above, bridge.device(), (slot + pin) & 3),
+            Some(bridge) => self.intx(bridge.above, bridge.at.device(), (slot + pin) & 3),
         }
     }
 
@@ -164,6 +194,7 @@ pub(super) fn place(text: &str) -> Option<DevFn> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_devices::pci::bridge::BridgeConfig;
 
     fn candidate(wanted: Option<DevFn>, multifunction: bool) -> Candidate<'static> {
         Candidate { option: "-device x", model: "x", id: None, wanted, multifunction }
@@ -216,9 +247,22 @@ mod tests {
 
     #[test]
     fn functions_have_paths_and_pins_by_their_places() {
-        let buses = PciBuses::new();
+        let mut buses = PciBuses::new();
         assert_eq!(buses.path(BusAt::ROOT, DevFn::new(3, 0), "scsi"), "/pci@i0cf8/scsi@3");
         assert_eq!(buses.path(BusAt::ROOT, DevFn::new(17, 2), "scsi"), "/pci@i0cf8/scsi@11,2");
         assert_eq!(buses.intx(BusAt::ROOT, 4, 1), piix3::pin_intx(4, 1));
+        let bridge = |above, at| {
+            let device = PciBridge::new(&BridgeConfig::default()).expect("a bridge");
+            Bridge { name: "device".into(), above, at, device }
+        };
+        buses.add_bus(None, bridge(BusAt::ROOT, DevFn::new(5, 0)));
+        let outer = buses.find("pci.1").expect("a bus");
+        buses.add_bus(Some("inner"), bridge(outer, DevFn::new(2, 0)));
+        let inner = buses.find("inner").expect("a bus");
+        assert_eq!(buses.path(inner, DevFn::new(1, 0), "scsi"), "/pci@i0cf8/pci-bridge@5/pci-bridge@2/scsi@1");
+        // INTA# of slot 3 is INTD# of slot 2, which is INTB# of slot 5.
+        assert_eq!(buses.intx(inner, 3, 0), piix3::pin_intx(5, 1));
+        let order: Vec<_> = buses.behind_bridges().map(|(bus, _)| bus).collect();
+        assert_eq!(order, [inner, outer]);
     }
 }

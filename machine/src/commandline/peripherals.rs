@@ -33,7 +33,12 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
             draft.refer(value);
         }
     }
-    draft.config.devices.push(DeviceConfig { driver: name, id, origin: draft.current.clone(), properties });
+    draft.config.devices.push(DeviceConfig {
+        driver: driver.name.to_owned(),
+        id,
+        origin: draft.current.clone(),
+        properties,
+    });
     Ok(Flow::Next)
 }
 

@@ -578,6 +578,7 @@ mod devices {
 
     #[test]
     fn drivers_and_properties_are_checked() {
+        assert_eq!(config("-nodefaults -device virtio-rng").devices[0].driver, "virtio-rng-pci");
         assert!(error("-device e1000").contains("device 'e1000' is not built"));
         assert!(error("-device isa-debug-exit,port=1").contains("Property 'isa-debug-exit.port' not found"));
         assert!(error("-device isa-debug-exit,iobase=zz").contains("'zz' is no value for 'iobase'"));

@@ -34,13 +34,14 @@ impl Session {
             let until = self.next_digest.min(machine.now() + POLL_EVERY);
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
-                Stop::Output | Stop::Ended(_) => {
-                    self.pass_output();
-                    self.pass_news();
-                }
+                Stop::Output | Stop::Ended(_) => self.pass_output(),
+                // What waits for room that the guest has made now wakes it, and news are told before a long sleep.
+                Stop::Idle(_) if self.feed_ports() | self.pass_news() => {}
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }
+            self.feed_ports();
+            self.pass_news();
         }
     }
 

@@ -1,6 +1,7 @@
 //! From a configuration to a finished run: the host's side of the machine's loop.
 
 mod control;
+mod lines;
 mod live;
 mod media;
 mod news;

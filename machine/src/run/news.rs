@@ -1,7 +1,8 @@
 //! What devices have to tell, for the user at the terminal and for QMP's clients.
 
 use super::Control;
-use lockstep_fabric::{Notice, PanicAction, WatchdogAction};
+use lockstep_fabric::{DeviceId, Notice, PanicAction, WatchdogAction};
+use lockstep_qmp::commands::char::VserportChange;
 use lockstep_qmp::commands::memory::BalloonChange;
 use lockstep_qmp::commands::run_state::{
     GuestCrashloaded, GuestPanicAction, GuestPanicked, WatchdogAction as Expired, WatchdogExpired,
@@ -21,13 +22,20 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
 }
 
 /// Tells QMP's clients.
-pub(super) fn tell(control: &mut Control, notice: Notice) {
+pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
     match notice {
         Notice::Watchdog(action) => control.tell(&WatchdogExpired { action: expired(action) }),
         Notice::GuestPanicked(action) => control.tell(&GuestPanicked { action: panicked(action), info: None }),
         Notice::GuestCrashLoaded => control.tell(&GuestCrashloaded { action: GuestPanicAction::Run, info: None }),
         Notice::Balloon(actual) => control.tell(&BalloonChange { actual: actual as i64 }),
-        Notice::PortOpen { .. } => {}
+        Notice::PortOpen { port, open } => {
+            // As with QEMU, of ports without an id nobody is told.
+            let mut ports = control.board.serial_ports.iter();
+            let port = ports.find(|other| (other.device, other.number) == (device, port));
+            if let Some(id) = port.and_then(|port| port.id.clone()) {
+                control.tell(&VserportChange { id, open });
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
+use super::lines::Lines;
 use super::qmp::Qmp;
 use super::{Control, Ended, ExitStatus, RunError, RunState, news};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
@@ -27,6 +28,7 @@ pub(super) struct Session {
     pub(super) events: Receiver<HostEvent>,
     chardevs: Chardevs,
     attached: Vec<(DeviceId, ChardevId)>,
+    lines: Lines,
     monitors: Vec<(ChardevId, Monitor)>,
     pub(super) qmp: Qmp,
 }
@@ -36,10 +38,21 @@ impl Session {
         let ports = control.board.ports.iter();
         let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
-        let monitors = named.map(|id| (id, Monitor::new(attached.iter().any(|(_, other)| *other == id)))).collect();
+        let lines = Lines::new(&control.board.serial_ports, &chardevs);
+        let shared = |id| attached.iter().any(|(_, other)| *other == id) || lines.uses(id);
+        let monitors = named.map(|id| (id, Monitor::new(shared(id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
-        let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, chardevs, attached, monitors, qmp };
+        let mut session = Self {
+            control,
+            digester: Digester::default(),
+            next_digest,
+            events,
+            chardevs,
+            attached,
+            lines,
+            monitors,
+            qmp,
+        };
         session.greet();
         session
     }
@@ -75,7 +88,11 @@ impl Session {
 
     pub(super) fn handle(&mut self, event: HostEvent) -> Result<(), RunError> {
         match event {
-            HostEvent::Bytes { chardev, data } => self.arrive(chardev, Input::Bytes(data)),
+            HostEvent::Bytes { chardev, data } => {
+                if !self.lines.arrive(chardev, &data) {
+                    self.arrive(chardev, Input::Bytes(data));
+                }
+            }
             HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
             HostEvent::Quit { cause } => self.control.quit(cause),
             HostEvent::Request => self.qmp.serve(&mut self.control),
@@ -85,12 +102,24 @@ impl Session {
             HostEvent::MonitorFocus { chardev, focused } => {
                 self.with_monitor(chardev, |monitor, _| monitor.focus(focused));
             }
-            HostEvent::Opened { chardev } => self.with_monitor(chardev, |monitor, _| monitor.open()),
-            HostEvent::Closed { .. } => {}
+            HostEvent::Opened { chardev } => {
+                self.lines.opened(&mut self.control, chardev, true);
+                self.with_monitor(chardev, |monitor, _| monitor.open());
+            }
+            HostEvent::Closed { chardev } => {
+                self.feed_ports();
+                self.lines.opened(&mut self.control, chardev, false);
+            }
         }
+        self.feed_ports();
         self.pass_output();
         self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
+    }
+
+    /// Gives ports what waits for them, as far as the guest has made room; whether that was anything.
+    pub(super) fn feed_ports(&mut self) -> bool {
+        self.lines.feed(&mut self.control)
     }
 
     /// Something for the device behind a character device; a replayed one hears nothing.
@@ -113,16 +142,24 @@ impl Session {
                 self.chardevs.write(*chardev, &bytes);
             }
         }
+        for (device, port, bytes) in self.control.board.machine.take_port_output() {
+            if let Some(chardev) = self.lines.behind(device, port) {
+                self.chardevs.write(chardev, &bytes);
+            }
+        }
     }
 
-    /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that.
-    pub(super) fn pass_news(&mut self) {
+    /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that; whether there
+    /// was anything.
+    pub(super) fn pass_news(&mut self) -> bool {
         let mut state = RunState::Paused;
-        for (_, notice) in self.control.board.machine.take_notices() {
+        let news = self.control.board.machine.take_notices();
+        let any = !news.is_empty();
+        for (device, notice) in news {
             if let Some(line) = news::line_of(notice) {
                 eprintln!("lockstep: {line}");
             }
-            news::tell(&mut self.control, notice);
+            news::tell(&mut self.control, device, notice);
             match notice {
                 Notice::Watchdog(_) => state = RunState::Watchdog,
                 Notice::GuestPanicked(_) => state = RunState::GuestPanicked,
@@ -132,6 +169,7 @@ impl Session {
         if self.control.board.machine.take_pause() {
             self.control.stop_as(state);
         }
+        any
     }
 
     /// Closes everything in order and says how it went.

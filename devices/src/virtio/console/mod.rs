@@ -140,10 +140,16 @@ impl Console {
         let first = if kind == PortKind::Console { 0 } else { 1 };
         let nr = match config.nr {
             Some(0) if kind == PortKind::Serial => return Err(VirtioError::PortZero),
-            Some(nr) if nr >= self.max_ports || self.ports.contains_key(&nr) => return Err(VirtioError::Port(nr)),
+            Some(nr) if nr >= self.max_ports => return Err(VirtioError::PortRange(self.max_ports - 1)),
+            Some(nr) if self.ports.contains_key(&nr) => return Err(VirtioError::PortTaken(nr)),
             Some(nr) => nr,
             None => (first..self.max_ports).find(|n| !self.ports.contains_key(n)).ok_or(VirtioError::NoPortFree)?,
         };
+        if let Some(name) =
+            config.name.as_ref().filter(|name| self.ports.values().any(|p| p.name.as_ref() == Some(name)))
+        {
+            return Err(VirtioError::PortName(name.clone()));
+        }
         self.ports.insert(nr, Port::new(kind, config));
         Ok(nr)
     }

@@ -184,9 +184,14 @@ fn ports_have_numbers_of_their_own() {
     let numbered = |nr| PortConfig { nr, ..PortConfig::default() };
     let mut add = |kind, nr| function.class_mut().add_port(kind, &numbered(nr));
     assert_eq!(add(PortKind::Serial, Some(0)), Err(VirtioError::PortZero));
-    assert_eq!(add(PortKind::Serial, Some(2)), Err(VirtioError::Port(2)));
+    assert_eq!(add(PortKind::Serial, Some(2)), Err(VirtioError::PortRange(1)));
     assert_eq!(add(PortKind::Serial, None), Ok(1));
-    assert_eq!(add(PortKind::Console, Some(1)), Err(VirtioError::Port(1)));
+    assert_eq!(add(PortKind::Console, Some(1)), Err(VirtioError::PortTaken(1)));
     assert_eq!(add(PortKind::Console, None), Ok(0));
     assert_eq!(add(PortKind::Console, None), Err(VirtioError::NoPortFree));
+    let mut function = Console::function(&ConsoleConfig::default()).expect("ports");
+    let named = PortConfig { name: Some("org.example".into()), ..PortConfig::default() };
+    assert_eq!(function.class_mut().add_port(PortKind::Serial, &named), Ok(1));
+    let again = function.class_mut().add_port(PortKind::Serial, &named);
+    assert_eq!(again, Err(VirtioError::PortName("org.example".into())));
 }

@@ -1,7 +1,9 @@
 //! The map from physical addresses to what answers there: regions with priorities, flattened for look-up.
 
 use crate::device::DeviceId;
+use crate::windows::Range;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What backs a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,8 @@ impl Target {
 #[derive(Clone, Debug, Default)]
 pub struct AddressMap {
     regions: Vec<Region>,
+    /// The owners whose regions answer only within some addresses.
+    limits: BTreeMap<DeviceId, Vec<Range>>,
     reads: Vec<Span>,
     writes: Vec<Span>,
 }
@@ -93,6 +97,19 @@ impl AddressMap {
             self.flatten();
         }
         changed
+    }
+
+    /// Has an owner's regions answer only within these addresses; false if nothing changed.
+    pub(crate) fn limit(&mut self, owner: DeviceId, within: Vec<Range>) -> bool {
+        if self.limits.get(&owner) == Some(&within) {
+            return false;
+        }
+        self.limits.insert(owner, within);
+        let seen = self.regions.iter().any(|region| region.owner == owner && region.base.is_some());
+        if seen {
+            self.flatten();
+        }
+        seen
     }
 
     /// Backs a RAM region by other bytes of an arena of `arena_len`; false if it is none, they do not fit, or nothing changed.
@@ -147,28 +164,40 @@ impl AddressMap {
         view.get(next).map_or(u64::MAX, |s| s.start - 1)
     }
 
+    fn flat_view(&self, answers: impl Fn(&Region) -> bool) -> Vec<Span> {
+        let mut by_priority: Vec<_> = self.regions.iter().filter(|region| answers(region)).collect();
+        // Stable: among equals the later region stays behind and is laid over the earlier.
+        by_priority.sort_by_key(|r| r.priority);
+        let mut view: Vec<Span> = Vec::new();
+        for region in by_priority {
+            let (Some(start), false) = (region.base, region.len == 0) else { continue };
+            let last = start.saturating_add(region.len - 1);
+            let target = match region.backing {
+                Backing::Ram(at) => Target::Ram(at),
+                Backing::Rom(at) => Target::Rom(at),
+                Backing::Device(device, index) => Target::Device(device, index, 0),
+            };
+            let whole = Span { start, last, target };
+            match self.limits.get(&region.owner) {
+                None => lay_over(&mut view, whole),
+                Some(within) => {
+                    within.iter().filter_map(|range| clip(whole, *range)).for_each(|part| lay_over(&mut view, part));
+                }
+            }
+        }
+        view
+    }
+
     fn flatten(&mut self) {
-        self.reads = flat_view(self.regions.iter().filter(|r| r.reads));
-        self.writes = flat_view(self.regions.iter().filter(|r| r.writes));
+        self.reads = self.flat_view(|r| r.reads);
+        self.writes = self.flat_view(|r| r.writes);
     }
 }
 
-fn flat_view<'a>(regions: impl Iterator<Item = &'a Region>) -> Vec<Span> {
-    let mut by_priority: Vec<_> = regions.collect();
-    // Stable: among equals the later region stays behind and is laid over the earlier.
-    by_priority.sort_by_key(|r| r.priority);
-    let mut view: Vec<Span> = Vec::new();
-    for region in by_priority {
-        let (Some(start), false) = (region.base, region.len == 0) else { continue };
-        let last = start.saturating_add(region.len - 1);
-        let target = match region.backing {
-            Backing::Ram(at) => Target::Ram(at),
-            Backing::Rom(at) => Target::Rom(at),
-            Backing::Device(device, index) => Target::Device(device, index, 0),
-        };
-        lay_over(&mut view, Span { start, last, target });
-    }
-    view
+/// The part of a span within a range.
+fn clip(span: Span, (first, last): Range) -> Option<Span> {
+    let (start, last) = (span.start.max(first), span.last.min(last));
+    (start <= last).then(|| Span { start, last, target: span.target.advanced(start - span.start) })
 }
 
 fn lay_over(view: &mut Vec<Span>, top: Span) {

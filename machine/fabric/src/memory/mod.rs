@@ -114,6 +114,13 @@ impl Memory {
         }
     }
 
+    /// Has a device's regions answer only within these addresses.
+    pub(crate) fn limit_regions(&mut self, owner: crate::DeviceId, within: Vec<crate::windows::Range>) {
+        if self.map.limit(owner, within) {
+            self.map_changed();
+        }
+    }
+
     /// Has a RAM-backed region show other bytes of the arena: those from `arena` on, a page boundary. Dropped if they do
     /// not lie in the arena.
     pub fn show(&mut self, owner: crate::DeviceId, index: u8, arena: u64) {
