@@ -1,0 +1,173 @@
+//! makedumpfile's compressed format, header version 6 (makedumpfile's IMPLEMENTATION file; crash's diskdump.h).
+//!
+//! A file is blocks of 4096 bytes: the header, the sub-header with the notes, two bitmaps of the pages that exist and of those
+//! that are there (the same here, since none is left out), a descriptor for each page, and the pages.
+
+mod flattened;
+pub(crate) mod header;
+mod places;
+
+use crate::codec::{Codec, Compressor};
+use crate::pages::{Batches, is_zero};
+use crate::pipeline;
+use crate::record::Record;
+use crate::write::Job;
+use crate::{DumpError, PAGE_SIZE, Range, Target};
+use header::{BLOCK, DESCRIPTOR_LEN, Geometry};
+use places::{Places, Run};
+
+pub(crate) use flattened::{END, HEADER_LEN, SEGMENT_LEN, SIGNATURE, TYPE, VERSION};
+
+/// Pages' data that is collected before it is written. Readers of the flattened layout sort its segments, some of them
+/// slowly: there should be few.
+const DATA_RUN: usize = 8 << 20;
+/// Descriptors that are collected before they are written.
+const DESCRIPTOR_RUN: usize = 4 << 20;
+
+/// What comes of a batch of pages.
+struct Packed {
+    /// Of each page: 0 if it is zero, the page's size if it is stored as it is, else its compressed size.
+    sizes: Vec<u16>,
+    data: Vec<u8>,
+}
+
+/// Writes a dump.
+pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target) -> Result<(), DumpError> {
+    let geometry = Geometry::of(job);
+    let mut places = if raw {
+        if !target.seekable() {
+            return Err(DumpError::NotSeekable);
+        }
+        Places::raw(target, job.progress)
+    } else {
+        Places::flattened(target, job.progress)?
+    };
+    job.progress.begin(geometry.pages * PAGE_SIZE);
+
+    let mut head = Run::at(0, DATA_RUN);
+    head.put(&header::blocks(job, codec, &geometry), &mut places)?;
+    for _ in 0..2 {
+        bitmap(&job.ranges, &geometry, |piece| head.put(piece, &mut places))?;
+    }
+    head.flush(&mut places)?;
+
+    let mut descriptors = Run::at(geometry.descriptors, DESCRIPTOR_RUN);
+    let mut data = Run::at(geometry.data, DATA_RUN);
+    // The page that all zero pages share.
+    data.put(&[0; BLOCK], &mut places)?;
+    let batches = Batches::of(&job.ranges);
+    let mut workers =
+        (0..pipeline::workers()).map(|_| Compressor::new(codec)).collect::<Result<Vec<_>, DumpError>>()?;
+    let work = |compressor: &mut Compressor, number| pack(job, compressor, batches.get(number));
+    pipeline::in_order(batches.count(), &mut workers, work, |packed| {
+        let packed = packed?;
+        let mut record = Record::default();
+        let mut offset = data.end();
+        for size in &packed.sizes {
+            match usize::from(*size) {
+                0 => descriptor(&mut record, geometry.data, BLOCK, 0),
+                BLOCK => descriptor(&mut record, offset, BLOCK, 0),
+                size => descriptor(&mut record, offset, size, codec.flag()),
+            }
+            offset += u64::from(*size);
+        }
+        descriptors.put(&record.finish(), &mut places)?;
+        data.put(&packed.data, &mut places)?;
+        job.progress.advance(packed.sizes.len() as u64 * PAGE_SIZE);
+        Ok(())
+    })?;
+    descriptors.flush(&mut places)?;
+    data.flush(&mut places)?;
+    places.finish()
+}
+
+/// Compresses a batch of pages.
+fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range) -> Result<Packed, DumpError> {
+    let bytes = job.memory.read(batch.start, batch.len as usize);
+    if bytes.len() as u64 != batch.len {
+        return Err(DumpError::Memory(batch.start));
+    }
+    let mut packed = Packed { sizes: Vec::with_capacity(bytes.len() / BLOCK), data: Vec::new() };
+    for page in bytes.chunks_exact(BLOCK) {
+        let size = if is_zero(page) {
+            0
+        } else if let Some(size) = compressor.compress(page, &mut packed.data) {
+            size
+        } else {
+            packed.data.extend_from_slice(page);
+            BLOCK
+        };
+        packed.sizes.push(size as u16);
+    }
+    Ok(packed)
+}
+
+/// A page's descriptor (`struct page_desc`).
+fn descriptor(record: &mut Record, offset: u64, size: usize, flags: u32) {
+    record.u64(offset).u32(size as u32).u32(flags).u64(0);
+    debug_assert_eq!(record.len() % DESCRIPTOR_LEN, 0);
+}
+
+/// One bitmap, a bit for each page frame from 0 on, lowest bit first, in pieces.
+fn bitmap(
+    ranges: &[Range],
+    geometry: &Geometry,
+    mut put: impl FnMut(&[u8]) -> Result<(), DumpError>,
+) -> Result<(), DumpError> {
+    const PIECE: u64 = 256 << 10;
+    let len = geometry.bitmap_blocks / 2 * BLOCK as u64;
+    let mut at = 0;
+    while at < len {
+        let mut piece = vec![0; PIECE.min(len - at) as usize];
+        let (first, after) = (at * 8, (at + piece.len() as u64) * 8);
+        let begin = ranges.partition_point(|range| range.end() / PAGE_SIZE <= first);
+        for range in &ranges[begin..] {
+            let (from, to) = (range.start / PAGE_SIZE, range.end() / PAGE_SIZE);
+            if from >= after {
+                break;
+            }
+            set_bits(&mut piece, from.max(first) - first, to.min(after) - first);
+        }
+        put(&piece)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// Sets bits `from..to`.
+fn set_bits(bytes: &mut [u8], from: u64, to: u64) {
+    let mut bit = from;
+    while bit < to {
+        let at = (bit / 8) as usize;
+        if bit.is_multiple_of(8) && to - bit >= 8 {
+            let whole = (to / 8) as usize;
+            bytes[at..whole].fill(0xff);
+            bit = whole as u64 * 8;
+        } else {
+            bytes[at] |= 1 << (bit % 8);
+            bit += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitmap_has_a_bit_for_each_page_lowest_first() {
+        let ranges = [Range { start: 0x3000, len: 0x1_2000 }, Range { start: 0x80_0000_0000, len: 0x1000 }];
+        let max_mapnr = 0x800_0001u64;
+        let geometry = Geometry::new(true, 0, max_mapnr, 0x13);
+        let mut bytes = Vec::new();
+        bitmap(&ranges, &geometry, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(bytes.len() as u64, max_mapnr.div_ceil(8 * 4096) * 4096);
+        assert_eq!(bytes[..4], [0xf8, 0xff, 0x1f, 0]);
+        assert_eq!(bytes[0x100_0000], 1);
+        assert_eq!(bytes.iter().map(|b| b.count_ones()).sum::<u32>(), 0x13);
+    }
+}

@@ -1,0 +1,228 @@
+//! Where a dump goes: a file that gets its name only when it is complete, or a descriptor that someone handed over.
+
+use crate::{DumpError, Progress};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::path::{Path, PathBuf};
+use tempfile::TempPath;
+
+/// What is written at once to a pipe or socket that said it has room: it surely has so much (`PIPE_BUF`).
+const SURE: usize = 4096;
+/// How often a pipe's reader is waited for before cancelling is thought of.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Where a dump goes. Dropped before the dump is complete, a named file is as it was before.
+#[derive(Debug)]
+pub struct Target {
+    file: File,
+    kind: Kind,
+    /// The temporary name, and the one that the file gets at the end.
+    names: Option<(TempPath, PathBuf)>,
+    written: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Made here: it starts empty, and what is left out reads as zeroes.
+    Fresh,
+    /// Can be written in any order.
+    Seekable,
+    /// A pipe or socket, whose reader may be slow.
+    Stream,
+    /// Goes forward only, and never keeps one waiting.
+    Forward,
+}
+
+impl Target {
+    /// A file of this name, made in the same folder under another one. A name that belongs to a device or a pipe is opened
+    /// as it is.
+    pub fn create(path: &Path) -> Result<Self, DumpError> {
+        let creating = DumpError::io("cannot create the dump");
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            let file = OpenOptions::new().write(true).open(&path).map_err(&creating)?;
+            return Self::open(file);
+        }
+        let name = path.file_name().ok_or_else(|| creating(io::ErrorKind::InvalidInput.into()))?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut prefix = OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        let made = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempfile_in(folder).map_err(creating)?;
+        let (file, temporary) = made.into_parts();
+        Ok(Self { file, kind: Kind::Fresh, names: Some((temporary, path)), written: 0 })
+    }
+
+    /// A descriptor that was handed over. Formats that only go forward start where it stands.
+    pub fn descriptor(fd: OwnedFd) -> Result<Self, DumpError> {
+        Self::open(fd.into())
+    }
+
+    fn open(mut file: File) -> Result<Self, DumpError> {
+        let kind = file.metadata().map_err(DumpError::io("cannot look at the dump's descriptor"))?.file_type();
+        let kind = if kind.is_fifo() || kind.is_socket() {
+            Kind::Stream
+        } else if kind.is_file() && file.stream_position().is_ok() {
+            Kind::Seekable
+        } else {
+            Kind::Forward
+        };
+        Ok(Self { file, kind, names: None, written: 0 })
+    }
+
+    /// Whether [`Target::write_at`] works.
+    pub(crate) fn seekable(&self) -> bool {
+        matches!(self.kind, Kind::Fresh | Kind::Seekable)
+    }
+
+    /// Bytes put out so far, holes among them.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes at the end.
+    pub(crate) fn append(&mut self, bytes: &[u8], progress: &Progress) -> Result<(), DumpError> {
+        progress.check()?;
+        if self.kind == Kind::Stream {
+            self.stream(bytes, progress)?;
+        } else {
+            self.file.write_all(bytes).map_err(DumpError::io(WRITING))?;
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends zeroes, which take no room where the file system can leave them out.
+    pub(crate) fn append_zeroes(&mut self, mut len: u64, progress: &Progress) -> Result<(), DumpError> {
+        static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
+        if self.kind == Kind::Fresh {
+            let by = i64::try_from(len).map_err(|_| DumpError::io(WRITING)(io::ErrorKind::FileTooLarge.into()))?;
+            self.file.seek(SeekFrom::Current(by)).map_err(DumpError::io(WRITING))?;
+            self.written += len;
+            return progress.check();
+        }
+        while len > 0 {
+            let piece = len.min(ZEROES.len() as u64);
+            self.append(&ZEROES[..piece as usize], progress)?;
+            len -= piece;
+        }
+        Ok(())
+    }
+
+    /// Writes at a place, counted from the file's beginning.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8], progress: &Progress) -> Result<(), DumpError> {
+        progress.check()?;
+        self.file.write_all_at(bytes, offset).map_err(DumpError::io(WRITING))?;
+        self.written = self.written.max(offset + bytes.len() as u64);
+        Ok(())
+    }
+
+    /// The dump is complete: the file gets its name.
+    pub(crate) fn commit(self) -> Result<(), DumpError> {
+        if self.kind == Kind::Fresh {
+            self.file.set_len(self.written).map_err(DumpError::io(WRITING))?;
+        }
+        if let Some((temporary, path)) = self.names {
+            temporary.persist(path).map_err(|e| DumpError::Io { what: "cannot name the dump", why: e.error })?;
+        }
+        Ok(())
+    }
+
+    /// Writes to what may have no room for a long time, and gives up when cancelled.
+    fn stream(&mut self, bytes: &[u8], progress: &Progress) -> Result<(), DumpError> {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let mut fds = [PollFd::new(&self.file, PollFlags::OUT)];
+            match poll(&mut fds, Some(&PATIENCE)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {
+                    progress.check()?;
+                    continue;
+                }
+                Ok(_) => {}
+                Err(why) => return Err(DumpError::io(WRITING)(why.into())),
+            }
+            match self.file.write(&left[..left.len().min(SURE)]) {
+                Ok(0) => return Err(DumpError::io(WRITING)(io::ErrorKind::WriteZero.into())),
+                Ok(wrote) => left = &left[wrote..],
+                Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(why) => return Err(DumpError::io(WRITING)(why)),
+            }
+        }
+        Ok(())
+    }
+}
+
+const WRITING: &str = "cannot write the dump";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_file_has_its_name_only_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump");
+        std::fs::write(&path, "an older one").unwrap();
+        let progress = Progress::default();
+        let mut given_up = Target::create(&path).unwrap();
+        given_up.append(b"half", &progress).unwrap();
+        drop(given_up);
+        assert_eq!(std::fs::read(&path).unwrap(), b"an older one");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing is left behind");
+
+        let mut target = Target::create(&path).unwrap();
+        target.append(b"new", &progress).unwrap();
+        target.append_zeroes(3, &progress).unwrap();
+        target.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new\0\0\0");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("dump"), folder.path().join("link"));
+        std::fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let mut target = Target::create(&link).unwrap();
+        target.append(b"new", &Progress::default()).unwrap();
+        target.commit().unwrap();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error() {
+        assert!(matches!(Target::create(Path::new("/nonexistent/dump")), Err(DumpError::Io { .. })));
+        assert!(matches!(Target::create(Path::new("/")), Err(DumpError::Io { .. })));
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_an_error_and_one_that_sleeps_can_be_left() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut target = Target::descriptor(ours.into()).unwrap();
+        assert!(!target.seekable());
+        let progress = Progress::default();
+        target.append(b"hello", &progress).unwrap();
+        let mut read = [0; 5];
+        theirs.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"hello");
+
+        let cancelled = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                progress.cancel();
+            });
+            target.append(&vec![1; 8 << 20], &progress)
+        });
+        assert!(matches!(cancelled, Err(DumpError::Cancelled)));
+        drop(theirs);
+        assert!(matches!(target.append(b"more", &Progress::default()), Err(DumpError::Io { .. })));
+    }
+}
