@@ -17,6 +17,7 @@ mod slots;
 pub mod video;
 
 pub use boot_order::{BootDevice, BootOrder};
+pub(crate) use pc::{FDC, IDE};
 pub use serial_ports::SerialPort;
 
 use crate::block::DriveError;

@@ -3,6 +3,7 @@
 mod control;
 mod lines;
 mod live;
+mod media;
 mod news;
 mod qmp;
 mod replay;
@@ -12,6 +13,7 @@ mod session;
 mod tests;
 
 pub use control::{Control, Denied, RunState};
+pub use media::{DriveState, MediumError, NewMedium};
 
 use crate::block::Fault;
 use crate::board::{self, BoardError};
