@@ -3,7 +3,8 @@
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, byte_ptr, cx, dh, ds, es, si, sp, ss};
-use lockstep_fabric::Outside;
+use lockstep::snapshot::Snapshot;
+use lockstep_fabric::{Arrival, Input, Outside};
 use lockstep_tests::guest::{Guest, guest_file};
 use std::path::PathBuf;
 
@@ -250,5 +251,51 @@ fn a_machine_with_nothing_to_boot_tries_again_if_it_is_told_to() {
             guest.expect("No bootable device.", SEABIOS_LIMIT);
             guest.expect("Retrying in 2 seconds.", LIMIT);
         }
+    }
+}
+
+#[test]
+fn a_boot_repeats_from_its_log_and_through_a_save_and_a_load_at_any_tick() {
+    let image = Image::new("repeat.img", &disk(1440 << 10, Way::Geometry(3), 2, "hello again\r\n"));
+    let drive = format!("file={},format=raw,if=floppy,snapshot=on", image.path());
+    let boot = || start(&["-drive", &drive]);
+    let mut whole = boot();
+    whole.expect("hello again", LIMIT);
+    let typed = whole.board.machine.now();
+    whole.type_in("q");
+    let end = typed + LIMIT;
+    assert_eq!(whole.run_to(end), None);
+    assert!(whole.console.contains("No bootable device."), "{}", whole.console);
+    let (digest, state) = (whole.digest(), whole.board.machine.save_state().expect("a state"));
+
+    let logged = |guest: &mut Guest| {
+        let input = Input::Bytes(b"q".to_vec());
+        let (device, _) = guest.board.ports[0];
+        guest.board.machine.gate.close();
+        guest.board.machine.gate.schedule(Arrival { tick: typed, what: Outside::Input { device, input } });
+    };
+    let mut replayed = boot();
+    logged(&mut replayed);
+    assert_eq!(replayed.run_to(end), None);
+    assert_eq!((replayed.digest(), &replayed.console), (digest, &whole.console));
+
+    let mut random = 0x5eed_u64;
+    for _ in 0..12 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (at, elsewhere) = ((random >> 20) % end, (random >> 40) % typed);
+        let mut first = boot();
+        logged(&mut first);
+        first.run_to(at);
+        let saved = Snapshot::of(&first.board.machine).expect("it can be saved");
+        let mut second = boot();
+        second.run_to(elsewhere);
+        if at < typed {
+            logged(&mut second);
+        }
+        saved.restore(&mut second.board.machine).expect("it can be loaded");
+        second.console = first.console;
+        assert_eq!(second.run_to(end), None);
+        assert_eq!(second.board.machine.save_state().expect("a state"), state, "saved at {at}");
+        assert_eq!((second.digest(), &second.console), (digest, &whole.console), "saved at {at}");
     }
 }

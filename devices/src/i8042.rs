@@ -17,7 +17,6 @@ use bitflags::bitflags;
 use keyboard::Keyboard;
 use lockstep_fabric::{Cx, Device, Input, MachineRequest, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
 use mouse::Mouse;
-pub use mouse::{Buttons, Motion};
 use scancodes::Translator;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -34,6 +33,10 @@ pub const BYTE_DELAY: Nanos = 20_000;
 
 const DATA: u8 = 0;
 const NEXT_BYTE: TimerId = TimerId(0);
+const NEXT_KEY: TimerId = TimerId(1);
+const NEXT_SAMPLE: TimerId = TimerId(2);
+/// The most keys that wait to be typed.
+const TYPED_MOST: usize = 4096;
 
 bitflags! {
     /// The status register at port 64h.
@@ -141,6 +144,10 @@ pub struct I8042 {
     ready_at: Nanos,
     translator: Translator,
     keyboard: Keyboard,
+    /// Keys that are still to be typed, and how long each stays as it is.
+    typing: VecDeque<(u16, bool, Nanos)>,
+    /// The last one typed still has its time.
+    holding: bool,
     mouse: Mouse,
 }
 
@@ -158,6 +165,8 @@ impl Default for I8042 {
             ready_at: 0,
             translator: Translator::default(),
             keyboard: Keyboard::default(),
+            typing: VecDeque::new(),
+            holding: false,
             mouse: Mouse::default(),
         }
     }
@@ -179,10 +188,27 @@ impl I8042 {
         self.keyboard.leds()
     }
 
-    /// The mouse moved, or its buttons changed.
-    pub fn move_mouse(&mut self, cx: &mut Cx<'_>, motion: Motion) {
-        self.mouse.moved(motion);
-        self.deliver(cx);
+    /// Types what is to be typed now.
+    fn type_next(&mut self, cx: &mut Cx<'_>) {
+        while let Some((key, down, hold)) = self.typing.pop_front() {
+            self.keyboard.key(key, down);
+            if hold != 0 {
+                cx.arm(NEXT_KEY, cx.now().saturating_add(hold));
+                self.holding = true;
+                return;
+            }
+        }
+        self.holding = false;
+    }
+
+    /// Keys to be typed after those that wait already.
+    fn typed(&mut self, cx: &mut Cx<'_>, keys: &[(u16, bool)], hold: Nanos) {
+        let idle = !self.holding;
+        let room = TYPED_MOST.saturating_sub(self.typing.len());
+        self.typing.extend(keys.iter().take(room).map(|(key, down)| (*key, *down, hold)));
+        if idle {
+            self.type_next(cx);
+        }
     }
 
     fn status(&self) -> Status {
@@ -204,10 +230,13 @@ impl I8042 {
             if let Some((source, byte)) = self.answers.pop_front() {
                 self.put(source, byte);
             } else if cx.now() >= self.ready_at {
-                self.take_from_devices();
+                self.take_from_devices(cx.now());
             } else if self.devices_have_bytes() {
                 cx.arm(NEXT_BYTE, self.ready_at);
             }
+        }
+        if let Some(sample) = self.mouse.next_sample() {
+            cx.arm(NEXT_SAMPLE, sample);
         }
         self.request(cx);
     }
@@ -217,7 +246,7 @@ impl I8042 {
             || (self.mouse.has_bytes() && !self.mode.contains(Mode::MOUSE_DISABLED))
     }
 
-    fn take_from_devices(&mut self) {
+    fn take_from_devices(&mut self, now: Nanos) {
         while !self.mode.contains(Mode::KEYBOARD_DISABLED)
             && let Some(raw) = self.keyboard.take()
         {
@@ -229,7 +258,7 @@ impl I8042 {
             }
         }
         if !self.mode.contains(Mode::MOUSE_DISABLED)
-            && let Some(byte) = self.mouse.take()
+            && let Some(byte) = self.mouse.take(now)
         {
             self.put(Source::Mouse, byte);
         }
@@ -285,7 +314,7 @@ impl I8042 {
             Some(Awaiting::MouseOutput) => self.answers.push_back((Source::Mouse, value)),
             Some(Awaiting::Mouse) => {
                 self.mode -= Mode::MOUSE_DISABLED;
-                self.mouse.command(value);
+                self.mouse.command(value, cx.now());
             }
         }
     }
@@ -362,21 +391,33 @@ impl Device for I8042 {
     }
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
-        *self = Self::default();
+        // What somebody is typing and holds is no part of the machine.
+        let typing = std::mem::take(&mut self.typing);
+        let (mouse, holding) = (self.mouse.untouched(), self.holding);
+        *self = Self { typing, holding, mouse, ..Self::default() };
         cx.disarm(NEXT_BYTE);
+        cx.disarm(NEXT_SAMPLE);
         cx.set_pin(A20, true);
         self.request(cx);
     }
 
-    fn timer(&mut self, cx: &mut Cx<'_>, _id: TimerId) {
+    fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
+        match id {
+            NEXT_KEY => self.type_next(cx),
+            NEXT_SAMPLE => self.mouse.report(cx.now()),
+            _ => {}
+        }
         self.deliver(cx);
     }
 
     fn input(&mut self, cx: &mut Cx<'_>, input: &Input) {
-        if let Input::Key(code, down) = *input {
-            self.keyboard.key(code, down);
-            self.deliver(cx);
+        match input {
+            Input::Key(code, down) => self.keyboard.key(*code, *down),
+            Input::Typed { keys, hold } => self.typed(cx, keys, *hold),
+            Input::Mouse(motion) => self.mouse.moved(*motion, cx.now()),
+            _ => return,
         }
+        self.deliver(cx);
     }
 }
 

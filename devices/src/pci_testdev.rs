@@ -21,6 +21,7 @@ const MMIO_HALF: u64 = 2048;
 const PORTIO_HALF: u64 = 128;
 /// The least memory that a base address register decodes.
 const MEMBAR_LEAST: u64 = 16;
+const MEMBAR_MOST: u64 = 1 << 40;
 const TESTS: u8 = 3;
 /// The data that a test with a match wants, and what the other one names.
 const DATA_MATCH: u8 = 0xfa;
@@ -42,7 +43,7 @@ impl Creatable for PciTestdevConfig {
 
     fn make(self) -> Result<Made, PropertyError> {
         let len = self.membar.0;
-        if len != 0 && (!len.is_power_of_two() || len < MEMBAR_LEAST || len > 1 << 40) {
+        if len != 0 && !(len.is_power_of_two() && (MEMBAR_LEAST..=MEMBAR_MOST).contains(&len)) {
             let wanted = "use a power of two from 16 to 1T, or 0";
             return Err(PropertyError::Value { name: "membar", value: len.to_string(), wanted });
         }

@@ -12,7 +12,7 @@ use lockstep_devices::{
 use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
-    Memory, Output, PinId, RegionSpec, Space, Width,
+    Memory, MouseMotion, Output, PinId, RegionSpec, Space, Width,
 };
 use std::collections::VecDeque;
 
@@ -209,7 +209,19 @@ fn value(numbers: &mut Numbers) -> u64 {
 fn input(numbers: &mut Numbers) -> Input {
     match numbers.below(15) {
         0..6 => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.bit() },
-        6..8 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
+        6 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
+        7 => match numbers.below(2) {
+            0 => Input::Typed {
+                keys: (0..numbers.below(4)).map(|_| (numbers.next() as u16, numbers.bit())).collect(),
+                hold: value(numbers),
+            },
+            _ => Input::Mouse(MouseMotion {
+                right: numbers.next() as i16,
+                up: numbers.next() as i16,
+                wheel: value(numbers) as i16,
+                buttons: numbers.bit().then(|| numbers.next() as u8),
+            }),
+        },
         8 => Input::Bytes((0..numbers.below(40)).map(|i| i as u8).collect()),
         9 => Input::Break,
         10 => Input::PowerButton,
@@ -222,6 +234,7 @@ fn input(numbers: &mut Numbers) -> Input {
             let len = numbers.below(3) * 8;
             Input::File { name, bytes: (0..len).map(|_| numbers.next() as u8).collect() }
         }
+        13 if numbers.bit() => Input::EjectRequest { drive: numbers.below(5) as u8 },
         13 => Input::Generation([numbers.next() as u8; 16]),
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
     }

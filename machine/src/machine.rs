@@ -1,7 +1,7 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
 use crate::block::queue::{Due, Fault, Queue, SavedRequest};
-use crate::block::{Drive, DriveInfo};
+use crate::block::{Drive, DriveInfo, Loaded};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
@@ -88,6 +88,8 @@ pub struct Machine {
     /// How often the guest has reset the machine since someone asked.
     resets: u32,
     actions: Actions,
+    /// What the next [`Outside::Medium`] puts into its drive.
+    loaded: Option<Loaded>,
     /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
     pausing: bool,
     /// The machine wants to be stopped.
@@ -128,6 +130,7 @@ impl Machine {
             ended: None,
             resets: 0,
             actions: Actions::default(),
+            loaded: None,
             pausing: false,
             pause: false,
         };
@@ -261,6 +264,25 @@ impl Machine {
         self.blocks.share(device, slot, of);
     }
 
+    /// Keeps an opened image for the next [`Outside::Medium`], which must be about the same; nothing: the drive is left empty.
+    pub fn load_medium(&mut self, loaded: Option<Loaded>) {
+        self.loaded = loaded;
+    }
+
+    fn exchange_medium(&mut self, device: DeviceId, drive: u8) {
+        let loaded = self.loaded.take();
+        let medium = loaded.as_ref().map(Loaded::medium);
+        self.blocks.exchange(device, drive, loaded);
+        for (device, drive) in self.blocks.reached_by(device, drive) {
+            self.bus.input(device, &Input::Medium { drive, medium });
+        }
+    }
+
+    /// Every drive: the device that it is attached to, its number there, and what is known of it.
+    pub fn drives(&self) -> Vec<(DeviceId, u8, DriveInfo)> {
+        self.blocks.drives().map(|(device, slot, drive)| (device, slot, drive.info().clone())).collect()
+    }
+
     /// What is known of a device's drive.
     pub fn drive_info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
         self.blocks.info(device, slot)
@@ -354,6 +376,7 @@ impl Machine {
             match arrival.what {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
+                Outside::Medium { device, drive, .. } => self.exchange_medium(device, drive),
                 Outside::Nmi => self.inject_nmi(),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
                 Outside::PanicAction(action) => self.actions.panic = action,
@@ -403,9 +426,14 @@ impl Machine {
     }
 
     fn collect(&mut self) {
-        if !self.bus.has_output() {
-            return;
+        while self.bus.has_output() {
+            self.collect_once();
+            // What the machine does in the operator's name reaches devices and vCPUs before any time passes.
+            self.take_signals();
         }
+    }
+
+    fn collect_once(&mut self) {
         for (device, output) in self.bus.take_output() {
             match output {
                 Output::Bytes(bytes) => match self.output.last_mut() {

@@ -44,14 +44,24 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// What the board's graphics card shows.
+    /// What the board's graphics card shows, with all that blinks.
     pub fn of(board: &mut Board) -> Result<Self, ScreenError> {
+        Self::drawn(board, Vga::picture)
+    }
+
+    /// What it shows at this very moment of guest time.
+    pub fn now(board: &mut Board) -> Result<Self, ScreenError> {
+        let now = board.machine.bus.clock.now_ns();
+        Self::drawn(board, |vga, memory| vga.picture_at(memory, now))
+    }
+
+    fn drawn(board: &mut Board, draw: impl Fn(&Vga, &[u8]) -> Frame) -> Result<Self, ScreenError> {
         let card = board.screen.ok_or(ScreenError::None)?;
         let state = board.machine.bus.with(card, |device, _| device.save()).ok_or(ScreenError::None)??;
         let vga = Vga::deserialize(&state)
             .map_err(|why| StateError::Malformed { what: "the graphics card".into(), why: why.to_string() })?;
         let memory = board.machine.bus.memory.block_bytes(vga.memory());
-        Ok(Self { frame: vga.picture(memory), text: vga.text(memory) })
+        Ok(Self { frame: draw(&vga, memory), text: vga.text(memory) })
     }
 }
 

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Fetches the guests that the tests boot from Debian's packages and unpacks what is needed of them:
 #   bios-256k.bin (seabios), busybox (busybox-static), vmlinuz (what linux-image-cloud-amd64 stands for today), and
-#   virtio.gz: that kernel's virtio drivers in /modules, to follow the initial RAM disk.
+#   virtio.gz: that kernel's virtio drivers in /modules, to follow the initial RAM disk; trouble.gz: those of pvpanic and
+#   fw_cfg, alike.
 # usage: fetch.sh DIRECTORY
 # What is there already is not fetched again; with everything there no network is needed. Root is not needed either.
 set -euo pipefail
 
-[ $# -eq 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 guests=$(cd "$1" && pwd)
 
 complete() { [ -s "$guests/bios-256k.bin" ] && [ -x "$guests/busybox" ] && [ -s "$guests/vmlinuz" ] &&
-    [ -s "$guests/virtio.gz" ]; }
+    [ -s "$guests/virtio.gz" ] && [ -s "$guests/trouble.gz" ]; }
 complete && exit 0
 
 for tool in apt-get apt-cache dpkg; do
     command -v "$tool" >/dev/null || {
-        echo "fetch.sh: $tool is missing: put bios-256k.bin, busybox (static), vmlinuz and virtio.gz into $guests by hand" >&2
+        echo "fetch.sh: $tool is missing: put bios-256k.bin, busybox (static), vmlinuz, virtio.gz and trouble.gz into $guests by hand" >&2
         exit 1
     }
 done
@@ -59,26 +60,31 @@ if [ ! -x "$guests/busybox" ]; then
     unpack busybox-static busybox
     keep busybox bin/busybox busybox
 fi
-# Packs the virtio drivers of what was unpacked to NAME.
+# Packs drivers of what was unpacked to NAME into FILE: those whose names match one of the PATTERNs.
 pack_drivers() {
+    local name=$1 file=$2 pattern
     local tree=$packages/drivers
     rm -rf "$tree"
     mkdir -p "$tree/modules"
-    find "$packages/$1/root/lib/modules" -name 'virtio*.ko' -exec cp {} "$tree/modules" \;
+    shift 2
+    for pattern; do
+        find "$packages/$name/root/lib/modules" -name "$pattern" -exec cp {} "$tree/modules" \;
+    done
     find "$tree" -exec touch -h -d @0 {} +
     (cd "$tree" && find modules | LC_ALL=C sort |
         "$guests/busybox" cpio -o -H newc -R 0:0 --renumber-inodes --ignore-devno 2>/dev/null) |
-        gzip -n -9 > "$guests/virtio.gz.part"
-    mv "$guests/virtio.gz.part" "$guests/virtio.gz"
+        gzip -n -9 > "$guests/$file.part"
+    mv "$guests/$file.part" "$guests/$file"
 }
 
 # Kernel and drivers have to be of one package.
-if [ ! -s "$guests/vmlinuz" ] || [ ! -s "$guests/virtio.gz" ]; then
+if [ ! -s "$guests/vmlinuz" ] || [ ! -s "$guests/virtio.gz" ] || [ ! -s "$guests/trouble.gz" ]; then
     kernel=$(apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 |
         sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64\)$/\1/p' | head -n 1)
     [ -n "$kernel" ] || { echo "fetch.sh: linux-image-cloud-amd64 names no kernel" >&2; exit 1; }
     unpack "$kernel" kernel
-    pack_drivers kernel
+    pack_drivers kernel virtio.gz 'virtio*.ko'
+    pack_drivers kernel trouble.gz 'pvpanic*.ko' qemu_fw_cfg.ko
     keep kernel 'boot/vmlinuz-*' vmlinuz
     echo "$kernel" > "$guests/vmlinuz.package"
 fi

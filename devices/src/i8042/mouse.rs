@@ -1,6 +1,7 @@
 //! The PS/2 mouse, with IntelliMouse's wheel and five buttons once the host has knocked for them.
 
 use bitflags::bitflags;
+use lockstep_fabric::{MouseMotion, Nanos};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -9,6 +10,9 @@ const RESEND: u8 = 0xfe;
 const TEST_PASSED: u8 = 0xaa;
 /// The most bytes that wait for the host; motion goes on adding up meanwhile.
 const BUFFER_LEN: usize = 16;
+/// The farthest movement that a packet tells, and the farthest that is told when it is doubled.
+const COUNT_MOST: i32 = 255;
+const SCALED_MOST: i32 = 127;
 /// Sample rates set one after the other that turn the wheel on, and then the fourth and fifth button.
 const WHEEL_KNOCK: [u8; 3] = [200, 100, 80];
 const BUTTONS_KNOCK: [u8; 3] = [200, 200, 80];
@@ -36,33 +40,15 @@ mod command {
 bitflags! {
     /// Buttons that are down.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-    pub struct Buttons: u8 {
-        /// The left button.
+    pub(super) struct Buttons: u8 {
         const LEFT = 1 << 0;
-        /// The right button.
         const RIGHT = 1 << 1;
-        /// The middle button.
         const MIDDLE = 1 << 2;
-        /// The fourth button.
         const BACK = 1 << 3;
-        /// The fifth button.
         const FORWARD = 1 << 4;
         /// The buttons that every mouse has.
         const FIRST_THREE = 0b111;
     }
-}
-
-/// A movement of the mouse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Motion {
-    /// Counts to the right.
-    pub right: i16,
-    /// Counts up (away from the user).
-    pub up: i16,
-    /// Notches of the wheel towards the user.
-    pub wheel: i16,
-    /// The buttons that are down after it.
-    pub buttons: Buttons,
 }
 
 /// What the mouse says it is.
@@ -102,6 +88,8 @@ pub(super) struct Mouse {
     buttons: Buttons,
     /// Something happened that no packet has told yet.
     news: bool,
+    /// No packet in stream mode before this: the sample rate.
+    sample_at: Nanos,
     output: VecDeque<u8>,
     last_sent: u8,
 }
@@ -123,6 +111,7 @@ impl Default for Mouse {
             wheel: 0,
             buttons: Buttons::empty(),
             news: false,
+            sample_at: 0,
             output: VecDeque::new(),
             last_sent: 0,
         }
@@ -135,40 +124,60 @@ impl Mouse {
     }
 
     /// Takes the next byte to send.
-    pub(super) fn take(&mut self) -> Option<u8> {
+    pub(super) fn take(&mut self, now: Nanos) -> Option<u8> {
         let byte = self.output.pop_front()?;
         if byte != RESEND {
             self.last_sent = byte;
         }
         if self.output.is_empty() {
-            self.report();
+            self.report(now);
         }
         Some(byte)
     }
 
+    /// A mouse after power-on whose buttons are as they are.
+    pub(super) fn untouched(&self) -> Self {
+        Self { buttons: self.buttons, ..Self::default() }
+    }
+
     /// The mouse moved, or its buttons changed.
-    pub(super) fn moved(&mut self, motion: Motion) {
+    pub(super) fn moved(&mut self, motion: MouseMotion, now: Nanos) {
         self.right = self.right.saturating_add(motion.right.into());
         self.up = self.up.saturating_add(motion.up.into());
         self.wheel = self.wheel.saturating_add(motion.wheel.into());
-        self.buttons = motion.buttons;
+        self.buttons = motion.buttons.map_or(self.buttons, Buttons::from_bits_truncate);
         self.news = true;
-        self.report();
+        self.report(now);
     }
 
-    /// In stream mode, sends a packet if there is something to tell and nothing else is on its way.
-    fn report(&mut self) {
-        if self.news && self.reporting && !self.remote && !self.wrapping && self.output.is_empty() {
-            self.send_packet();
+    /// Whether it would tell by itself what has happened.
+    fn streaming(&self) -> bool {
+        self.news && self.reporting && !self.remote && !self.wrapping && self.output.is_empty()
+    }
+
+    /// When there will be a packet that only the sample rate holds up.
+    pub(super) fn next_sample(&self) -> Option<Nanos> {
+        self.streaming().then_some(self.sample_at)
+    }
+
+    /// In stream mode, sends a packet if there is something to tell, nothing else is on its way, and it is time.
+    pub(super) fn report(&mut self, now: Nanos) {
+        const SECOND: Nanos = 1_000_000_000;
+        if self.streaming() && now >= self.sample_at {
+            self.sample_at = now.saturating_add(SECOND / Nanos::from(self.rate.max(1)));
+            self.send_packet(self.scale_2);
         }
     }
 
-    fn send_packet(&mut self) {
+    /// Tells what has happened; `scaled` doubles fast movements and slows small ones.
+    fn send_packet(&mut self, scaled: bool) {
         const ALWAYS: u8 = 1 << 3;
         const RIGHT_SIGN: u8 = 1 << 4;
         const UP_SIGN: u8 = 1 << 5;
-        let right = take_part(&mut self.right, 255);
-        let up = take_part(&mut self.up, 255);
+        let most = if scaled { SCALED_MOST } else { COUNT_MOST };
+        let scale = |count| if scaled { scale_2(count) } else { count };
+        let right = scale(take_part(&mut self.right, most));
+        let up = scale(take_part(&mut self.up, most));
         let mut first = ALWAYS | (self.buttons & Buttons::FIRST_THREE).bits();
         first |= if right < 0 { RIGHT_SIGN } else { 0 };
         first |= if up < 0 { UP_SIGN } else { 0 };
@@ -191,7 +200,7 @@ impl Mouse {
     }
 
     /// A byte from the host.
-    pub(super) fn command(&mut self, byte: u8) {
+    pub(super) fn command(&mut self, byte: u8, now: Nanos) {
         if self.wrapping && !matches!(byte, command::WRAP_RESET | command::RESET) {
             self.answer(&[byte]);
             return;
@@ -209,6 +218,7 @@ impl Mouse {
             None => self.execute(byte),
         }
         self.output.truncate(BUFFER_LEN);
+        self.report(now);
     }
 
     fn execute(&mut self, byte: u8) {
@@ -218,7 +228,7 @@ impl Mouse {
                 return;
             }
             command::RESET => {
-                *self = Self::default();
+                *self = self.untouched();
                 self.answer(&[ACK, TEST_PASSED, Model::Plain.id()]);
                 return;
             }
@@ -231,7 +241,7 @@ impl Mouse {
             command::WRAP_RESET => self.wrapping = false,
             command::ENABLE => self.reporting = true,
             command::DISABLE => self.reporting = false,
-            command::SET_DEFAULTS => *self = Self { model: self.model, ..Self::default() },
+            command::SET_DEFAULTS => *self = Self { model: self.model, ..self.untouched() },
             command::STATUS | command::READ_DATA | command::IDENTIFY => {}
             _ => {
                 self.answer(&[RESEND]);
@@ -241,7 +251,7 @@ impl Mouse {
         self.answer(&[ACK]);
         match byte {
             command::STATUS => self.answer(&[self.status(), self.resolution, self.rate]),
-            command::READ_DATA => self.send_packet(),
+            command::READ_DATA => self.send_packet(false),
             command::IDENTIFY => self.answer(&[self.model.id()]),
             _ => {}
         }
@@ -265,6 +275,19 @@ impl Mouse {
         }
         self.answer(&[ACK]);
     }
+}
+
+/// Scaling 2:1 (IBM's mouse technical reference, "Set scaling 2:1").
+fn scale_2(count: i32) -> i32 {
+    let scaled = match count.abs() {
+        small @ 0..=1 => small,
+        2 => 1,
+        3 => 3,
+        4 => 6,
+        5 => 9,
+        large => 2 * large,
+    };
+    scaled * count.signum()
 }
 
 /// Takes as much of `amount` as one packet can tell.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixture::Bench;
-use lockstep_fabric::State;
+use lockstep_fabric::MouseMotion;
 
 const A: u16 = 0x1e;
 
@@ -50,16 +50,11 @@ fn mouse(b: &mut Bench, bytes: &[u8]) -> Vec<u8> {
         .collect()
 }
 
-fn motion(b: &mut Bench, motion: Motion) -> Vec<u8> {
-    let mut moved = I8042::new();
-    let (device, mut bytes) = (b.device, Vec::new());
-    b.bus.with(device, |d, cx| {
-        moved.load(&d.save().expect("its state")).expect("the same state");
-        moved.move_mouse(cx, motion);
-        d.load(&moved.save().expect("its state")).expect("the same state");
-    });
-    bytes.extend(drain(b));
-    bytes
+fn motion(b: &mut Bench, motion: MouseMotion) -> Vec<u8> {
+    b.input(&Input::Mouse(motion));
+    // Past the next sample of the slowest rate used here.
+    b.advance(30_000_000);
+    drain(b)
 }
 
 #[test]
@@ -222,7 +217,8 @@ fn mouse_commands_are_answered_through_irq12() {
 #[test]
 fn the_mouse_reports_motion_and_tells_more_once_knocked_for() {
     let mut b = controller(0x03);
-    let moved = Motion { right: 5, up: -3, wheel: -1, buttons: Buttons::LEFT | Buttons::BACK };
+    // The left and the fourth button.
+    let moved = MouseMotion { right: 5, up: -3, wheel: -1, buttons: Some(0b1001) };
     assert_eq!(motion(&mut b, moved), [0u8; 0], "not enabled");
     mouse(&mut b, &[0xff, 0xf4]);
     assert_eq!(motion(&mut b, moved), [0x29, 5, 0xfd]);
@@ -231,9 +227,61 @@ fn the_mouse_reports_motion_and_tells_more_once_knocked_for() {
     mouse(&mut b, &[0xf3, 200, 0xf3, 200, 0xf3, 80]);
     assert_eq!(mouse(&mut b, &[0xf2]), [0xfa, 4]);
     assert_eq!(motion(&mut b, moved), [0x29, 5, 0xfd, 0x1f]);
-    let far = Motion { right: 300, ..Motion::default() };
+    let far = MouseMotion { right: 300, buttons: Some(0), ..MouseMotion::default() };
     assert_eq!(motion(&mut b, far), [0x08, 255, 0, 0, 0x08, 45, 0, 0]);
     mouse(&mut b, &[0xf0]);
     assert_eq!(motion(&mut b, far), [0u8; 0], "remote mode answers only when asked");
     assert_eq!(mouse(&mut b, &[0xeb]), [0xfa, 0x08, 255, 0, 0]);
+}
+
+#[test]
+fn the_sample_rate_is_how_often_the_mouse_tells() {
+    const TENTH: Nanos = 100_000_000;
+    let mut b = controller(0x03);
+    mouse(&mut b, &[0xff, 0xf3, 10, 0xf4]);
+    let step = MouseMotion { right: 1, ..MouseMotion::default() };
+    b.input(&Input::Mouse(step));
+    assert_eq!(drain(&mut b), [0x08, 1, 0]);
+    (0..5).for_each(|_| b.input(&Input::Mouse(step)));
+    b.advance(TENTH / 2);
+    assert_eq!(drain(&mut b), [0u8; 0]);
+    b.advance(TENTH / 2);
+    assert_eq!(drain(&mut b), [0x08, 5, 0], "all that happened meanwhile, in one packet");
+}
+
+#[test]
+fn scaling_is_for_what_the_mouse_tells_by_itself() {
+    let mut b = controller(0x03);
+    mouse(&mut b, &[0xff, 0xe7, 0xf4]);
+    let moved = |right, up| MouseMotion { right, up, ..MouseMotion::default() };
+    assert_eq!(motion(&mut b, moved(2, -4)), [0x28, 1, 0xfa]);
+    assert_eq!(motion(&mut b, moved(5, 20)), [0x08, 9, 40]);
+    mouse(&mut b, &[0xf0]);
+    motion(&mut b, moved(5, 20));
+    assert_eq!(mouse(&mut b, &[0xeb]), [0xfa, 0x08, 5, 20]);
+}
+
+#[test]
+fn buttons_that_are_held_stay_so_whatever_the_mouse_is_told() {
+    let mut b = controller(0x03);
+    mouse(&mut b, &[0xff, 0xf4]);
+    assert_eq!(motion(&mut b, MouseMotion { buttons: Some(0b10), ..MouseMotion::default() }), [0x0a, 0, 0]);
+    assert_eq!(mouse(&mut b, &[0xf6, 0xe9]), [0xfa, 0xfa, 0x01, 2, 100]);
+    mouse(&mut b, &[0xff, 0xf4]);
+    assert_eq!(motion(&mut b, MouseMotion { up: 1, ..MouseMotion::default() }), [0x0a, 0, 1]);
+}
+
+#[test]
+fn typed_keys_are_held_for_their_time_and_follow_each_other() {
+    const HOLD: Nanos = 50_000_000;
+    let mut b = controller(0x41);
+    let keys = vec![(0x1d, true), (A, true), (A, false), (0x1d, false)];
+    b.input(&Input::Typed { keys, hold: HOLD });
+    b.input(&Input::Typed { keys: vec![(A, true), (A, false)], hold: 0 });
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(drain(&mut b));
+        b.advance(HOLD);
+    }
+    assert_eq!(seen, [vec![0x1d], vec![0x1e], vec![0x9e], vec![0x9d], vec![0x1e, 0x9e], vec![]]);
 }

@@ -4,7 +4,7 @@
 //! the guest takes or gives blocks by the data register, or the bus master moves all of it.
 
 use super::ata::{self, Act};
-use super::atapi::{self, PacketAct, Sense};
+use super::atapi::{self, PacketAct, Sense, TrayState};
 use super::bus_master::{Asked, BusMaster};
 use super::job::{Job, Means, Purpose, Wait, Way, Work};
 use super::registers::{
@@ -514,6 +514,16 @@ impl Channel {
     }
 
     /// Another medium, or none, lies in a drive.
+    pub(super) fn tray(&self, unit: usize) -> Option<TrayState> {
+        self.units.get(unit)?.as_ref().filter(|unit| unit.packet()).map(|unit| unit.tray.state())
+    }
+
+    pub(super) fn ask_for_medium(&mut self, unit: usize) {
+        if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| u.packet()) {
+            unit.tray.asked();
+        }
+    }
+
     pub(super) fn change_medium(&mut self, unit: usize, medium: Option<Medium>) {
         if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| u.packet()) {
             unit.info.medium = medium;

@@ -18,6 +18,7 @@ mod unit;
 #[cfg(test)]
 mod tests;
 
+pub use atapi::TrayState;
 pub use unit::Geometry;
 
 use crate::drive::DriveInfo;
@@ -99,6 +100,11 @@ impl Piix3Ide {
         Self { config, channels: [Channel::new(0, [d0, d1]), Channel::new(1, [d2, d3])] }
     }
 
+    /// The tray of a CD drive; `None` for other drives.
+    pub fn tray(&self, drive: u8) -> Option<TrayState> {
+        self.channels.get(usize::from(drive >> 1))?.tray(usize::from(drive & 1))
+    }
+
     /// Tells the channels whether they may be bus masters.
     fn permit(&mut self, cx: &mut Cx<'_>) {
         let permitted = self.config.command().contains(Command::MASTER);
@@ -175,6 +181,12 @@ impl Device for Piix3Ide {
                 let (channel, unit) = place(*drive);
                 if let Some(channel) = self.channels.get_mut(channel) {
                     channel.change_medium(unit, *medium);
+                }
+            }
+            Input::EjectRequest { drive } => {
+                let (channel, unit) = place(*drive);
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.ask_for_medium(unit);
                 }
             }
             _ => {}

@@ -1,8 +1,9 @@
-//! The picture on the screen: from registers and video memory to pixels, exactly. Blinking is left out: characters that
-//! blink and the cursor are always shown, so that the same state makes the same picture.
+//! The picture on the screen: from registers and video memory to pixels, exactly. What blinks is shown as it is at a time,
+//! which is the guest's; or always, so that the same state makes the same picture whenever it is.
 
 use super::Vga;
 use super::registers::{attr, crtc, gfx, seq};
+use lockstep_fabric::Nanos;
 
 /// Bytes of a glyph in plane 2, however tall it is.
 const GLYPH: u64 = 32;
@@ -61,11 +62,39 @@ struct Line {
     scan: u64,
     /// Dots that it is shifted to the left.
     pan: u64,
+    blink: Blink,
+}
+
+/// Which of the things that blink are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Blink {
+    cursor: bool,
+    characters: bool,
+}
+
+impl Blink {
+    const SHOWN: Self = Self { cursor: true, characters: true };
+
+    /// At a time: the cursor is shown for eight frames of 70 a second and not for eight, characters for twice as many.
+    fn at(now: Nanos) -> Self {
+        const FRAME: Nanos = 1_000_000_000 / 70;
+        let frame = now / FRAME;
+        Self { cursor: frame & 8 == 0, characters: frame & 16 == 0 }
+    }
 }
 
 impl Vga {
-    /// The picture on the screen, with the contents of [`Vga::memory`].
+    /// The picture on the screen, with the contents of [`Vga::memory`] and all that blinks.
     pub fn picture(&self, memory: &[u8]) -> Frame {
+        self.draw_picture(memory, Blink::SHOWN)
+    }
+
+    /// The picture at a moment of guest time: what blinks is there or is not.
+    pub fn picture_at(&self, memory: &[u8], now: Nanos) -> Frame {
+        self.draw_picture(memory, Blink::at(now))
+    }
+
+    fn draw_picture(&self, memory: &[u8], blink: Blink) -> Frame {
         let memory = Planes(memory);
         if self.dispi.enabled() {
             return self.dispi_picture(memory);
@@ -76,7 +105,7 @@ impl Vga {
             return frame;
         }
         for (y, row) in frame.rows().enumerate() {
-            let line = self.line(y as u64);
+            let line = Line { blink, ..self.line(y as u64) };
             // One cell more than is shown: panning brings it in.
             let mut dots = Vec::with_capacity(row.len() / 3 + 18);
             for column in 0..=columns {
@@ -142,7 +171,7 @@ impl Vga {
         start += scan / self.row_height() * self.pitch();
         let scan = scan % self.row_height();
         let still = below && self.attr.get(attr::MODE) & attr::MODE_PAN_TOP_ONLY != 0;
-        Line { start, scan, pan: if still { 0 } else { self.panning() } }
+        Line { start, scan, pan: if still { 0 } else { self.panning() }, blink: Blink::SHOWN }
     }
 
     fn panning(&self) -> u64 {
@@ -229,9 +258,12 @@ impl Vga {
         let background = if mode & attr::MODE_BLINK != 0 { attribute >> 4 & 7 } else { attribute >> 4 };
         let font = self.font(attribute & 8 != 0);
         let mut glyph = memory.plane(2, font + u64::from(character) * GLYPH + line.scan);
+        if mode & attr::MODE_BLINK != 0 && attribute & 0x80 != 0 && !line.blink.characters {
+            glyph = 0;
+        }
+        let cursor = line.blink.cursor && self.cursor(offset, line.scan);
         let underlined = mode & attr::MODE_MONOCHROME != 0 && attribute & 0x77 == 1;
-        if underlined && u64::from(self.crtc.get(crtc::UNDERLINE) & 0x1f) == line.scan || self.cursor(offset, line.scan)
-        {
+        if underlined && u64::from(self.crtc.get(crtc::UNDERLINE) & 0x1f) == line.scan || cursor {
             glyph = 0xff;
         }
         let color = |on| self.attribute_color(if on { foreground } else { background });
@@ -240,7 +272,7 @@ impl Vga {
         }
         if self.seq.get(seq::CLOCKING) & seq::CLOCKING_8_DOTS == 0 {
             let goes_on = mode & attr::MODE_LINE_GRAPHICS != 0 && (0xc0..=0xdf).contains(&character);
-            let whole = glyph == 0xff && self.cursor(offset, line.scan);
+            let whole = glyph == 0xff && cursor;
             self.push(dots, color(glyph & 1 != 0 && (goes_on || whole)));
         }
     }

@@ -285,6 +285,36 @@ fn text_is_drawn_from_plane_2_with_the_cursor_over_it() {
     assert_eq!((pixel(&frame, 8, 2), pixel(&frame, 8, 3), pixel(&frame, 15, 3)), (dac(0), dac(2), dac(2)));
 }
 
+#[test]
+fn the_cursor_and_characters_blink_with_guest_time() {
+    const FRAME: u64 = 1_000_000_000 / 70;
+    let mut bench = planar();
+    set(&mut bench, 0x3c4, 2, 4);
+    (0..8).for_each(|scan| poke(&mut bench, 0xa_0000 + 32 * u64::from(b'A') + scan, 0xff));
+    set(&mut bench, 0x3c4, 2, 3);
+    set(&mut bench, 0x3c4, 4, 2);
+    set(&mut bench, 0x3ce, 5, 0x10);
+    set(&mut bench, 0x3ce, 6, 0x0e);
+    set(&mut bench, 0x3d4, 0x09, 0x43);
+    set(&mut bench, 0x3d4, 0x0a, 0x00);
+    set(&mut bench, 0x3d4, 0x0b, 0x03);
+    set(&mut bench, 0x3d4, 0x0f, 1);
+    // Attribute bit 7 blinks; the cursor stands on the blank beside.
+    set_attr(&mut bench, 0x10, 0x08);
+    bench.outb(0x3c0, 0x20);
+    for (at, byte) in [b'A', 0x87, b' ', 0x07].into_iter().enumerate() {
+        poke(&mut bench, 0xb_8000 + at as u64, byte);
+    }
+    let vga = state(&mut bench);
+    let memory = bench.bus.memory.block_bytes(MEMORY);
+    let lit = |frame: u64| {
+        let picture = vga.picture_at(memory, frame * FRAME);
+        (pixel(&picture, 0, 0) != pixel(&picture, 16, 0), pixel(&picture, 8, 0) != pixel(&picture, 16, 0))
+    };
+    assert_eq!([0, 8, 16, 24, 32].map(lit), [(true, true), (true, false), (false, true), (false, false), (true, true)]);
+    assert_eq!(vga.picture_at(memory, 0), vga.picture(memory), "all is shown where no time is told");
+}
+
 fn enter(bench: &mut Bench, width: u16, height: u16, depth: u16, flags: u16) {
     for (register, value) in [(vbe::XRES, width), (vbe::YRES, height), (vbe::BPP, depth)] {
         set_dispi(bench, register, value);

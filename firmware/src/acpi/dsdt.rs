@@ -331,4 +331,11 @@ mod tests {
         assert!(!["HPET", "KBD_", "FWCF", "COM1"].iter().any(|name| contains(&bare, name.as_bytes())));
         assert!(contains(&bare, b"COM2") && contains(&bare, b"_S3_"));
     }
+
+    #[test]
+    fn a_panic_notifier_is_found_at_its_port() {
+        let with = build(&PlatformConfig { pvpanic: Some(0x506), ..PlatformConfig::pc(1, 128 << 20) });
+        assert!(contains(&with, b"QEMU0001\0") && contains(&with, &[0x47, 1, 0x06, 0x05, 0x06, 0x05]));
+        assert!(!contains(&build(&PlatformConfig::pc(1, 128 << 20)), b"QEMU0001"));
+    }
 }

@@ -54,3 +54,44 @@ pub(super) fn page(number: [u8; 16]) -> (FwCfgFile, [Command; 2]) {
     };
     (FwCfgFile::new(NUMBER_FILE, bytes), [place, tell])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{PlatformConfig, fw_cfg_files, place};
+
+    const NUMBER: [u8; 16] = *b"sixteen bytes...";
+
+    fn config() -> PlatformConfig {
+        PlatformConfig { vm_generation: Some(NUMBER), ..PlatformConfig::pc(1, 128 << 20) }
+    }
+
+    #[test]
+    fn the_table_points_to_the_number_in_a_page_of_its_own() {
+        let placed = place(&config());
+        let address = placed.vm_generation.expect("a number");
+        let page = placed.segments.iter().find(|s| s.address + u64::from(NUMBER_OFFSET) == address).expect("its page");
+        assert_eq!((page.address % u64::from(PAGE), page.bytes.len()), (0, PAGE as usize));
+        assert_eq!(page.bytes[NUMBER_OFFSET as usize..][..16], NUMBER);
+        let tables = placed.segments.iter().flat_map(|s| s.bytes.to_vec()).collect::<Vec<_>>();
+        let table = tables.windows(4).position(|four| four == b"SSDT").expect("an SSDT");
+        let (at, len) = POINTER;
+        let pointer = &tables[table + 36 + at..][..len.into()];
+        assert_eq!(pointer, (address as u32).to_le_bytes());
+        let length = u32::from_le_bytes(tables[table + 4..][..4].try_into().expect("four bytes"));
+        let sum = tables[table..][..length as usize].iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+        assert_eq!(sum, 0);
+    }
+
+    #[test]
+    fn firmware_is_told_to_say_where_it_put_the_number() {
+        let files = fw_cfg_files(&config());
+        assert!(files.iter().any(|file| file.name == NUMBER_FILE));
+        let script = files.iter().find(|file| file.name == "etc/table-loader").expect("a script");
+        let told = script.bytes.chunks(128).find(|command| command[0] == 4).expect("a pointer written back");
+        assert_eq!((&told[4..20], &told[60..76]), (&b"etc/vmgenid_addr"[..], &b"etc/vmgenid_guid"[..]));
+        assert_eq!(told[116..125], [0, 0, 0, 0, 40, 0, 0, 0, 8]);
+        let plain = fw_cfg_files(&PlatformConfig::pc(1, 128 << 20));
+        assert!(!plain.iter().any(|file| file.name == NUMBER_FILE));
+    }
+}

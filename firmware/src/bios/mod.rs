@@ -18,6 +18,7 @@ mod clock;
 mod disk;
 mod drives;
 mod extended_disk;
+mod firmware_files;
 pub mod frame;
 mod geometry;
 mod key_codes;

@@ -10,11 +10,15 @@ use super::low_memory::{
     put_word, word,
 };
 use super::pci::{Function, functions, register};
-use super::{Action, Bios, Board, DriveKind, Phase, boot, clock, option_rom, serial, tables, video};
+use super::{Action, Bios, Board, DriveKind, Phase, boot, clock, firmware_files, option_rom, serial, tables, video};
+use crate::acpi::generation;
 use crate::layout::Layout;
 use crate::memory_map::{CONVENTIONAL_END, EBDA_START, F_SEGMENT, FOUR_GIB};
 use crate::platform;
 use crate::rom;
+
+/// Where a boot sector will be: free until then.
+const SCRATCH: u32 = 0x7c00;
 
 /// The host bridge's PAM registers: the F segment's, and those of C0000h to EFFFFh with two 16-KiB pieces each.
 const HOST_BRIDGE: Function = Function(0);
@@ -81,7 +85,11 @@ impl Bios {
         board.read(FOUR_GIB - rom::SIZE as u64, &mut image);
         board.write(F_SEGMENT, &image);
         HOST_BRIDGE.put_byte(board, PAM0, PAM_F_SEGMENT_RAM);
-        for segment in platform::place(&self.config.platform).segments {
+        let placed = platform::place(&self.config.platform);
+        if let Some(address) = placed.vm_generation {
+            firmware_files::write(board, SCRATCH, generation::ADDRESS_FILE, &address.to_le_bytes());
+        }
+        for segment in placed.segments {
             board.write(segment.address, &segment.bytes);
         }
         set_up_vectors(board, &image);

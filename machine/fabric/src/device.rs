@@ -88,6 +88,15 @@ pub enum Input {
     Break,
     /// A key went down (`true`) or up: its set-1 scan code, with 0xE0 in the high byte for extended keys.
     Key(u16, bool),
+    /// Keys that are typed one after the other: each goes down or up, and as long as is said passes before the next.
+    Typed {
+        /// Keys as in [`Input::Key`], and whether they go down.
+        keys: Vec<(u16, bool)>,
+        /// How long each stays as it is, in nanoseconds of guest time.
+        hold: Nanos,
+    },
+    /// The mouse moved or turned its wheel, or its buttons changed, all in one moment.
+    Mouse(MouseMotion),
     /// The power button was pressed.
     PowerButton,
     /// A message-signalled interrupt written by a device: address and data (PCI Local Bus 3.0, section 6.8).
@@ -133,6 +142,11 @@ pub enum Input {
         /// What lies in it now.
         medium: Option<Medium>,
     },
+    /// Somebody outside would like the guest to let go of the medium in one of the drives behind this device.
+    EjectRequest {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+    },
     /// The guest wrote to a file that the firmware configuration device holds for this device.
     File {
         /// The file's name.
@@ -142,6 +156,19 @@ pub enum Input {
     },
     /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
     Generation([u8; 16]),
+}
+
+/// What a mouse does in one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MouseMotion {
+    /// Counts to the right.
+    pub right: i16,
+    /// Counts up, away from the user.
+    pub up: i16,
+    /// Notches of the wheel towards the user.
+    pub wheel: i16,
+    /// The buttons that are down from now on, if they change: bit 0 is the left one, then right, middle, fourth, fifth.
+    pub buttons: Option<u8>,
 }
 
 /// What lies in a drive.

@@ -19,6 +19,15 @@ pub enum Outside {
     },
     /// The operator resets the machine.
     Reset,
+    /// The operator takes the medium out of a drive, or puts another one in.
+    Medium {
+        /// The device that the drive is attached to.
+        device: DeviceId,
+        /// The drive, as that device numbers it.
+        drive: u8,
+        /// What is put in, in the words of whoever opens it; nothing if the drive is left empty.
+        image: Option<String>,
+    },
     /// The operator sends every vCPU a non-maskable interrupt.
     Nmi,
     /// The operator chooses what the machine does when a watchdog bites.

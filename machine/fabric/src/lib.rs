@@ -22,8 +22,8 @@ pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
 pub use clock::{Clock, Nanos, Tick};
 pub use device::{
     Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, ConfigAccess, ConfigCycle,
-    Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, Notice, Output, PciFunction,
-    PinId, Reg, TimerId, Width,
+    Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, MouseMotion, Notice, Output,
+    PciFunction, PinId, Reg, TimerId, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

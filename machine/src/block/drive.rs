@@ -1,6 +1,7 @@
 //! A drive as devices see it, and the image behind it.
 
-use super::image::Image;
+use super::image::{Image, Opened};
+use super::medium::Loaded;
 use super::worker::{Handling, Worker};
 use crate::commandline::{DriveConfig, ErrorPolicy, ImageConfig, Media};
 use lockstep_fabric::{BlockError, BlockOperation};
@@ -79,14 +80,24 @@ impl Drive {
     /// A drive with `image` in it.
     pub fn with(info: DriveInfo, policy: Policy, image: Box<dyn Image>, config: &ImageConfig) -> io::Result<Self> {
         let info = DriveInfo { len: image.len(), present: true, ..info };
-        let handling = Handling {
-            cache: config.cache,
-            unmap: config.unmap,
-            detect_zeroes: config.detect_zeroes,
-            read_only: info.read_only,
-        };
-        let worker = Worker::start(&info.id, image, handling)?;
+        let worker = Worker::start(&info.id, image, Handling::of(config, info.read_only))?;
         Ok(Self { info, policy, strict: false, worker: Some(worker) })
+    }
+
+    /// An opened image, on its way into the drive that `info` is about.
+    pub(super) fn load(info: &DriveInfo, config: &ImageConfig, opened: Opened) -> io::Result<Loaded> {
+        let read_only = info.media == Media::Cdrom || opened.read_only;
+        let len = opened.image.len();
+        let worker = Worker::start(&info.id, opened.image, Handling::of(config, read_only))?;
+        Ok(Loaded { len, read_only, worker })
+    }
+
+    /// Puts another image into the drive, or none. What the one before was asked it still does, before it is closed.
+    pub(super) fn exchange(&mut self, loaded: Option<Loaded>) {
+        self.info.present = loaded.is_some();
+        self.info.len = loaded.as_ref().map_or(0, |loaded| loaded.len);
+        self.info.read_only = loaded.as_ref().map_or(self.info.media == Media::Cdrom, |loaded| loaded.read_only);
+        self.worker = loaded.map(|loaded| loaded.worker);
     }
 
     /// An empty drive.

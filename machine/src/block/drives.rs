@@ -5,6 +5,7 @@ use super::image::{self, ImageError, identity};
 use crate::commandline::{Config, DriveConfig, DriveInterface, ImageConfig, Media, NodeConfig, RecordReplay};
 use crate::record::BootedFile;
 use std::io;
+use std::path::PathBuf;
 
 /// Why a drive cannot be had. Its `Display` names the option.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum DriveError {
         /// The host's word.
         why: io::Error,
     },
+    /// An image is not what a log says that it was.
+    #[error("{}: the image is not as recorded", .0.display())]
+    Changed(PathBuf),
     /// A device asks for a drive that there is not, or that another one has.
     #[error("drive '{0}' is not there, or another device has it already")]
     Missing(String),

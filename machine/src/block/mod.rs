@@ -4,6 +4,7 @@
 //! - [`latency`]: how long that takes, by operation and length alone.
 //! - [`drive`]: a drive as devices see it, and which image is in it.
 //! - [`drives`]: all drives and nodes of a command line, opened.
+//! - [`medium`]: what is put into a drive while the machine exists.
 //! - [`image`]: raw, qcow2, overlays, locks.
 //! - [`worker`]: a drive's thread on the host.
 
@@ -11,6 +12,7 @@ pub mod drive;
 pub mod drives;
 pub mod image;
 pub mod latency;
+pub mod medium;
 pub mod queue;
 mod worker;
 
@@ -19,4 +21,5 @@ pub(crate) mod tests;
 
 pub use drive::{Drive, DriveInfo, Policy};
 pub use drives::{DriveError, Drives};
+pub use medium::{Insertion, Loaded};
 pub use queue::{Fault, Queue};

@@ -6,6 +6,7 @@
 use super::drive::{Drive, DriveInfo, Verdict};
 use super::image::Contents;
 use super::latency;
+use super::medium::Loaded;
 use super::worker::{Answer, HostError};
 use lockstep_fabric::clock::NEVER;
 use lockstep_fabric::{BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, Tick};
@@ -92,6 +93,25 @@ impl Queue {
     /// Whom the drive that a device calls `slot` is attached to.
     fn owner(&self, device: DeviceId, slot: u8) -> (DeviceId, u8) {
         self.shared.get(&(device, slot)).copied().unwrap_or((device, slot))
+    }
+
+    /// Puts another image into the drive that is attached to a device, or none.
+    pub fn exchange(&mut self, device: DeviceId, slot: u8, loaded: Option<Loaded>) {
+        for request in self.pending.values_mut().filter(|r| (r.device, r.drive) == (device, slot)) {
+            // What the image before could not do the next one is not asked.
+            if matches!(request.progress, Progress::ToAsk) {
+                request.progress = Progress::Known(Err(BlockError::NoMedium));
+            }
+        }
+        if let Some(drive) = self.drives.get_mut(&(device, slot)) {
+            drive.exchange(loaded);
+        }
+    }
+
+    /// Every device that reaches the drive that is attached to one, and what it calls it.
+    pub fn reached_by(&self, device: DeviceId, slot: u8) -> Vec<(DeviceId, u8)> {
+        let sharers = self.shared.iter().filter(|(_, of)| **of == (device, slot)).map(|(sharer, _)| *sharer);
+        std::iter::once((device, slot)).chain(sharers).collect()
     }
 
     /// What is known of a device's drive.

@@ -2,7 +2,7 @@
 //! before it must.
 
 use super::image::{Contents, Image};
-use crate::commandline::{Cache, DetectZeroes};
+use crate::commandline::{Cache, DetectZeroes, ImageConfig};
 use lockstep_fabric::{BlockError, BlockOperation};
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -95,6 +95,12 @@ pub(super) struct Handling {
     pub(super) unmap: bool,
     pub(super) detect_zeroes: DetectZeroes,
     pub(super) read_only: bool,
+}
+
+impl Handling {
+    pub(super) fn of(config: &ImageConfig, read_only: bool) -> Self {
+        Self { cache: config.cache, unmap: config.unmap, detect_zeroes: config.detect_zeroes, read_only }
+    }
 }
 
 /// The thread. Dropped, it finishes what it was sent, flushes and closes the image.

@@ -142,3 +142,6 @@ fn drive_error(error: BlockError) -> DriveError {
         BlockError::NoMedium => DriveError::NoMedium,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@ use super::kernel::Kernel;
 use crate::machine::Boot;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
-use lockstep_fabric::{Bus, Cpu, Space, Width};
+use lockstep_devices::vmgenid;
+use lockstep_fabric::{Bus, Cpu, DeviceId, Input, Space, Width};
 use lockstep_firmware::loader::{self, EntryState, SegmentRegister};
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -27,17 +28,24 @@ const ELCR_HIGH_PCI: u64 = 0x0e;
 pub(super) struct DirectBoot {
     segments: Vec<(u64, Vec<u8>, u64)>,
     entry: EntryState,
+    /// The vmgenid device, and where its number was placed.
+    generation: Option<(DeviceId, u64)>,
 }
 
-/// Plans the boot of a kernel.
-pub(super) fn plan(kernel: &Kernel, platform: &PlatformConfig) -> Result<DirectBoot, BoardError> {
+/// Plans the boot of a kernel; `generation` is the vmgenid device, if there is one.
+pub(super) fn plan(
+    kernel: &Kernel,
+    platform: &PlatformConfig,
+    generation: Option<DeviceId>,
+) -> Result<DirectBoot, BoardError> {
     let placed = platform::place(platform);
     let modules = kernel.modules();
     let request = kernel.request(&modules, &placed.memory, placed.rsdp);
     let plan = loader::plan(&request).map_err(|why| kernel.refused(why))?;
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
-    Ok(DirectBoot { segments, entry: plan.entry })
+    let generation = generation.zip(placed.vm_generation);
+    Ok(DirectBoot { segments, entry: plan.entry, generation })
 }
 
 impl Boot for DirectBoot {
@@ -46,6 +54,10 @@ impl Boot for DirectBoot {
         for (address, bytes, zeroes) in &self.segments {
             bus.memory.write_bytes(*address, bytes);
             clear(bus, address + bytes.len() as u64, *zeroes);
+        }
+        if let Some((device, address)) = self.generation {
+            let input = Input::File { name: vmgenid::ADDRESS_FILE.into(), bytes: address.to_le_bytes().to_vec() };
+            bus.input(device, &input);
         }
         if let Some(cpu) = cpus.first_mut() {
             enter(cpu, &self.entry);

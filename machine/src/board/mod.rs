@@ -16,6 +16,7 @@ mod slots;
 pub mod video;
 
 pub use boot_order::{BootDevice, BootOrder};
+pub(crate) use pc::{FDC, IDE};
 
 use crate::block::DriveError;
 use crate::commandline::{Config, Image, MachineKind, OptionError};

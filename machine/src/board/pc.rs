@@ -35,7 +35,7 @@ use lockstep_devices::port92::{self, Port92};
 use lockstep_devices::properties::Chardev;
 use lockstep_devices::pvpanic::PvpanicConfig;
 use lockstep_devices::uart16550::Uart16550Config;
-use lockstep_devices::vmgenid::VmGenIdConfig;
+use lockstep_devices::vmgenid::{self, VmGenIdConfig};
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Bus, Clock, Device, DeviceId, Memory, PinId, RegionSpec, Sink};
 use lockstep_firmware::bios::{BiosConfig, BiosDrive, BootSettings};
@@ -56,9 +56,9 @@ const KEYBOARD: &str = "i8042";
 /// IRQ0 reaches input 2 of the I/O APIC, as the MADT says.
 const TIMER_GSI: u8 = 2;
 /// The name of the IDE function on the bus: drives 0 to 3 are behind it.
-pub(super) const IDE: &str = "piix3-ide";
+pub(crate) const IDE: &str = "piix3-ide";
 /// The name of the floppy controller on the bus: drives 0 and 1 are behind it.
-pub(super) const FDC: &str = "fdc";
+pub(crate) const FDC: &str = "fdc";
 const DMA: &str = "dma";
 const IRQ_TIMER: u8 = 0;
 const IRQ_KEYBOARD: u8 = 1;
@@ -103,6 +103,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         parts.attached.push((controller, slot, drive));
     }
     parts.attached.extend(in_slots);
+    let generation = parts.owner_of(vmgenid::ADDRESS_FILE);
     let (handed, warnings) = (std::mem::take(&mut handover.files), std::mem::take(&mut handover.warnings));
     let kernel = Kernel::read(config)?;
     let for_firmware = kernel.as_ref().filter(|_| !config.boot.starts_directly());
@@ -122,7 +123,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     files.extend(card.and_then(|card| card.file));
     files.extend(kernel.iter().flat_map(Kernel::files));
     let boot: Box<dyn Boot> = match kernel.filter(|_| config.boot.starts_directly()) {
-        Some(kernel) => Box::new(direct::plan(&kernel, &platform)?),
+        Some(kernel) => Box::new(direct::plan(&kernel, &platform, generation)?),
         None => Box::new(FromResetVector),
     };
     let interrupts = Interrupts {
@@ -245,6 +246,12 @@ impl Parts {
             self.bus.map(id, *region);
         }
         id
+    }
+
+    /// The device that has this file for firmware.
+    fn owner_of(&self, file: &str) -> Option<DeviceId> {
+        let named = |item: &FwCfgItem| matches!(&item.name, FwCfgName::File(name) if name == file);
+        self.files.iter().find(|(_, item)| named(item)).map(|(owner, _)| *owner)
     }
 
     /// The firmware configuration device, with the board's items and the devices'.

@@ -1,5 +1,6 @@
 //! What a command line means, option by option.
 
+use lockstep_fabric::{Actions, PanicAction, WatchdogAction};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
@@ -633,4 +634,17 @@ fn ways_to_end_are_chosen() {
     assert_eq!(config.log.file, Some(PathBuf::from("/tmp/log")));
     assert_eq!(super::tests::config("-action reboot=shutdown,shutdown=pause").on_reboot, OnReboot::Shutdown);
     assert!(error("-d everything").contains("unknown log item 'everything'"));
+}
+
+#[test]
+fn what_a_panic_and_a_watchdog_do_is_chosen() {
+    let actions = |line: &str| {
+        let Actions { watchdog, panic } = config(line).actions;
+        (watchdog, panic)
+    };
+    assert_eq!(actions(""), (WatchdogAction::Reset, PanicAction::Shutdown));
+    let both = "-action panic=exit-failure,watchdog=debug -watchdog-action inject-nmi";
+    assert_eq!(actions(both), (WatchdogAction::InjectNmi, PanicAction::ExitFailure));
+    assert!(error("-watchdog-action bark").contains("inject-nmi"));
+    assert!(error("-action panic=run").contains("'run' is no value for 'panic'"));
 }

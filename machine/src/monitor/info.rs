@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
-use super::{Answer, Desk, mtree, registers, screen};
+use super::{Answer, Desk, media, mouse, mtree, registers, screen};
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
@@ -12,10 +12,12 @@ use std::fmt::Write;
 
 /// Every topic, in the order of names.
 pub(super) const TOPICS: &[Command] = &[
+    row(&["block"], "", "the drives and what is in them", media::show),
     row(&["chardev"], "", "the character devices", chardevs),
     row(&["cpus"], "", "the CPUs and what they are doing", cpus),
     row(&["device"], "NAME", "a device's registers, as JSON", device),
     row(&["devices"], "", "the devices", devices),
+    row(&["mice"], "", "the mice", mouse::mice),
     row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
     row(&["name"], "", "the machine's name", name),
     row(&["registers"], "[-a]", "the chosen CPU's registers, or those of all", all_registers),
@@ -120,15 +122,20 @@ fn chardevs(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) 
 }
 
 fn backend(chardev: &ChardevConfig) -> String {
-    let name = match &chardev.backend {
+    let name = backend_name(&chardev.backend);
+    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
+}
+
+/// A character device's other end, as people write it.
+pub(crate) fn backend_name(backend: &Backend) -> String {
+    match backend {
         Backend::Null => "null".to_owned(),
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
         Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
-    };
-    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
+    }
 }
 
 fn name(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {

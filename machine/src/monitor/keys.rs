@@ -4,9 +4,13 @@ use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
 use crate::run::Control;
+use lockstep_fabric::Nanos;
 
 /// Keys that may be held at once.
 const MOST: usize = 16;
+/// How long each key stays as it is unless something else is said, as in QEMU.
+const HOLD_MS: u32 = 10;
+const NANOS_PER_MS: Nanos = 1_000_000;
 
 /// Names and set-1 scan codes, with 0xE0 in the high byte for extended keys.
 const KEYS: &[(&str, u16)] = &[
@@ -116,22 +120,82 @@ const KEYS: &[(&str, u16)] = &[
     ("meta_l", 0xe05b),
     ("meta_r", 0xe05c),
     ("menu", 0xe05d),
+    ("compose", 0xe05d),
+    ("pause", 0xe11d),
+    ("altgr", 0xe038),
+    ("altgr_r", 0xe038),
+    ("<", 0x56),
+    ("kp_equals", 0x59),
+    ("kp_comma", 0x7e),
+    ("katakanahiragana", 0x70),
+    ("lang2", 0x71),
+    ("lang1", 0x72),
+    ("ro", 0x73),
+    ("hiragana", 0x77),
+    ("henkan", 0x79),
+    ("muhenkan", 0x7b),
+    ("yen", 0x7d),
+    ("f13", 0x5d),
+    ("f14", 0x5e),
+    ("f15", 0x5f),
+    ("f16", 0x55),
+    ("f17", 0xe003),
+    ("f18", 0xe077),
+    ("f19", 0xe004),
+    ("f20", 0x5a),
+    ("f21", 0x74),
+    ("f22", 0xe079),
+    ("f23", 0x6d),
+    ("f24", 0x6f),
+    ("lf", 0x5b),
+    ("open", 0x64),
+    ("paste", 0x65),
+    ("again", 0xe005),
+    ("props", 0xe006),
+    ("undo", 0xe007),
+    ("front", 0xe00c),
+    ("audioprev", 0xe010),
+    ("audionext", 0xe019),
+    ("audiomute", 0xe020),
+    ("calculator", 0xe021),
+    ("audioplay", 0xe022),
+    ("audiostop", 0xe024),
+    ("volumedown", 0xe02e),
+    ("volumeup", 0xe030),
+    ("ac_home", 0xe032),
+    ("cut", 0xe03c),
+    ("find", 0xe041),
+    ("power", 0xe05e),
+    ("sleep", 0xe05f),
+    ("wake", 0xe063),
+    ("ac_bookmarks", 0xe066),
+    ("ac_refresh", 0xe067),
+    ("stop", 0xe068),
+    ("ac_forward", 0xe069),
+    ("ac_back", 0xe06a),
+    ("computer", 0xe06b),
+    ("mail", 0xe06c),
+    ("mediaselect", 0xe06d),
+    ("help", 0xe075),
+    ("copy", 0xe078),
 ];
 
-/// `sendkey KEY[-KEY...]`: all are pressed in order and released in the opposite one, in one moment of guest time.
+/// `sendkey KEY[-KEY...] [MILLISECONDS]`: all are pressed in order and released in the opposite one, with so much guest time
+/// after each.
 pub(super) fn send(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     let names = arguments.expect_word("KEYS")?;
+    let hold = match arguments.word() {
+        Some(word) => word.parse().map_err(|_| CommandError::Expected { what: "milliseconds", found: word.into() })?,
+        None => HOLD_MS,
+    };
     arguments.finish()?;
     let codes = names.split('-').map(code).collect::<Result<Vec<_>, _>>()?;
     if codes.len() > MOST {
         return Err(CommandError::Range { what: "number of keys", value: codes.len() as u64 });
     }
-    for code in &codes {
-        control.press_key(*code, true)?;
-    }
-    for code in codes.iter().rev() {
-        control.press_key(*code, false)?;
-    }
+    let pressed = codes.iter().map(|code| (*code, true));
+    let released = codes.iter().rev().map(|code| (*code, false));
+    control.type_keys(pressed.chain(released).collect(), Nanos::from(hold) * NANOS_PER_MS)?;
     Ok(String::new())
 }
 
@@ -157,6 +221,7 @@ mod tests {
     fn keys_have_names_and_numbers() {
         assert_eq!(code("a"), Ok(0x1e));
         assert_eq!(code("delete"), Ok(0xe053));
+        assert_eq!((code("volumeup"), code("<"), code("f24")), (Ok(0xe030), code("less"), Ok(0x6f)));
         assert_eq!(code("0x1e"), Ok(0x1e));
         assert_eq!(code("0xd3"), Ok(0xe053));
         for name in ["", "A", "0x", "0x80", "0x100"] {

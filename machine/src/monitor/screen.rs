@@ -29,7 +29,7 @@ pub(super) fn dump(control: &mut Control, _: &mut Desk, arguments: &mut Argument
         (Some(other), _) => return Err(CommandError::Unexpected(other.to_owned())),
     };
     arguments.finish()?;
-    let screen = Screen::of(&mut control.board).map_err(|why| refused(&why))?;
+    let screen = Screen::now(&mut control.board).map_err(|why| refused(&why))?;
     screen::dump(&screen.frame, format, file).map_err(|why| refused(&why))?;
     Ok(String::new())
 }

@@ -2,7 +2,7 @@
 
 use super::error::CommandError;
 use super::expression::Arguments;
-use super::{Answer, Desk, info, keys, logging, memory, ports, registers, run_state, screen};
+use super::{Answer, Desk, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen};
 use crate::run::Control;
 use std::fmt::Write;
 
@@ -33,18 +33,32 @@ pub(super) const fn row(
 
 /// Every command, in the order of names.
 pub(super) const COMMANDS: &[Command] = &[
+    row(
+        &["change"],
+        "[-f] DRIVE FILE [raw|qcow2 [read-only|read-write]]",
+        "put another medium into a drive",
+        media::change,
+    ),
     row(&["cont", "c"], "", "let the machine run", run_state::cont),
     row(&["cpu"], "INDEX", "choose the CPU that other commands are about", run_state::cpu),
+    row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
     row(&["help", "?"], "[COMMAND]", "show the commands, or one of them", help),
     row(&["i"], "[/FMT] PORT", "read an I/O port", ports::read),
     row(&["info"], "[TOPIC]", "show the machine's state", info::info),
     row(&["log"], "ITEM[,ITEM...]|none", "choose what is logged, as with -d", logging::log),
+    row(
+        &["mouse_button"],
+        "STATE",
+        "press these buttons, release the others: 1 left, 2 right, 4 middle, 8 and 16 the others",
+        mouse::mouse_button,
+    ),
+    row(&["mouse_move"], "DX DY [DZ]", "move the mouse to the right, down, and its wheel", mouse::mouse_move),
     row(&["nmi"], "", "send every CPU a non-maskable interrupt", run_state::nmi),
     row(&["o"], "[/FMT] PORT VALUE", "write an I/O port", ports::write),
     row(&["print", "p"], "[/FMT] EXPR", "calculate, with registers as $rip", print),
     row(&["quit", "q"], "", "end the run", run_state::quit),
     row(&["screendump"], "FILE [-f png|ppm]", "write the screen's picture to a file", screen::dump),
-    row(&["sendkey"], "KEY[-KEY...]", "press keys together and release them: sendkey ctrl-alt-delete", keys::send),
+    row(&["sendkey"], "KEY[-KEY...] [MS]", "press keys together and release them: sendkey ctrl-alt-delete", keys::send),
     row(&["stop", "s"], "", "stop the machine", run_state::stop),
     row(&["system_powerdown"], "", "press the power button", run_state::powerdown),
     row(&["system_reset"], "", "reset the machine", run_state::reset),

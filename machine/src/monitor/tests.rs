@@ -264,3 +264,37 @@ fn log_items_are_checked() {
     let text = std::fs::read_to_string(file).expect("a log");
     assert_eq!(text.lines().count(), 2, "{text}");
 }
+
+#[test]
+fn media_are_taken_out_and_put_in() {
+    let mut fixture =
+        Fixture::new("media", "-drive if=ide,index=2,media=cdrom -drive if=none,id=spare -drive if=floppy");
+    let disc = fixture.guest.folder.join("disc.iso");
+    std::fs::write(&disc, [0; 8192]).expect("an image");
+    let disc = disc.display();
+    let cd = |state: &str| format!("ide1-cd0: {state}");
+    assert!(fixture.says("info block").contains(&cd("[not inserted]\n    Removable device: not locked, tray closed")));
+    assert_eq!(fixture.says(&format!("change ide1-cd0 {disc} raw")), "");
+    let inserted = format!("{disc} (8192 bytes, read-only)\n    Removable device: not locked, tray closed");
+    assert!(fixture.says("info block").contains(&cd(&inserted)), "{}", fixture.says("info block"));
+    assert_eq!(fixture.says("eject ide1-cd0"), "");
+    assert!(fixture.says("info block").contains(&cd("[not inserted]\n    Removable device: not locked, tray open")));
+    assert_eq!(fixture.says("eject ide9-cd0"), "Error: Device 'ide9-cd0' not found");
+    assert!(fixture.says("change floppy0 /nowhere").contains("/nowhere"));
+    assert_eq!(fixture.says("change floppy0 x vmdk"), "Error: expected raw or qcow2, found 'vmdk'");
+}
+
+#[test]
+fn the_mouse_moves_and_its_buttons_are_pressed() {
+    let mut fixture = Fixture::new("mouse", "");
+    assert_eq!(fixture.says("info mice"), "* Mouse #1: PS/2 mouse");
+    assert_eq!(fixture.says("mouse_move 5 -3 1"), "");
+    assert_eq!(fixture.says("mouse_button 5"), "");
+    let state = fixture.says("info device i8042");
+    for part in ["\"right\": 5", "\"up\": 3", "\"wheel\": 1"] {
+        assert!(state.contains(part), "{part} in {state}");
+    }
+    assert_eq!(fixture.says("mouse_button 32"), "Error: STATE 32 is out of range");
+    assert!(fixture.says("mouse_move 5").contains("DY is missing"));
+    assert!(fixture.says("mouse_move 5 70000").contains("found '70000'"));
+}

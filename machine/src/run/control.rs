@@ -3,9 +3,10 @@
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
+use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, Outside, PanicAction, WatchdogAction};
+use lockstep_fabric::{Arrival, DeviceId, Input, MouseMotion, Nanos, Outside, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
 use lockstep_qmp::server::Teller;
 use lockstep_qmp::{Event, Occurrence, Timestamp};
@@ -54,6 +55,8 @@ pub struct Control {
     /// Why the log could not be written.
     log_failure: Option<io::Error>,
     quit: Option<QuitCause>,
+    /// File descriptors that clients have passed in.
+    pub descriptors: Descriptors,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
     /// Who tells them, if there can be any.
@@ -73,6 +76,7 @@ impl Control {
             recorder,
             log_failure: None,
             quit: None,
+            descriptors: Descriptors::default(),
             happened: Vec::new(),
             teller: None,
             told_end: false,
@@ -221,6 +225,19 @@ impl Control {
     pub fn press_key(&mut self, code: u16, down: bool) -> Result<(), Denied> {
         let device = self.board.keyboard.ok_or(Denied::Lacks("keyboard"))?;
         self.input(device, Input::Key(code, down))
+    }
+
+    /// Types keys one after the other, each for this long (see [`Input::Typed`]).
+    pub fn type_keys(&mut self, keys: Vec<(u16, bool)>, hold: Nanos) -> Result<(), Denied> {
+        let device = self.board.keyboard.ok_or(Denied::Lacks("keyboard"))?;
+        self.input(device, Input::Typed { keys, hold })
+    }
+
+    /// Moves the mouse or presses its buttons.
+    pub fn move_mouse(&mut self, motion: MouseMotion) -> Result<(), Denied> {
+        // Keyboard and mouse are behind one controller.
+        let device = self.board.keyboard.ok_or(Denied::Lacks("mouse"))?;
+        self.input(device, Input::Mouse(motion))
     }
 
     /// Brings something to a device.

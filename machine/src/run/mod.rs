@@ -2,6 +2,7 @@
 
 mod control;
 mod live;
+mod media;
 mod news;
 mod qmp;
 mod replay;
@@ -11,6 +12,7 @@ mod session;
 mod tests;
 
 pub use control::{Control, Denied, RunState};
+pub use media::{DriveState, MediumError, NewMedium};
 
 use crate::block::Fault;
 use crate::board::{self, BoardError};

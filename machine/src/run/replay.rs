@@ -2,9 +2,10 @@
 
 use super::session::{POLL_EVERY, Session};
 use super::{Ended, RunError, RunState};
+use crate::block::Insertion;
 use crate::machine::{Ending, Stop};
 use crate::record::{Entry, Log};
-use lockstep_fabric::Tick;
+use lockstep_fabric::{Arrival, Outside, Tick};
 
 impl Session {
     /// Follows a log up to its end or the first difference. The operator may stop it, look around and go on.
@@ -23,6 +24,7 @@ impl Session {
                 Entry::Digest { hash, .. } if ended.is_none() => self.compare(hash)?,
                 // A machine that is over can still be reset.
                 Entry::Arrival(arrival) if arrival.tick == self.control.board.machine.now() => {
+                    self.load_medium(arrival)?;
                     self.control.board.machine.gate.schedule(arrival.clone());
                 }
                 entry => {
@@ -38,6 +40,25 @@ impl Session {
         let now = self.control.board.machine.now();
         eprintln!("lockstep: replay: the log is cut short at tick {now}; all of it was followed");
         Ok(Ended::LogEnds)
+    }
+
+    /// Opens what an arrival puts into a drive.
+    fn load_medium(&mut self, arrival: &Arrival) -> Result<(), RunError> {
+        let Outside::Medium { device, drive, image } = &arrival.what else { return Ok(()) };
+        let machine = &mut self.control.board.machine;
+        let not_as_recorded = |what: String| RunError::NotAsRecorded { what };
+        let loaded = match image {
+            Some(text) => {
+                let insertion: Insertion =
+                    serde_json::from_str(text).map_err(|why| not_as_recorded(why.to_string()))?;
+                let info = machine.drive_info(*device, *drive);
+                let info = info.ok_or_else(|| not_as_recorded("a drive whose medium was changed".into()))?.clone();
+                Some(insertion.again(&info).map_err(|why| not_as_recorded(why.to_string()))?)
+            }
+            None => None,
+        };
+        machine.load_medium(loaded);
+        Ok(())
     }
 
     /// Runs up to `tick`, or until the guest ends or the user leaves.

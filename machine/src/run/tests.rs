@@ -3,7 +3,9 @@
 use super::*;
 use crate::bare_guest::BareGuest;
 use crate::chardev::{ChardevId, HostEvent};
+use crate::machine::Stop;
 use crate::record::Entry;
+use lockstep_fabric::{Notice, Outside, PanicAction, WatchdogAction, Width};
 use std::thread;
 use std::time::Duration;
 
@@ -62,15 +64,51 @@ fn every_steering_command_replays_to_the_same_digest() {
         "info registers",
         "cont",
         "sendkey ctrl-alt-delete",
+        "mouse_move 3 -4 1",
+        "mouse_button 5",
+        "nmi",
+        "watchdog_action none",
+        "o/b 0x443 0xf",
+        "o/b 0x505 2",
+        "o/h 0xe2 0x1234",
+        "o/b 0x2005 1",
         "system_reset",
         "stop",
         "o/b 0x80 0x66",
         "quit",
     ];
-    let log = record(&guest, "", lines);
-    assert_eq!(arrivals(&log), 14, "sendkey presses and releases three keys; looking leaves no trace");
+    let devices = "-device ib700 -device i6300esb -device pvpanic -device pvpanic-pci -device pc-testdev -device pci-testdev \
+                   -device edu -device vmgenid -device vmcoreinfo";
+    let log = record(&guest, devices, lines);
+    assert_eq!(arrivals(&log), 17, "looking leaves no trace");
     assert!(!log.cut_short);
     replay(&guest, &log).expect("the same digests");
+}
+
+/// Files of 2048-byte blocks that hold `letter`.
+fn disc(guest: &BareGuest, name: &str, letter: u8) -> String {
+    let path = guest.folder.join(name);
+    std::fs::write(&path, [letter; 16 << 10]).expect("an image");
+    path.display().to_string()
+}
+
+#[test]
+fn media_that_were_changed_are_changed_in_the_replay() {
+    let guest = BareGuest::new("media");
+    let (first, second) = (disc(&guest, "first.iso", b'1'), disc(&guest, "second.img", b'2'));
+    let drives = format!(
+        "-drive if=ide,index=2,media=cdrom,format=raw,file={first} -drive if=floppy,index=0,format=raw,snapshot=on,file={second}"
+    );
+    let change: &'static str = format!("change ide1-cd0 {second} raw").leak();
+    let back: &'static str = format!("change floppy0 {first} raw").leak();
+    let missing: &'static str = format!("change floppy0 {first}.gone raw").leak();
+    let lines = ["eject ide1-cd0", "info block", change, "eject -f floppy0", missing, back, "o/b 0x80 1", "quit"];
+    let log = record(&guest, &drives, Vec::leak(lines.to_vec()));
+    assert_eq!(arrivals(&log), 5, "what was refused left no trace");
+    replay(&guest, &log).expect("the same digests");
+    std::fs::write(&second, [b'3'; 16 << 10]).expect("an image");
+    let why = replay(&guest, &log).expect_err("another disc").to_string();
+    assert!(why.contains("is not as recorded"), "{why}");
 }
 
 #[test]
@@ -126,6 +164,56 @@ fn an_arrival_that_is_not_in_the_log_any_more_is_noticed() {
     let mut log = record(&guest, "", &["o/b 0x80 0x55", "stop", "system_powerdown", "quit"]);
     log.entries.remove(1);
     assert!(matches!(replay(&guest, &log), Err(RunError::Diverged { .. })));
+}
+
+/// What a machine does some ticks after a byte was written to a port: how it ended, whether it wants to be stopped, and the
+/// news.
+fn after_writing(guest: &BareGuest, more: &str, port: u16, value: u64) -> (Option<Ending>, bool, Vec<Notice>) {
+    let mut machine = guest.board(&guest.config(more)).machine;
+    machine.run_through(10_000);
+    machine.enter(Outside::PortWrite { port, width: Width::Byte, value }).expect("an open gate");
+    let mut waits = 0;
+    while machine.run_through(20_000) == Stop::Output {
+        waits += 1;
+    }
+    let pause = machine.take_pause();
+    assert_eq!(waits > 0, pause, "it says so once and goes on");
+    let notices = machine.take_notices().into_iter().map(|(_, notice)| notice).collect();
+    (machine.ended(), pause, notices)
+}
+
+#[test]
+fn a_watchdog_that_bites_does_what_was_chosen() {
+    let guest = BareGuest::new("watchdog");
+    for (chosen, action, ended, pause) in [
+        ("reset", WatchdogAction::Reset, None, false),
+        ("reset -no-reboot", WatchdogAction::Reset, Some(Ending::Reset), false),
+        ("poweroff", WatchdogAction::Poweroff, Some(Ending::PowerOff), false),
+        ("pause", WatchdogAction::Pause, None, true),
+        ("none", WatchdogAction::None, None, false),
+        ("shutdown", WatchdogAction::Shutdown, None, false),
+    ] {
+        let more = format!("-device ib700 -watchdog-action {chosen}");
+        let seen = after_writing(&guest, &more, 0x443, 0xf);
+        assert_eq!(seen, (ended, pause, vec![Notice::Watchdog(action)]), "{chosen}");
+    }
+}
+
+#[test]
+fn a_panic_does_what_was_chosen() {
+    let guest = BareGuest::new("panic");
+    for (chosen, action, ended, pause) in [
+        ("shutdown", PanicAction::Shutdown, Some(Ending::PowerOff), false),
+        ("exit-failure", PanicAction::ExitFailure, Some(Ending::Exit(1)), false),
+        ("pause", PanicAction::Pause, None, true),
+        ("none", PanicAction::None, None, false),
+    ] {
+        let more = format!("-device pvpanic -action panic={chosen}");
+        let seen = after_writing(&guest, &more, 0x505, 1);
+        assert_eq!(seen, (ended, pause, vec![Notice::GuestPanicked(action)]), "{chosen}");
+    }
+    let seen = after_writing(&guest, "-device pvpanic", 0x505, 2);
+    assert_eq!(seen, (None, false, vec![Notice::GuestCrashLoaded]));
 }
 
 /// Runs a machine whose drive's host is full, with a recording or without; `lines` are typed meanwhile.

@@ -22,6 +22,7 @@ const PACKET_LEN: usize = 12;
 
 /// Events of class media, as GET EVENT STATUS NOTIFICATION tells them.
 const EVENT_NONE: u8 = 0;
+const EVENT_EJECT_REQUEST: u8 = 1;
 const EVENT_NEW: u8 = 2;
 const EVENT_REMOVED: u8 = 3;
 
@@ -40,12 +41,35 @@ pub(super) struct Tray {
 }
 
 impl Tray {
-    /// Somebody outside changed what lies in the drive.
+    /// Whether it stands open, and whether the guest keeps it shut.
+    pub(super) fn state(&self) -> TrayState {
+        TrayState { open: self.open, locked: self.locked }
+    }
+
+    /// Somebody outside pressed the drive's button.
+    pub(super) fn asked(&mut self) {
+        if !self.open {
+            self.event = EVENT_EJECT_REQUEST;
+        }
+    }
+
+    /// Somebody outside changed what lies in the drive. An empty tray is left open.
     pub(super) fn changed(&mut self, present: bool) {
-        self.open = false;
+        self.open = !present;
+        // Who takes a medium out against the guest's will has not asked the lock.
+        self.locked &= present;
         self.attention = present;
         self.event = if present { EVENT_NEW } else { EVENT_REMOVED };
     }
+}
+
+/// A tray as one sees it from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrayState {
+    /// It stands open.
+    pub open: bool,
+    /// The guest keeps it shut.
+    pub locked: bool,
 }
 
 /// What a command packet comes to.

@@ -81,7 +81,9 @@ fn a_changed_disc_is_told_once_and_as_an_event() {
     let mut ide = ide();
     let media_event = [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8];
     ide.bench.input(&Input::Medium { drive: 1, medium: None });
-    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [3, 0]);
+    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [3, 1]);
+    assert_eq!(ide.asked(&TEST_UNIT_READY), Err(NOT_READY_OPEN), "an empty tray is left open");
+    ide.asked(&[0x1b, 0, 0, 0, 3]).expect("shut");
     assert_eq!(ide.asked(&TEST_UNIT_READY), Err(NOT_READY_CLOSED));
     let medium = Some(Medium { bytes: 100 * 2048, read_only: true });
     ide.bench.input(&Input::Medium { drive: 1, medium });
@@ -89,6 +91,17 @@ fn a_changed_disc_is_told_once_and_as_an_event() {
     assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [0, 2]);
     assert_eq!(ide.asked(&TEST_UNIT_READY), Err(CHANGED));
     assert_eq!(ide.asked(&[0x25]).expect("an answer")[3], 99);
+}
+
+#[test]
+fn whoever_asks_for_the_disc_is_heard_as_an_event() {
+    let mut ide = ide();
+    let media_event = [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8];
+    ide.asked(&[0x1e, 0, 0, 0, 1]).expect("locked");
+    ide.bench.input(&Input::EjectRequest { drive: 1 });
+    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [1, 2]);
+    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [0, 2], "told once");
+    assert_eq!(ide.asked(&TEST_UNIT_READY), Ok(vec![]), "the disc stays until the guest lets go");
 }
 
 #[test]
