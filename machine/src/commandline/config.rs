@@ -222,6 +222,11 @@ pub enum Backend {
     },
 }
 
+impl Backend {
+    /// The kinds that `-chardev` takes.
+    pub const NAMES: [&'static str; 4] = ["file", "null", "socket", "stdio"];
+}
+
 /// Where a socket is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SocketAddress {

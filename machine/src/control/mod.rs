@@ -3,13 +3,19 @@
 //! Handlers look at [`Control`] freely; whatever changes the guest goes through its methods, which pass the gate and are
 //! recorded.
 
+mod balloon;
+mod char;
+mod descriptors;
 mod dump;
 mod identity;
 mod machines;
 mod memory;
+mod migration;
 mod processors;
 mod replay;
 mod run_state;
+mod tpm;
+mod ui;
 
 #[cfg(test)]
 mod tests;
@@ -18,18 +24,25 @@ use crate::run::{Control, Denied};
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::Registry;
 
+pub use descriptors::Descriptors;
 pub use identity::compatible_version;
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {
     let mut registry = Registry::new();
+    balloon::register(&mut registry);
+    char::register(&mut registry);
+    descriptors::register(&mut registry);
     dump::register(&mut registry);
     identity::register(&mut registry);
     machines::register(&mut registry);
     memory::register(&mut registry);
+    migration::register(&mut registry);
     processors::register(&mut registry);
     replay::register(&mut registry);
     run_state::register(&mut registry);
+    tpm::register(&mut registry);
+    ui::register(&mut registry);
     registry
 }
 

@@ -6,6 +6,7 @@ use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::{Caller, Kind, Order, Reply, Request};
 use serde_json::{Value, json};
+use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
 struct Asked {
@@ -22,11 +23,19 @@ impl Asked {
     }
 
     fn ask(&mut self, name: &str, arguments: Value) -> Result<Value, Error> {
+        self.carry_out(name, arguments, Caller::nobody())
+    }
+
+    fn ask_with(&mut self, name: &str, arguments: Value, descriptor: OwnedFd) -> Result<Value, Error> {
+        self.carry_out(name, arguments, Caller { session: None, descriptor: Some(descriptor) })
+    }
+
+    fn carry_out(&mut self, name: &str, arguments: Value, caller: Caller) -> Result<Value, Error> {
         let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
         let (said, answer) = mpsc::channel();
         let reply = Reply::new(move |answer| said.send(answer).expect("someone listens"));
         let order = Order { name: name.into(), arguments };
-        let request = Request { order, kind: Kind::Observes, caller: Caller::nobody(), reply };
+        let request = Request { order, kind: Kind::Observes, caller, reply };
         registry().run(&mut self.control, request);
         answer.try_recv().expect("an answer at once")
     }
@@ -130,4 +139,34 @@ fn what_belongs_to_other_machines_is_refused() {
         let error = asked.ask(command, arguments).expect_err("refused");
         assert_eq!(error.desc, format!("The feature '{feature}' is not enabled"));
     }
+}
+
+#[test]
+fn descriptors_are_kept_for_their_client_and_in_sets_for_all() {
+    let mut asked = Asked::new("qmp-descriptors", "");
+    let error = asked.ask("getfd", json!({ "fdname": "a" })).expect_err("none came");
+    assert_eq!(error, Error::no_descriptor());
+    let descriptor = || std::fs::File::open("/dev/null").expect("it is there").into();
+    asked.ask_with("getfd", json!({ "fdname": "a" }), descriptor()).expect("kept");
+    asked.ask("closefd", json!({ "fdname": "a" })).expect("it was there");
+    let gone = asked.ask("closefd", json!({ "fdname": "a" })).expect_err("closed");
+    assert_eq!(gone.desc, "File descriptor named 'a' not found");
+    let added = asked.ask_with("add-fd", json!({ "opaque": "null" }), descriptor()).expect("added");
+    assert_eq!(added["fdset-id"], 0);
+    let sets = asked.ask("query-fdsets", json!({})).expect("sets");
+    assert_eq!(sets, json!([{ "fdset-id": 0, "fds": [{ "fd": added["fd"], "opaque": "null" }] }]));
+    asked.ask("remove-fd", json!({ "fdset-id": 0 })).expect("removed");
+    assert_eq!(asked.ask("query-fdsets", json!({})), Ok(json!([])));
+    assert!(asked.ask("remove-fd", json!({ "fdset-id": 0 })).is_err());
+}
+
+#[test]
+fn the_balloon_is_asked_and_told_of_only_if_there_is_one() {
+    let mut without = Asked::new("qmp-no-balloon", "");
+    assert_eq!(without.ask("query-balloon", json!({})), Err(Error::device_not_active("balloon")));
+    let mut with = Asked::new("qmp-balloon", "-device virtio-balloon-pci");
+    assert_eq!(with.ask("query-balloon", json!({})), Ok(json!({ "actual": 1 << 20 })));
+    assert_eq!(with.ask("balloon", json!({ "value": 0 })), Err(Error::expects("value", "a size")));
+    assert_eq!(with.ask("balloon", json!({ "value": 1 << 19 })), Ok(json!({})));
+    assert_eq!(with.ask("query-balloon", json!({})), Ok(json!({ "actual": 1 << 20 })), "the guest has not given any");
 }

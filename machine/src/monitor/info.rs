@@ -122,15 +122,20 @@ fn chardevs(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) 
 }
 
 fn backend(chardev: &ChardevConfig) -> String {
-    let name = match &chardev.backend {
+    let name = backend_name(&chardev.backend);
+    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
+}
+
+/// A character device's other end, as people write it.
+pub(crate) fn backend_name(backend: &Backend) -> String {
+    match backend {
         Backend::Null => "null".to_owned(),
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
         Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
-    };
-    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
+    }
 }
 
 fn name(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {

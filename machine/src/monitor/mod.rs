@@ -30,6 +30,7 @@ use crate::run::Control;
 use editor::{LineEditor, Typed};
 use error::CommandError;
 use format::Format;
+pub(crate) use info::backend_name;
 use lockstep_cpu::Vcpu;
 
 const PROMPT: &str = "(lockstep) ";

@@ -3,6 +3,7 @@
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
+use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
 use crate::record::{Entry, Recorder};
 use lockstep_fabric::{Arrival, DeviceId, Input, MouseMotion, Nanos, Outside, PanicAction, WatchdogAction};
@@ -54,6 +55,8 @@ pub struct Control {
     /// Why the log could not be written.
     log_failure: Option<io::Error>,
     quit: Option<QuitCause>,
+    /// File descriptors that clients have passed in.
+    pub descriptors: Descriptors,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
     /// Who tells them, if there can be any.
@@ -73,6 +76,7 @@ impl Control {
             recorder,
             log_failure: None,
             quit: None,
+            descriptors: Descriptors::default(),
             happened: Vec::new(),
             teller: None,
             told_end: false,

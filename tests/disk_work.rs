@@ -1,0 +1,126 @@
+//! A guest that works hard on its disk, and what must be true of the image afterwards: after an orderly end, and after the emulator
+//! was killed in the middle of it.
+
+use lockstep::machine::Ending;
+use lockstep_tests::diskwork::{Claims, fnv};
+use lockstep_tests::guest::{Guest, debian, guest_file};
+use lockstep_tests::program::{lockstep, scratch, scratch_path};
+use lockstep_tests::session::Session;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const MINUTE: u64 = 60_000_000_000;
+const LOAD: &str = "for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do \
+                    insmod /modules/$m.ko; done";
+
+/// Runs one of the host's programs; its status must be one of these.
+fn host(program: &str, arguments: &[&str], statuses: &[i32]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{program} is needed: {error}"));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let status = output.status.code();
+    assert!(status.is_some_and(|s| statuses.contains(&s)), "{program} {arguments:?}: {status:?}\n{said}");
+    said
+}
+
+/// Four processes read and write at random and compare; then the image must hold what the guest read last.
+fn mixed(image: &Path, format: &str, device: &str, count: u32) -> u64 {
+    let drive = format!("file={},format={format},if=none,id=d0,discard=unmap", image.display());
+    let device = format!("virtio-blk-pci,drive=d0{device}");
+    let more = ["-initrd", &guest_file("diskwork.gz"), "-cpu", "max", "-drive", &drive, "-device", &device];
+    let mut guest = Guest::start(&debian("quiet"), &more);
+    guest.expect("# ", MINUTE);
+    guest.type_in(&format!("{LOAD}; diskwork mixed /dev/vda 7 {count}; poweroff -f\n"));
+    assert_eq!(guest.run_to_end(10 * MINUTE), Ending::PowerOff);
+    let hash = guest.console.split("MIXED-DONE ").nth(1).and_then(|rest| u64::from_str_radix(rest.get(..16)?, 16).ok());
+    hash.unwrap_or_else(|| panic!("the guest found a difference:\n{}", guest.console))
+}
+
+#[test]
+fn what_is_read_is_what_was_written_and_the_image_holds_it() {
+    for (name, device) in [("mixed.raw", ""), ("mixed-packed.raw", ",packed=on,indirect_desc=off")] {
+        let image = scratch(name, &vec![0; 32 << 20]);
+        let seen = mixed(&image, "raw", device, 100);
+        assert_eq!(fnv(&[&std::fs::read(&image).expect("the image")]), seen, "{name}");
+        std::fs::remove_file(image).expect("a scratch file");
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn a_qcow2_image_holds_what_was_written() {
+    let [image, raw] = ["mixed.qcow2", "mixed-converted.raw"].map(|name| scratch_path(name).display().to_string());
+    host("qemu-img", &["create", "-q", "-f", "qcow2", &image, "64M"], &[0]);
+    let seen = mixed(Path::new(&image), "qcow2", "", 2_000);
+    host("qemu-img", &["check", "-q", &image], &[0]);
+    host("qemu-img", &["convert", "-O", "raw", &image, &raw], &[0]);
+    assert_eq!(fnv(&[&std::fs::read(&raw).expect("the image")]), seen);
+    [image, raw].iter().for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
+}
+
+/// Lets the guest write to the file system in an image, kills the emulator after a while, and returns what the guest had said.
+fn killed(image: &Path, format: &str, round: u32, after: Duration) -> String {
+    let drive = format!("file={},format={format},if=virtio", image.display());
+    let mut session = Session::start(
+        Command::new(lockstep())
+            .args(["-m", "256", "-cpu", "max", "-nographic", "-nodefaults", "-serial", "stdio", "-no-reboot"])
+            .args(["-kernel", &guest_file("vmlinuz"), "-initrd", &guest_file("diskwork.gz")])
+            .args(["-append", "console=ttyS0 quiet", "-drive", &drive]),
+    );
+    session.expect("/root # ");
+    let folder = format!("mkdir /disk; mount -t ext4 /dev/vda /disk && mkdir /disk/{round} && sync");
+    session.type_in(&format!("{LOAD}; {folder} && diskwork sync /disk/{round} {round}\n"));
+    session.expect("DONE");
+    std::thread::sleep(after);
+    session.kill()
+}
+
+/// A file system in an image survives that the emulator is killed, again and again, with all that was flushed.
+fn survives(format: &str, rounds: u32) {
+    let image = scratch_path(&format!("killed.{format}"));
+    let [raw, copy, files] = ["raw", "copy", "files"].map(|what| scratch_path(&format!("killed-{format}.{what}")));
+    let [raw_name, copy_name] = [&raw, &copy].map(|path| path.display().to_string());
+    let image_name = image.display().to_string();
+    host("mke2fs", &["-q", "-F", "-t", "ext4", &raw_name, "256M"], &[0]);
+    host("qemu-img", &["convert", "-O", format, &raw_name, &image_name], &[0]);
+    let mut random = std::process::id() ^ format.len() as u32;
+    let mut claims = Vec::new();
+    for round in 0..rounds {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let after = Duration::from_millis(u64::from(random >> 20));
+        let said = killed(&image, format, round, after);
+        claims.push(Claims::of(&said));
+        let done = claims.last().map_or(0, Claims::len);
+        assert!(done > 0, "the guest wrote nothing in round {round}:\n{said}");
+        println!("round {round}: killed after {after:?}, {done} claims");
+        if format == "qcow2" {
+            // 3: clusters that nothing refers to are lost, and nothing else.
+            host("qemu-img", &["check", "-q", &image_name], &[0, 3]);
+        }
+        // The next guest recovers the image by itself; what e2fsck makes of it is seen on a copy.
+        host("qemu-img", &["convert", "-f", format, "-O", "raw", &image_name, &copy_name], &[0]);
+        host("e2fsck", &["-fy", &copy_name], &[0, 1]);
+        host("e2fsck", &["-fn", &copy_name], &[0]);
+        std::fs::create_dir(&files).expect("a folder");
+        host("debugfs", &["-R", &format!("rdump / {}", files.display()), &copy_name], &[0]);
+        for (round, claims) in claims.iter().enumerate() {
+            claims.check(&files.join(round.to_string())).unwrap_or_else(|lost| panic!("round {round}: {lost}"));
+        }
+        std::fs::remove_dir_all(&files).expect("a folder of the test's own");
+    }
+    let gone: [&PathBuf; 3] = [&image, &raw, &copy];
+    gone.iter().for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn ext4_in_a_raw_image_survives_kills() {
+    survives("raw", 20);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn ext4_in_a_qcow2_image_survives_kills() {
+    survives("qcow2", 20);
+}
