@@ -60,7 +60,7 @@ impl Connected {
 
     /// Asks and waits for the answer; events that come before it are kept.
     fn ask(&mut self, command: &str, arguments: Value) -> Value {
-        let request = json!({ "execute": command, "arguments": arguments });
+        let request = Value::from_iter([("execute", Value::from(command)), ("arguments", arguments)]);
         self.output.write_all(request.to_string().as_bytes()).expect("the machine listens");
         loop {
             let line = self.line();

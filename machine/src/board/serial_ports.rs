@@ -73,11 +73,11 @@ fn is_port(device: &DeviceConfig) -> bool {
 /// The console device that the port `device`, number `at` on the command line, goes on: the one whose bus it names, or
 /// as QEMU does it the one that came last.
 fn bus_of<'a>(config: &'a Config, at: usize, device: &DeviceConfig) -> Result<&'a DeviceConfig, OptionError> {
-    let consoles = config.devices.iter().take(at).filter(|device| device.driver == ConsoleConfig::NAME);
+    let mut consoles = config.devices.iter().take(at).filter(|device| device.driver == ConsoleConfig::NAME);
     let (board, _) = ForBoard::split(device)?;
     let Some(name) = board.bus else {
         let why = || format!("No '{}' bus found for device '{}'", PartBus::VirtioSerial.name(), device.driver);
-        return consoles.last().ok_or_else(|| OptionError::refused(&device.origin, why()));
+        return consoles.next_back().ok_or_else(|| OptionError::refused(&device.origin, why()));
     };
     let unnamed = consoles.clone().filter(|console| console.id.is_none());
     let made_up = unnamed.enumerate().find(|(n, _)| format!("{}.{n}", PartBus::VirtioSerial.name()) == name);
