@@ -1,7 +1,7 @@
 //! Multiboot and PVH kernels of a few instructions, which say what they were given: started directly, and by SeaBIOS.
 
 use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, CodeLabel, al, dword_ptr, dx, eax, ebx, ecx, edi, edx, esi};
+use iced_x86::code_asm::{CodeAssembler, CodeLabel, al, dword_ptr, dx, eax, ebx, ecx, edi, edx, esi, esp};
 use lockstep_tests::guest::{Guest, guest_file};
 use lockstep_tests::program::scratch;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ const COM1: u32 = 0x3f8;
 const BASE: u32 = 0x10_0000;
 /// Where the code begins behind the Multiboot header and its addresses.
 const CODE: u32 = BASE + 32;
+/// The top of the stack, which the specifications leave to the kernel: beyond the kernel and all that comes with it.
+const STACK: u32 = 0x20_0000;
 const MULTIBOOT_MAGIC: u32 = 0x1bad_b002;
 
 /// Code that talks at COM1.
@@ -26,6 +28,7 @@ impl Talk {
     fn new() -> Result<Self, IcedError> {
         let mut a = CodeAssembler::new(32)?;
         let [text, bytes] = std::array::from_fn(|_| a.create_label());
+        a.mov(esp, STACK)?;
         Ok(Self { a, text, bytes })
     }
 

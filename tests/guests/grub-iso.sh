@@ -22,8 +22,9 @@ done
 modules=/usr/lib/grub/i386-pc
 [ -s "$modules/boot.img" ] || { echo "grub-iso.sh: $modules is missing: apt-get install grub-pc-bin" >&2; exit 1; }
 
-tree=$(mktemp -d)
-trap 'rm -rf "$tree"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tree=$work/tree log=$work/log
 mkdir -p "$tree/boot/grub"
 cp -L "$guests/vmlinuz" "$guests/initrd.gz" "$tree/boot/"
 cat > "$tree/boot/grub/grub.cfg" <<'CFG'
@@ -40,5 +41,5 @@ menuentry "Debian that powers off at once" {
     initrd /boot/initrd.gz
 }
 CFG
-grub-mkrescue -d "$modules" -o "$iso.part" "$tree" -- -volid LOCKSTEP >"$tree/log" 2>&1 || { cat "$tree/log" >&2; exit 1; }
+grub-mkrescue -d "$modules" -o "$iso.part" "$tree" -- -volid LOCKSTEP >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 mv "$iso.part" "$iso"

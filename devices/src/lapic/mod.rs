@@ -378,7 +378,8 @@ impl Device for LocalApics {
     fn reset(&mut self, cx: &mut Cx<'_>) {
         for at in 0..self.apics.len() {
             let line = self.apics[at].line;
-            self.apics[at] = Lapic { line, ..Lapic::new(at as u8) };
+            let id = self.config.ids.get(at).copied().unwrap_or(at as u8);
+            self.apics[at] = Lapic { line, ..Lapic::new(id) };
             self.settle(cx, at);
         }
         cx.map_region(REGION_MMIO, Some(DEFAULT_BASE), true, true);
