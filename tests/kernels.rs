@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 const LIMIT: u64 = 30_000_000_000;
 const COM1: u32 = 0x3f8;
+/// COM1's line control register, which gives words of five bits out of reset.
+const LINE_CONTROL: u32 = COM1 + 3;
+const EIGHT_BITS: u32 = 3;
 const BASE: u32 = 0x10_0000;
 /// Where the code begins behind the Multiboot header and its addresses.
 const CODE: u32 = BASE + 32;
@@ -29,6 +32,11 @@ impl Talk {
         let mut a = CodeAssembler::new(32)?;
         let [text, bytes] = std::array::from_fn(|_| a.create_label());
         a.mov(esp, STACK)?;
+        a.mov(ecx, eax)?;
+        a.mov(dx, LINE_CONTROL)?;
+        a.mov(al, EIGHT_BITS)?;
+        a.out(dx, al)?;
+        a.mov(eax, ecx)?;
         Ok(Self { a, text, bytes })
     }
 
