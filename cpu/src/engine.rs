@@ -15,6 +15,8 @@ pub enum Why {
     Budget,
     /// A device was accessed: interrupts, deadlines and output may have changed.
     Access,
+    /// The vCPU spins and leaves its turn to others (PAUSE): see [`Vcpu::yields`].
+    Yield,
     /// A maskable interrupt can be taken now: acknowledge it and call [`Vcpu::interrupt`].
     Interrupt,
     /// The vCPU does not execute: [`Vcpu::activity`] says why.
@@ -86,6 +88,9 @@ impl Engine {
         }
         if pending.contains(Pending::ACCESS) {
             return Some(Why::Access);
+        }
+        if pending.contains(Pending::YIELD) {
+            return Some(Why::Yield);
         }
         if cpu.debug_trap != 0 && !cpu.shadow {
             let why = std::mem::take(&mut cpu.debug_trap);

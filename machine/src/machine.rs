@@ -330,6 +330,10 @@ impl Machine {
         cpu.activity = Activity::Running;
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
+        // Asked apart from why the run ended: a budget that ends with the same instruction must not hide it.
+        if std::mem::take(&mut cpu.yields) {
+            self.turn.left = 0;
+        }
         let error = index == 0 && cpu.fpu.take_error();
         self.bus.advance(start + exit.retired);
         if error {
@@ -339,7 +343,7 @@ impl Machine {
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
-            Why::Budget | Why::Access | Why::Stopped => {}
+            Why::Budget | Why::Access | Why::Yield | Why::Stopped => {}
         }
     }
 

@@ -50,6 +50,13 @@ fn hlt(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
     Ok(())
 }
 
+/// PAUSE: who spins has no use for the rest of its turn, and what it waits for may need one.
+fn pause(cpu: &mut Vcpu, _: &mut Bus, _: &Op) -> Result<(), Fault> {
+    cpu.yields = true;
+    cpu.pending |= Pending::YIELD;
+    Ok(())
+}
+
 /// Flags that any IRET may change, by operand width.
 fn image_mask<T: Int>() -> Rflags {
     let narrow = Rflags::STATUS | Rflags::TF | Rflags::DF | Rflags::NT;
@@ -194,5 +201,6 @@ pub(crate) fn rows() -> Vec<Row> {
         Row::single(Code::Iretd, iret::<u32>).ends().system(),
         Row::single(Code::Iretq, iret::<u64>).ends().system(),
         Row::single(Code::Hlt, hlt).ends().system(),
+        Row::single(Code::Pause, pause),
     ]
 }

@@ -229,7 +229,7 @@ pub(crate) fn rows() -> Vec<Row> {
         14 Cmovle_r16_rm16 Cmovle_r32_rm32 Cmovle_r64_rm64 Setle_rm8;
         15 Cmovg_r16_rm16 Cmovg_r32_rm32 Cmovg_r64_rm64 Setg_rm8;
     );
-    nop_rows!(rows; Nopw Nopd Nopq Nop_rm16 Nop_rm32 Nop_rm64 Pause Endbr32 Endbr64 Rdsspd_r32 Rdsspq_r64
+    nop_rows!(rows; Nopw Nopd Nopq Nop_rm16 Nop_rm32 Nop_rm64 Endbr32 Endbr64 Rdsspd_r32 Rdsspq_r64
         Prefetch_m8 Prefetchw_m8 Prefetchwt1_m8 Prefetchnta_m8 Prefetcht0_m8 Prefetcht1_m8 Prefetcht2_m8 Prefetchit0_m8
         Prefetchit1_m8 Prefetchreserved3_m8 Prefetchreserved4_m8 Prefetchreserved5_m8 Prefetchreserved6_m8
         Prefetchreserved7_m8 Cldemote_m8

@@ -32,6 +32,8 @@ bitflags! {
         const STOPPED = 1 << 3;
         /// A handler has been entered, with TF masked before the trap that the instruction would have ended with.
         const NO_STEP = 1 << 4;
+        /// The vCPU gives up the rest of its turn: the engine returns to the machine.
+        const YIELD = 1 << 5;
     }
 }
 
@@ -117,6 +119,9 @@ pub struct Vcpu {
     /// Why the block in hand must stop.
     #[serde(skip)]
     pub pending: Pending,
+    /// The vCPU has given up the rest of its turn since the machine last asked, however its run ended.
+    #[serde(skip)]
+    pub yields: bool,
     /// Which bank of the TLB data accesses use (derived: CPL, SMAP, alignment checks).
     #[serde(skip)]
     pub(crate) bank: usize,
@@ -193,6 +198,7 @@ impl Vcpu {
             tick: 0,
             tick_end: 0,
             pending: Pending::empty(),
+            yields: false,
             bank: 0,
             cpl: 0,
             mode: CodeMode::default(),

@@ -34,7 +34,7 @@ pub struct Registers {
 
 macro_rules! halves {
     ($($low:ident $set_low:ident $high:ident $set_high:ident $whole:ident,)*) => {
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "every register has its halves, whether a service uses them today or not")]
         impl Registers {
             $(
                 pub(super) fn $low(&self) -> u8 { self.$whole as u8 }

@@ -114,7 +114,7 @@ fn of_cpu(control: &Control, index: usize, name: &str) -> Value {
         "die-id" => json!(place.die_id),
         "core-id" => json!(place.core_id),
         "thread-id" => json!(place.thread_id),
-        "apic-id" => json!(cpu.index),
+        "apic-id" => json!(model.topology.apic_id(cpu.index.into())),
         "feature-words" => feature_words(&model.features),
         // What is not built is refused when the machine is made, so nothing is ever left out of what was asked for.
         "filtered-features" => feature_words(&Features::default()),

@@ -144,7 +144,7 @@ macro_rules! vectorwise {
         pub(crate) struct $name;
         impl Lanewise for $name {
             #[inline(always)]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, reason = "not every operation looks at all that it is given")]
             fn apply<const $n: usize>($a: [u64; $n], $b: [u64; $n], $imm: u8) -> [u64; $n] { $result }
         }
     )*};

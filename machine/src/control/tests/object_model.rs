@@ -153,6 +153,13 @@ fn the_machine_and_its_processors_tell_what_they_are() {
 }
 
 #[test]
+fn a_processors_apic_id_has_a_field_of_bits_for_each_level() {
+    let mut asked = Asked::new("qom-apic-ids", "-smp 6,sockets=2,cores=3,threads=1");
+    let ids: Vec<_> = (0..6).map(|cpu| asked.get(&format!("/machine/unattached/device[{cpu}]"), "apic-id")).collect();
+    assert_eq!(ids, [0, 1, 2, 4, 5, 6]);
+}
+
+#[test]
 fn what_can_be_written_is_and_the_rest_is_refused_by_name() {
     let mut asked = Asked::new("qom-set", CARDS);
     assert_eq!(asked.set("b0", "guest-stats-polling-interval", json!(5)), Ok(json!({})));

@@ -32,7 +32,7 @@ macro_rules! operations {
     ($($name:ident $rounds:literal: |$a:ident, $b:ident, $r:ident, $env:ident|
        $host:expr, $soft:expr, sure $sure:expr, doubt $doubt:expr;)*) => {$(
         struct $name;
-        #[allow(unused_variables)]
+        #[allow(unused_variables, reason = "not every operation looks at all that it is given")]
         impl Arithmetic for $name {
             const ROUNDS: bool = $rounds;
             #[inline(always)]
