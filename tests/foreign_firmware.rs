@@ -102,6 +102,11 @@ fn bochs_bios_boots(name: &str, len: usize, option: &str) {
 }
 
 #[test]
+fn bochs_bios_boots_a_hard_disk() {
+    bochs_bios_boots("rombios-disk.raw", 8 << 20, "if=ide");
+}
+
+#[test]
 fn bochs_bios_boots_a_floppy() {
     bochs_bios_boots("rombios-floppy.raw", 1_474_560, "if=floppy");
 }

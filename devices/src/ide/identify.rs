@@ -8,6 +8,8 @@ const DISK_MODEL: &str = "LOCKSTEP HARDDISK";
 const CD_MODEL: &str = "LOCKSTEP CD-ROM";
 const FIRMWARE: &str = "1.0";
 
+/// Bytes of a sector, and so many times those of a track: words 5 and 4 of ATA-1's IDENTIFY DRIVE.
+const SECTOR_BYTES: u16 = 512;
 /// PIO cycle times in ns, words 65 to 68.
 const CYCLE_NS: u16 = 120;
 /// Multiword DMA modes 0 to 2, Ultra DMA modes 0 to 5.
@@ -94,6 +96,9 @@ pub(super) fn disk(unit: &Unit) -> Vec<u8> {
     words.put(0, 0x0040);
     words.put(1, told.cylinders);
     words.put(3, told.heads.into());
+    // Obsolete since ATA-2, but Bochs's BIOS takes a sector's length from here.
+    words.put(4, u16::from(told.sectors).wrapping_mul(SECTOR_BYTES));
+    words.put(5, SECTOR_BYTES);
     words.put(6, told.sectors.into());
     words.put(47, 0x8000 | u16::from(MULTIPLE_MOST));
     words.put(48, 1);

@@ -22,6 +22,7 @@ fn identify_tells_size_geometry_and_names() {
     assert_eq!(bytes.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)), 0, "its integrity word makes the sum zero");
     let words = words(&bytes);
     assert_eq!([words[1], words[3], words[6]], [20, 16, 63]);
+    assert_eq!([words[4], words[5]], [63 * 512, 512], "bytes of a track and of a sector, by which old BIOSes read");
     assert_eq!(u32::from(words[60]) | u32::from(words[61]) << 16, DISK_SECTORS as u32);
     assert_eq!(u64::from(words[100]) | u64::from(words[101]) << 16, DISK_SECTORS);
     assert_eq!((text(&words[10..20]), text(&words[27..47])), ("A-1".into(), "LOCKSTEP HARDDISK".into()));
