@@ -1,15 +1,13 @@
 //! Firmware that no one here wrote, by `-bios`: SeaBIOS, Bochs's BIOS, qboot, U-Boot, and a VGA BIOS as the card's ROM.
 
-use iced_x86::IcedError;
-use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, ch, cl, dh, ds, dx, es, si, sp, ss};
 use lockstep::machine::Ending;
+use lockstep_tests::boot_sector::{Voice, image};
 use lockstep_tests::guest::{Guest, firmware, guest_file};
 use lockstep_tests::program::scratch;
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
 /// What SeaBIOS and Bochs's BIOS write their messages to.
-const DEBUG_PORT: u32 = 0x402;
 const DEBUG_CONSOLE: [&str; 4] = ["-chardev", "null,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log"];
 
 fn start(bios: &str, more: &[&str]) -> Guest {
@@ -51,50 +49,8 @@ fn bochs_bios_starts_every_processor() {
     guest.expect("No bootable device.", MINUTE);
 }
 
-const SECTOR: usize = 512;
-const BOOT: u64 = 0x7c00;
-const BUFFER: u32 = 0x7e00;
-const SAID: &[u8] = b"read by INT 13h\n\0";
-
-/// Reads sector 2 of the drive it came from, in DL, and writes it to the debug port: there is no VGA BIOS.
-fn boot_sector(a: &mut CodeAssembler) -> Result<(), IcedError> {
-    let mut next = a.create_label();
-    let mut done = a.create_label();
-    a.xor(ax, ax)?;
-    a.mov(ds, ax)?;
-    a.mov(es, ax)?;
-    a.mov(ss, ax)?;
-    a.mov(sp, BOOT as u32)?;
-    a.mov(ah, 2)?;
-    a.mov(al, 1)?;
-    a.mov(bx, BUFFER)?;
-    a.mov(ch, 0)?;
-    a.mov(cl, 2)?;
-    a.mov(dh, 0)?;
-    a.int(0x13)?;
-    a.jc(done)?;
-    a.mov(si, BUFFER)?;
-    a.mov(dx, DEBUG_PORT)?;
-    a.set_label(&mut next)?;
-    a.lodsb()?;
-    a.test(al, al)?;
-    a.je(done)?;
-    a.out(dx, al)?;
-    a.jmp(next)?;
-    a.set_label(&mut done)?;
-    a.hlt()?;
-    a.jmp(done)
-}
-
 fn bochs_bios_boots(name: &str, len: usize, option: &str) {
-    let mut assembler = CodeAssembler::new(16).expect("16-bit");
-    boot_sector(&mut assembler).expect("instructions");
-    let code = assembler.assemble(BOOT).expect("it assembles");
-    let mut bytes = vec![0; len];
-    bytes[..code.len()].copy_from_slice(&code);
-    bytes[SECTOR - 2..SECTOR].copy_from_slice(&[0x55, 0xaa]);
-    bytes[SECTOR..SECTOR + SAID.len()].copy_from_slice(SAID);
-    let path = scratch(name, &bytes);
+    let path = scratch(name, &image("read by INT 13h\n", len, Voice::DebugPort));
     let drive = format!("file={},format=raw,{option}", path.display());
     let mut guest = start("rombios.bin", &[&DEBUG_CONSOLE[..], &["-drive", &drive, "-boot", "order=ca"]].concat());
     guest.expect("read by INT 13h", MINUTE);

@@ -1,5 +1,6 @@
 //! What crosses crates: differential, determinism, real guests.
 
+pub mod boot_sector;
 pub mod differential;
 pub mod diskwork;
 pub mod guest;

@@ -1,15 +1,117 @@
 //! The guest's memory, written to files.
 
 use super::disabled;
+use crate::dump;
 use crate::run::Control;
+use lockstep_dump::codec::Codec;
+use lockstep_dump::{Format, Options, Progress, Range, Target};
 use lockstep_qmp::Error;
-use lockstep_qmp::commands::dump::{DumpSkeys, Memsave, Pmemsave};
-use lockstep_qmp::registry::{Answer, Registry};
+use lockstep_qmp::commands::dump::{
+    DumpCompleted, DumpGuestMemory, DumpGuestMemoryCapability, DumpGuestMemoryFormat, DumpQueryResult, DumpSkeys,
+    DumpStatus, Memsave, Pmemsave, QueryDump, QueryDumpGuestMemoryCapability,
+};
+use lockstep_qmp::registry::{Answer, Caller, Later, Registry};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 pub(super) fn register(registry: &mut Registry<Control>) {
-    registry.on(memsave).on(pmemsave).on(dump_skeys);
+    registry.on(memsave).on(pmemsave).on(dump_skeys).on(query_dump).on(query_dump_guest_memory_capability);
+    registry.on_later(dump_guest_memory);
+}
+
+/// How the latest dump went.
+#[derive(Debug, Default)]
+pub struct LatestDump {
+    progress: Option<Progress>,
+    failed: bool,
+}
+
+impl LatestDump {
+    fn result(&self) -> DumpQueryResult {
+        let Some(progress) = &self.progress else {
+            return DumpQueryResult { status: DumpStatus::None, completed: 0, total: 0 };
+        };
+        let status = if self.failed { DumpStatus::Failed } else { DumpStatus::Completed };
+        DumpQueryResult { status, completed: progress.completed() as i64, total: progress.total() as i64 }
+    }
+}
+
+/// The guest stands still while its dump is written. With `detach`, the client is answered before that.
+fn dump_guest_memory(control: &mut Control, caller: Caller, command: DumpGuestMemory, later: Later<()>) {
+    let prepared = options(&command).and_then(|options| Ok((options, target(control, &caller, &command.protocol)?)));
+    let (options, target) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return later.send(Err(error)),
+    };
+    let later = if command.detach == Some(true) {
+        later.send(Ok(()));
+        None
+    } else {
+        Some(later)
+    };
+    let progress = Progress::default();
+    let written = dump::dump(&control.board.machine, &options, target, &progress);
+    control.latest_dump = LatestDump { progress: Some(progress), failed: written.is_err() };
+    let error = written.err().map(|why| why.to_string());
+    let result = control.latest_dump.result();
+    control.tell(&DumpCompleted { result, error: error.clone() });
+    if let Some(later) = later {
+        later.send(error.map_or(Ok(()), |why| Err(Error::new(why))));
+    }
+}
+
+fn options(command: &DumpGuestMemory) -> Answer<Options> {
+    let format = match command.format {
+        Some(DumpGuestMemoryFormat::Elf) | None => Format::Elf,
+        Some(DumpGuestMemoryFormat::KdumpZlib) => Format::Kdump { codec: Codec::Zlib, raw: false },
+        Some(DumpGuestMemoryFormat::KdumpLzo) => Format::Kdump { codec: Codec::Lzo, raw: false },
+        Some(DumpGuestMemoryFormat::KdumpSnappy) => Format::Kdump { codec: Codec::Snappy, raw: false },
+    };
+    let only = match (command.begin, command.length) {
+        (None, None) => None,
+        (Some(_), None) => return Err(Error::missing("length")),
+        (None, Some(_)) => return Err(Error::missing("begin")),
+        (Some(begin), Some(length)) => {
+            let len = u64::try_from(length).ok().filter(|len| *len > 0);
+            Some(Range { start: begin as u64, len: len.ok_or_else(|| Error::expects("length", "a positive size"))? })
+        }
+    };
+    if format != Format::Elf && (command.paging || only.is_some()) {
+        return Err(Error::new("kdump-compressed format doesn't support paging or filter"));
+    }
+    Ok(Options { format, paging: command.paging, only })
+}
+
+fn target(control: &mut Control, caller: &Caller, protocol: &str) -> Answer<Target> {
+    let refused = |why: lockstep_dump::DumpError| Error::new(why.to_string());
+    if let Some(path) = protocol.strip_prefix("file:") {
+        return Target::create(Path::new(path)).map_err(refused);
+    }
+    if let Some(name) = protocol.strip_prefix("fd:") {
+        let descriptor = control.descriptors.take(caller.session, name);
+        let descriptor =
+            descriptor.ok_or_else(|| Error::new(format!("File descriptor named '{name}' has not been found")))?;
+        return Target::descriptor(descriptor).map_err(refused);
+    }
+    Err(Error::expects("protocol", "a protocol (fd: or file:)"))
+}
+
+fn query_dump(control: &mut Control, _: QueryDump) -> Answer<DumpQueryResult> {
+    Ok(control.latest_dump.result())
+}
+
+fn query_dump_guest_memory_capability(
+    _: &mut Control,
+    _: QueryDumpGuestMemoryCapability,
+) -> Answer<DumpGuestMemoryCapability> {
+    let formats = vec![
+        DumpGuestMemoryFormat::Elf,
+        DumpGuestMemoryFormat::KdumpZlib,
+        DumpGuestMemoryFormat::KdumpLzo,
+        DumpGuestMemoryFormat::KdumpSnappy,
+    ];
+    Ok(DumpGuestMemoryCapability { formats })
 }
 
 /// Bytes that are copied at a time: a page, within which a translation holds.

@@ -172,3 +172,29 @@ fn the_balloon_is_asked_and_told_of_only_if_there_is_one() {
     assert_eq!(with.ask("balloon", json!({ "value": 1 << 19 })), Ok(json!({})));
     assert_eq!(with.ask("query-balloon", json!({})), Ok(json!({ "actual": 1 << 20 })), "the guest has not given any");
 }
+
+#[test]
+fn a_dump_is_written_told_of_and_remembered() {
+    let mut asked = Asked::new("qmp-dump", "");
+    assert_eq!(asked.ask("query-dump", json!({})), Ok(json!({ "status": "none", "completed": 0, "total": 0 })));
+    let file = asked.guest.folder.join("dump").display().to_string();
+    for format in ["elf", "kdump-zlib", "kdump-lzo", "kdump-snappy"] {
+        let arguments = json!({ "paging": false, "protocol": format!("file:{file}"), "format": format });
+        assert_eq!(asked.ask("dump-guest-memory", arguments), Ok(json!({})), "{format}");
+        assert_eq!(asked.events(), ["DUMP_COMPLETED"]);
+        let result = asked.ask("query-dump", json!({})).expect("a result");
+        assert_eq!((&result["status"], &result["completed"]), (&json!("completed"), &result["total"]));
+        lockstep_dump::read::Dump::open(file.as_ref()).expect("a dump");
+    }
+    for (arguments, said) in [
+        (json!({ "paging": false, "protocol": "ftp:x" }), "Parameter 'protocol' expects a protocol (fd: or file:)"),
+        (json!({ "paging": false, "protocol": "fd:x" }), "File descriptor named 'x' has not been found"),
+        (json!({ "paging": false, "protocol": "file:x", "begin": 0 }), "Parameter 'length' is missing"),
+        (
+            json!({ "paging": true, "protocol": "file:x", "format": "kdump-lzo" }),
+            "kdump-compressed format doesn't support paging or filter",
+        ),
+    ] {
+        assert_eq!(asked.ask("dump-guest-memory", arguments).expect_err("refused").desc, said);
+    }
+}

@@ -3,7 +3,7 @@
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
-use crate::control::Descriptors;
+use crate::control::{Descriptors, LatestDump};
 use crate::machine::{CutOff, Ending};
 use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
@@ -60,6 +60,8 @@ pub struct Control {
     quit: Option<QuitCause>,
     /// File descriptors that clients have passed in.
     pub descriptors: Descriptors,
+    /// How the latest dump that a client asked for went.
+    pub latest_dump: LatestDump,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
     /// Who tells them, if there can be any.
@@ -81,6 +83,7 @@ impl Control {
             log_failure: None,
             quit: None,
             descriptors: Descriptors::default(),
+            latest_dump: LatestDump::default(),
             happened: Vec::new(),
             teller: None,
             told_end: false,
