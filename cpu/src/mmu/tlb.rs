@@ -51,7 +51,7 @@ const CONTEXTS: usize = 8;
 /// All translations of one vCPU.
 #[derive(Clone, Debug)]
 pub struct Tlb {
-    data: Box<[Entry; SLOTS * BANKS]>,
+    data: Box<[[Entry; SLOTS]; BANKS]>,
     fetch: Box<[FetchEntry; FETCH_SLOTS * FETCH_BANKS]>,
     /// Tag bits of the address space in use.
     generation: u64,
@@ -68,7 +68,7 @@ pub struct Tlb {
 impl Default for Tlb {
     fn default() -> Self {
         Self {
-            data: boxed(NO_ENTRY),
+            data: boxed([NO_ENTRY; SLOTS]),
             fetch: boxed(NO_FETCH),
             generation: 1,
             next_generation: 2,
@@ -84,15 +84,15 @@ impl Tlb {
     /// Bank of user accesses.
     pub(crate) const USER: usize = 0;
     /// Bank of supervisor accesses.
-    pub(crate) const SUPERVISOR: usize = SLOTS;
+    pub(crate) const SUPERVISOR: usize = 1;
     /// Bank of supervisor accesses with SMAP lifted by RFLAGS.AC.
-    pub(crate) const SMAP_LIFTED: usize = 2 * SLOTS;
+    pub(crate) const SMAP_LIFTED: usize = 2;
     /// Bank of user accesses under alignment checks: its hits all take the slow path.
-    pub(crate) const CHECKED: usize = 3 * SLOTS;
+    pub(crate) const CHECKED: usize = 3;
 
     #[inline(always)]
-    fn index(bank: usize, linear: u64) -> usize {
-        (bank + (linear as usize >> 12) % SLOTS) % (SLOTS * BANKS)
+    fn slot(linear: u64) -> usize {
+        (linear as usize >> 12) % SLOTS
     }
 
     /// The tag of a linear address in the address space in use.
@@ -101,15 +101,16 @@ impl Tlb {
         (linear & PAGE_MASK) | self.generation
     }
 
-    /// The entry that `linear` would be in.
+    /// The entry that `linear` would be in. The bank is found apart from the slot: a guest's loads wait for each other through
+    /// this, and the bank is known long before the address.
     #[inline(always)]
     pub(crate) fn entry(&self, bank: usize, linear: u64) -> &Entry {
-        &self.data[Self::index(bank, linear)]
+        &self.data[bank % BANKS][Self::slot(linear)]
     }
 
     #[inline(always)]
     pub(crate) fn entry_mut(&mut self, bank: usize, linear: u64) -> &mut Entry {
-        &mut self.data[Self::index(bank, linear)]
+        &mut self.data[bank % BANKS][Self::slot(linear)]
     }
 
     #[inline(always)]
@@ -169,7 +170,7 @@ impl Tlb {
 
     fn new_generation(&mut self) -> u64 {
         if self.next_generation == GENERATION {
-            self.data.fill(NO_ENTRY);
+            self.data.fill([NO_ENTRY; SLOTS]);
             self.fetch.fill(NO_FETCH);
             self.contexts.clear();
             self.large = 0;
@@ -208,7 +209,7 @@ impl Tlb {
     /// `linear` may lie in a large page, all of whose pieces must go: a whole aligned GiB, which covers every size.
     fn flush_large(&mut self, linear: u64) {
         const GIB: u64 = !((1 << 30) - 1);
-        for entry in self.data.iter_mut().filter(|e| e.frame & LARGE != 0) {
+        for entry in self.data.as_flattened_mut().iter_mut().filter(|e| e.frame & LARGE != 0) {
             if (entry.read ^ linear) & GIB == 0 || (entry.write ^ linear) & GIB == 0 {
                 *entry = NO_ENTRY;
             }
@@ -223,14 +224,14 @@ impl Tlb {
 
     /// Sends every store through the slow path once, where it asks for its rights again.
     pub(crate) fn slow_writes(&mut self) {
-        for entry in self.data.iter_mut() {
+        for entry in self.data.as_flattened_mut().iter_mut() {
             entry.write |= SLOW;
         }
     }
 
     /// Sends stores to the page at this arena offset through the slow path.
     pub(crate) fn slow_writes_to(&mut self, page: u64) {
-        for entry in self.data.iter_mut() {
+        for entry in self.data.as_flattened_mut().iter_mut() {
             if entry.write & SLOW == 0 && entry.addend.wrapping_add(entry.write & PAGE_MASK) == page {
                 entry.write |= SLOW;
             }
@@ -239,7 +240,7 @@ impl Tlb {
 
     /// Sends every access through the slow path once: arena offsets may have changed, translations have not.
     pub(crate) fn slow_all(&mut self) {
-        for entry in self.data.iter_mut() {
+        for entry in self.data.as_flattened_mut().iter_mut() {
             entry.read |= SLOW;
             entry.write |= SLOW;
         }
@@ -268,7 +269,7 @@ fn without_slow(tag: u64) -> u64 {
 impl Serialize for Tlb {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let live = |tag: u64| tag != INVALID && self.contexts.iter().any(|(_, g)| tag & GENERATION == *g);
-        let data = self.data.iter().enumerate().filter(|(_, e)| live(e.read) || live(e.write));
+        let data = self.data.as_flattened().iter().enumerate().filter(|(_, e)| live(e.read) || live(e.write));
         let fetch = self.fetch.iter().enumerate().filter(|(_, e)| live(e.tag));
         Saved {
             data: data.map(|(i, e)| (i as u32, without_slow(e.read), without_slow(e.write), e.frame)).collect(),
@@ -293,7 +294,7 @@ impl<'de> Deserialize<'de> for Tlb {
             ..Self::default()
         };
         for (index, read, write, frame) in saved.data {
-            if let Some(entry) = tlb.data.get_mut(index as usize) {
+            if let Some(entry) = tlb.data.as_flattened_mut().get_mut(index as usize) {
                 *entry = Entry { read: read | SLOW, write: write | SLOW, addend: 0, frame };
             }
         }

@@ -19,6 +19,7 @@ mod machine;
 mod mmx;
 mod multiply;
 mod operand;
+mod paired;
 mod registers;
 mod segment;
 mod shift;
@@ -30,6 +31,7 @@ mod x87;
 mod xsave;
 
 pub(crate) use fused::fused;
+pub(crate) use paired::{Candidate, paired};
 
 use crate::table::Row;
 

@@ -14,7 +14,7 @@ use iced_x86::Code;
 use lockstep_fabric::Bus;
 
 /// A shift or rotate by a masked count that is not zero.
-trait Shift {
+pub(super) trait Shift {
     fn apply<T: Int>(cpu: &mut Vcpu, a: T, count: u32) -> T;
 }
 
@@ -38,7 +38,7 @@ fn shifted<T: Int>(cpu: &mut Vcpu, result: u64, carry: u64, overflow: bool) -> T
     T::truncate(result)
 }
 
-struct Shl;
+pub(super) struct Shl;
 impl Shift for Shl {
     #[inline(always)]
     fn apply<T: Int>(cpu: &mut Vcpu, a: T, count: u32) -> T {
@@ -49,7 +49,7 @@ impl Shift for Shl {
     }
 }
 
-struct Shr;
+pub(super) struct Shr;
 impl Shift for Shr {
     #[inline(always)]
     fn apply<T: Int>(cpu: &mut Vcpu, a: T, count: u32) -> T {
@@ -59,7 +59,7 @@ impl Shift for Shr {
     }
 }
 
-struct Sar;
+pub(super) struct Sar;
 impl Shift for Sar {
     #[inline(always)]
     fn apply<T: Int>(cpu: &mut Vcpu, a: T, count: u32) -> T {
@@ -135,7 +135,7 @@ impl Shift for Rcr {
 
 /// The bits of a count that count.
 #[inline(always)]
-fn masked<T: Int>(count: u64) -> u32 {
+pub(super) fn masked<T: Int>(count: u64) -> u32 {
     count as u32 & if T::BITS == 64 { 63 } else { 31 }
 }
 
