@@ -399,8 +399,8 @@ fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), 
             break;
         }
     }
-    // A REP loop, always last in its block, has counted its iterations itself but for the last.
-    cpu.tick += ticks;
+    // A REP loop, always last in its block, has counted its iterations itself but for the last; half a pair has counted back.
+    cpu.tick = cpu.tick.wrapping_add(ticks);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Several values pushed at once: nothing is written before all of it can be.
 
 use crate::fault::Fault;
-use crate::mmu::Int;
+use crate::mmu::{Bank, Int};
 use crate::state::{Rights, Segment, Vcpu, seg};
 use lockstep_fabric::Bus;
 
@@ -16,7 +16,7 @@ pub(crate) struct Stack {
     /// The stack pointer before the push.
     pub(crate) pointer: u64,
     /// Whose rights the pushes have (a bank of the TLB).
-    pub(crate) bank: usize,
+    pub(crate) bank: Bank,
     /// 64-bit: no segment.
     pub(crate) flat: bool,
     /// What a push outside of the segment raises.

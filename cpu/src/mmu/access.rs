@@ -1,6 +1,6 @@
 //! Loads and stores by linear address. The common case is one compare and one add.
 
-use super::tlb::{Entry, LARGE, PAGE_MASK, SLOW, Tlb};
+use super::tlb::{Bank, Entry, LARGE, PAGE_MASK, SLOW};
 use super::walk::{Want, Who};
 use crate::fault::Fault;
 use crate::state::{Pending, Vcpu};
@@ -136,22 +136,22 @@ impl Vcpu {
     /// Loads as an implicit supervisor access: descriptor tables, task-state segments.
     pub fn load_system<T: Int>(&mut self, bus: &mut Bus, linear: u64) -> Result<T, Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
-        let entry = self.tlb.entry(Tlb::SUPERVISOR, linear);
+        let entry = self.tlb.entry(Bank::Supervisor, linear);
         if entry.read == self.tlb.tag(linear.wrapping_add(T::BYTES - 1)) {
             return Ok(bus.memory.load(entry.addend.wrapping_add(linear)));
         }
-        self.load_slow(bus, linear, T::BYTES, Tlb::SUPERVISOR).map(T::truncate)
+        self.load_slow(bus, linear, T::BYTES, Bank::Supervisor).map(T::truncate)
     }
 
     /// Stores as an implicit supervisor access.
     pub fn store_system<T: Int>(&mut self, bus: &mut Bus, linear: u64, value: T) -> Result<(), Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
-        self.store_slow(bus, linear, T::BYTES, value.zero_extend(), Tlb::SUPERVISOR)
+        self.store_slow(bus, linear, T::BYTES, value.zero_extend(), Bank::Supervisor)
     }
 
     /// Stores with the rights of `bank`, whatever the current privilege level.
     #[inline]
-    pub(crate) fn store_in<T: Int>(&mut self, bus: &mut Bus, linear: u64, value: T, bank: usize) -> Result<(), Fault> {
+    pub(crate) fn store_in<T: Int>(&mut self, bus: &mut Bus, linear: u64, value: T, bank: Bank) -> Result<(), Fault> {
         let entry = self.tlb.entry(bank, linear);
         if entry.write == self.tlb.tag(linear.wrapping_add(T::BYTES - 1)) {
             bus.memory.store_free(entry.addend.wrapping_add(linear), value);
@@ -162,7 +162,7 @@ impl Vcpu {
 
     /// Faults if `len` bytes (at most a page) at `linear` cannot be written with the rights of `bank`.
     #[inline]
-    pub(crate) fn probe_write_in(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: usize) -> Result<(), Fault> {
+    pub(crate) fn probe_write_in(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: Bank) -> Result<(), Fault> {
         if self.writes_freely(linear, len, bank) {
             return Ok(());
         }
@@ -171,14 +171,14 @@ impl Vcpu {
 
     /// Whether stores to `len` bytes at `linear` take the fast path with the rights of `bank`.
     #[inline]
-    pub(crate) fn writes_freely(&self, linear: u64, len: u64, bank: usize) -> bool {
+    pub(crate) fn writes_freely(&self, linear: u64, len: u64, bank: Bank) -> bool {
         self.tlb.entry(bank, linear).write == self.tlb.tag(linear.wrapping_add(len - 1))
     }
 
     /// Faults if `len` bytes (at most a page) at `linear` cannot be accessed by the processor itself.
     pub(crate) fn probe_system(&mut self, bus: &mut Bus, linear: u64, len: u64, write: bool) -> Result<(), Fault> {
         let linear = if self.long_mode() { linear } else { linear & 0xffff_ffff };
-        self.probe(bus, linear, len, if write { Want::Write } else { Want::Read }, Tlb::SUPERVISOR)
+        self.probe(bus, linear, len, if write { Want::Write } else { Want::Read }, Bank::Supervisor)
     }
 
     /// Faults if `len` bytes (at most a page) at `linear` cannot be written; changes nothing but accessed and dirty bits.
@@ -191,7 +191,7 @@ impl Vcpu {
         self.probe(bus, linear, len, Want::Read, self.bank)
     }
 
-    fn probe(&mut self, bus: &mut Bus, linear: u64, len: u64, want: Want, bank: usize) -> Result<(), Fault> {
+    fn probe(&mut self, bus: &mut Bus, linear: u64, len: u64, want: Want, bank: Bank) -> Result<(), Fault> {
         self.translate(bus, linear, want, bank)?;
         let last = linear.wrapping_add(len - 1);
         if (linear ^ last) & PAGE_MASK != 0 {
@@ -228,7 +228,7 @@ impl Vcpu {
 
     #[cold]
     #[inline(never)]
-    fn load_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: usize) -> Result<u64, Fault> {
+    fn load_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, bank: Bank) -> Result<u64, Fault> {
         let first = self.before_slow(bus, linear, len, Want::Read, bank)?;
         let in_page = 0x1000 - (linear & 0xfff);
         if in_page >= len {
@@ -241,7 +241,7 @@ impl Vcpu {
 
     #[cold]
     #[inline(never)]
-    fn store_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, value: u64, bank: usize) -> Result<(), Fault> {
+    fn store_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, value: u64, bank: Bank) -> Result<(), Fault> {
         let first = self.before_slow(bus, linear, len, Want::Write, bank)?;
         let in_page = 0x1000 - (linear & 0xfff);
         if in_page >= len {
@@ -256,8 +256,8 @@ impl Vcpu {
     }
 
     /// What comes before any access of the slow path: alignment check, watchpoints, translation.
-    fn before_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, want: Want, bank: usize) -> Result<u64, Fault> {
-        if bank == Tlb::CHECKED && linear & (len - 1) != 0 {
+    fn before_slow(&mut self, bus: &mut Bus, linear: u64, len: u64, want: Want, bank: Bank) -> Result<u64, Fault> {
+        if bank == Bank::Checked && linear & (len - 1) != 0 {
             return Err(Fault::AC0);
         }
         let physical = self.translate(bus, linear, want, bank)?;
@@ -268,7 +268,7 @@ impl Vcpu {
     }
 
     /// Physical address of a linear one, from the TLB or by a walk that fills it.
-    fn translate(&mut self, bus: &mut Bus, linear: u64, want: Want, bank: usize) -> Result<u64, Fault> {
+    fn translate(&mut self, bus: &mut Bus, linear: u64, want: Want, bank: Bank) -> Result<u64, Fault> {
         if !self.canonical(linear) {
             return Err(Fault::NOT_CANONICAL);
         }
@@ -276,8 +276,8 @@ impl Vcpu {
         let entry = *self.tlb.entry(bank, linear);
         let have = if want == Want::Write { entry.write } else { entry.read };
         if have & !SLOW != tag {
-            let user = bank == Tlb::USER || bank == Tlb::CHECKED;
-            let who = Who { user, smap_lifted: bank == Tlb::SMAP_LIFTED };
+            let user = bank == Bank::User || bank == Bank::Checked;
+            let who = Who { user, smap_lifted: bank == Bank::SmapLifted };
             let found = self.walk(bus, linear, want, who)?;
             if found.large {
                 self.tlb.note_large(linear);
@@ -291,8 +291,8 @@ impl Vcpu {
     }
 
     /// Takes the detour off an entry where nothing asks for it.
-    fn quicken(&mut self, bus: &Bus, linear: u64, bank: usize) {
-        if bank == Tlb::CHECKED || self.watched_page(linear) {
+    fn quicken(&mut self, bus: &Bus, linear: u64, bank: Bank) {
+        if bank == Bank::Checked || self.watched_page(linear) {
             return;
         }
         let entry = self.tlb.entry_mut(bank, linear);
@@ -315,7 +315,7 @@ impl Vcpu {
     }
 
     /// After a store has set the page's dirty mark, later ones may be fast.
-    fn free_writes(&mut self, bus: &Bus, linear: u64, bank: usize) {
+    fn free_writes(&mut self, bus: &Bus, linear: u64, bank: Bank) {
         self.quicken(bus, linear, bank);
     }
 

@@ -13,4 +13,5 @@ mod walk;
 pub use access::Int;
 pub(crate) use fetch::Source;
 pub use segmented::Access;
+pub(crate) use tlb::Bank;
 pub use tlb::Tlb;

@@ -21,7 +21,7 @@ impl Vcpu {
     pub(super) fn offset(&self, op: &Op) -> u64 {
         let base = self.gpr[op.base.number()];
         let index = self.gpr[op.index.number()];
-        base.wrapping_add(index << (op.scale & 7)).wrapping_add(op.disp)
+        base.wrapping_add(index.wrapping_shl(op.scale.into())).wrapping_add(op.disp)
     }
 
     /// The memory operand's effective address (LEA's value): its offset wrapped to the address size.

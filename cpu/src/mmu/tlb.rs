@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const SLOTS_SHIFT: u32 = 11;
 /// Entries of each bank.
 pub(crate) const SLOTS: usize = 1 << SLOTS_SHIFT;
-const BANKS: usize = 4;
+const BANKS: usize = Bank::ALL.len();
 const FETCH_SLOTS: usize = 1024;
 const FETCH_BANKS: usize = 2;
 
@@ -21,6 +21,24 @@ const INVALID: u64 = u64::MAX;
 pub(crate) const PAGE_MASK: u64 = !(PAGE_SIZE - 1);
 /// In `Entry::frame`'s low bits: the page was mapped by a large page.
 pub(crate) const LARGE: u64 = 1;
+
+/// Whose rights data translations have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Bank {
+    /// User accesses.
+    #[default]
+    User,
+    /// Supervisor accesses.
+    Supervisor,
+    /// Supervisor accesses with SMAP lifted by RFLAGS.AC.
+    SmapLifted,
+    /// User accesses under alignment checks: its hits all take the slow path.
+    Checked,
+}
+
+impl Bank {
+    const ALL: [Self; 4] = [Self::User, Self::Supervisor, Self::SmapLifted, Self::Checked];
+}
 
 /// A data translation. Tags are the linear page with the address space's generation in the low bits.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +99,6 @@ impl Default for Tlb {
 }
 
 impl Tlb {
-    /// Bank of user accesses.
-    pub(crate) const USER: usize = 0;
-    /// Bank of supervisor accesses.
-    pub(crate) const SUPERVISOR: usize = 1;
-    /// Bank of supervisor accesses with SMAP lifted by RFLAGS.AC.
-    pub(crate) const SMAP_LIFTED: usize = 2;
-    /// Bank of user accesses under alignment checks: its hits all take the slow path.
-    pub(crate) const CHECKED: usize = 3;
-
     #[inline(always)]
     fn slot(linear: u64) -> usize {
         (linear as usize >> 12) % SLOTS
@@ -104,13 +113,13 @@ impl Tlb {
     /// The entry that `linear` would be in. The bank is found apart from the slot: a guest's loads wait for each other through
     /// this, and the bank is known long before the address.
     #[inline(always)]
-    pub(crate) fn entry(&self, bank: usize, linear: u64) -> &Entry {
-        &self.data[bank % BANKS][Self::slot(linear)]
+    pub(crate) fn entry(&self, bank: Bank, linear: u64) -> &Entry {
+        &self.data[bank as usize][Self::slot(linear)]
     }
 
     #[inline(always)]
-    pub(crate) fn entry_mut(&mut self, bank: usize, linear: u64) -> &mut Entry {
-        &mut self.data[bank % BANKS][Self::slot(linear)]
+    pub(crate) fn entry_mut(&mut self, bank: Bank, linear: u64) -> &mut Entry {
+        &mut self.data[bank as usize][Self::slot(linear)]
     }
 
     #[inline(always)]
@@ -191,7 +200,7 @@ impl Tlb {
     }
 
     fn drop_page(&mut self, linear: u64) {
-        for bank in [Self::USER, Self::SUPERVISOR, Self::SMAP_LIFTED, Self::CHECKED] {
+        for bank in Bank::ALL {
             let entry = self.entry_mut(bank, linear);
             // Translations of other pages that share the slot are dropped only if they are this page's.
             if (entry.read ^ linear) & PAGE_MASK == 0 || (entry.write ^ linear) & PAGE_MASK == 0 {

@@ -4,7 +4,7 @@ use crate::cpuid::Vendor;
 use crate::descriptor::{Descriptor, is_null, null_stack, rpl, system};
 use crate::fault::Fault;
 use crate::frame::{Frame, Stack};
-use crate::mmu::{Access, Int};
+use crate::mmu::{Access, Bank, Int};
 use crate::op::{Op, Slot};
 use crate::state::{CodeSize, Cr0, Efer, Pending, Rflags, Rights, Segment, Vcpu, seg};
 use crate::table::Row;
@@ -54,7 +54,7 @@ impl Vcpu {
         let outward = level > self.cpl;
         if let Some((segment, pointer)) = stack {
             let flat = self.code_size(code.rights) == CodeSize::Bits64;
-            let stack = Stack { segment, pointer, bank: 0, flat, fault: Fault::SS0 };
+            let stack = Stack { segment, pointer, bank: Bank::User, flat, fault: Fault::SS0 };
             self.gpr[Slot::RSP.number()] = stack.register(self.gpr[Slot::RSP.number()], pointer);
             self.seg[seg::SS] = segment;
         }

@@ -2,7 +2,7 @@
 
 use super::string::{StringOp, advance, destination, source, string};
 use crate::fault::Fault;
-use crate::mmu::{Access, Int, Tlb};
+use crate::mmu::{Access, Bank, Int};
 use crate::op::{Op, Slot};
 use crate::state::{Cr0, Pending, Rights, Vcpu};
 use crate::table::Row;
@@ -111,7 +111,7 @@ impl StringOp for Ins {
         cpu.may_access_ports(bus, port, T::BYTES)?;
         let to = destination::<T>(cpu, op, Access::Write)?;
         cpu.probe_write(bus, to, T::BYTES)?;
-        if cpu.bank == Tlb::CHECKED && to & (T::BYTES - 1) != 0 {
+        if cpu.bank == Bank::Checked && to & (T::BYTES - 1) != 0 {
             return Err(Fault::AC0);
         }
         let value: T = cpu.read_port(bus, port);

@@ -1,5 +1,5 @@
-//! Pairs of plain instructions that run as one: a step on general registers, then another, an address or a load; or an address,
-//! then a step.
+//! Pairs of plain instructions that run as one: a step on general registers, then another, an address or a load; an address,
+//! then a step; a load, then a jump to what was loaded.
 //!
 //! They do what their two rows do, one after the other: only the way between them is saved. An address or a load keeps its
 //! operands where it has them (`dst` and the memory operand); a step beside it, or the first of two, has its registers in `third`
@@ -137,9 +137,32 @@ fn step_load<A: Step, S: Int>(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<
     }
 }
 
+/// A load of 64 bits into a register, then a jump to it, `imm` bytes long. Whatever cannot be done at once is left to the two
+/// alone: the load takes place, and its block ends before the jump.
+fn load_jump(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+    #[cold]
+    #[inline(never)]
+    fn load_only(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
+        let value: u64 = cpu.load_operand(bus, op)?;
+        cpu.write_gpr(op.dst, 0, value);
+        cpu.ip = cpu.next_ip(op).wrapping_sub(op.imm);
+        cpu.tick = cpu.tick.wrapping_sub(1);
+        Ok(())
+    }
+    match cpu.quick_load::<u64>(bus, op, 1) {
+        Some(target) if cpu.jump::<u64>(target).is_ok() => {
+            cpu.write_gpr(op.dst, 0, target);
+            Ok(())
+        }
+        _ => load_only(cpu, bus, op),
+    }
+}
+
 /// What an instruction can be in a pair.
 #[derive(Clone, Copy)]
 enum Part {
+    /// JMP to a 64-bit register.
+    Jump,
     /// A step with this number.
     Step(usize),
     /// LEA with a 32-bit result, or else a 64-bit one.
@@ -221,6 +244,9 @@ parts! {
     }
 }
 
+/// The last of the loads above.
+const LOADS_OF_64_BITS: usize = LOADS - 1;
+
 /// An instruction as it was lowered, for looking for pairs.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate {
@@ -233,6 +259,7 @@ impl Candidate {
         let part = match code {
             Code::Lea_r32_m => Part::Address { wide: false },
             Code::Lea_r64_m => Part::Address { wide: true },
+            Code::Jmp_rm64 if !memory => Part::Jump,
             _ if memory => Part::Load(load_of(code)?),
             _ if op.is(Traits::HIGH_DST | Traits::HIGH_SRC) => return None,
             _ => Part::Step(step_of(code)?),
@@ -241,12 +268,13 @@ impl Candidate {
     }
 }
 
-/// One op for two that follow each other, if there is a handler for them. Only the second's address is what the instruction
-/// pointer goes back to: the first never faults.
+/// One op for two that follow each other, if there is a handler for them. If it faults, its length is what the instruction pointer
+/// goes back by: the second's, since a step or an address never faults.
 pub(crate) fn paired(first: (&Op, Candidate), second: (&Op, Candidate)) -> Option<Op> {
     let ((a, first), (b, second)) = (first, second);
     // A step's registers and immediate beside a memory operand.
-    let beside = |step: &Op, other: &Op, run| Op { run, third: step.dst, src: step.src, imm: step.imm, ..other.clone() };
+    let beside =
+        |step: &Op, other: &Op, run| Op { run, third: step.dst, src: step.src, imm: step.imm, ..other.clone() };
     let pair = match (first.part, second.part) {
         (Part::Step(number), Part::Step(with)) => {
             let run = OF_STEPS.get(number)?.steps.get(with).copied()?;
@@ -260,6 +288,10 @@ pub(crate) fn paired(first: (&Op, Candidate), second: (&Op, Candidate)) -> Optio
         (Part::Address { wide }, Part::Step(number)) => {
             let run = OF_STEPS.get(number)?.after_address[usize::from(wide)];
             Op { next: b.next, len: b.len, ..beside(b, a, run) }
+        }
+        (Part::Load(load), Part::Jump) if LOADS_OF_64_BITS == load && a.dst == b.dst => {
+            // If it is the load that faults, the instruction pointer goes back over both.
+            Op { run: load_jump, imm: b.len.into(), next: b.next, len: a.len + b.len, ..a.clone() }
         }
         _ => return None,
     };

@@ -12,7 +12,7 @@ pub use fpu::{Fpu, MXCSR_RESET, Vector};
 pub use segment::{Rights, Segment, TableRegister, seg};
 
 use crate::cpuid::CpuModel;
-use crate::mmu::Tlb;
+use crate::mmu::{Bank, Tlb};
 use crate::op::Slot;
 use bitflags::bitflags;
 use lockstep_fabric::{Clock, Tick};
@@ -124,7 +124,7 @@ pub struct Vcpu {
     pub yields: bool,
     /// Which bank of the TLB data accesses use (derived: CPL, SMAP, alignment checks).
     #[serde(skip)]
-    pub(crate) bank: usize,
+    pub(crate) bank: Bank,
     /// Current privilege level.
     pub cpl: u8,
     /// What decoding depends on (derived).
@@ -199,7 +199,7 @@ impl Vcpu {
             tick_end: 0,
             pending: Pending::empty(),
             yields: false,
-            bank: 0,
+            bank: Bank::User,
             cpl: 0,
             mode: CodeMode::default(),
             tlb: Tlb::default(),
@@ -321,25 +321,25 @@ impl Vcpu {
         self.bank = self.tlb_bank();
     }
 
-    fn tlb_bank(&self) -> usize {
+    fn tlb_bank(&self) -> Bank {
         let ac = self.flags.has(Rflags::AC);
         if self.cpl == 3 {
-            if ac && self.cr0.contains(Cr0::AM) { Tlb::CHECKED } else { Tlb::USER }
+            if ac && self.cr0.contains(Cr0::AM) { Bank::Checked } else { Bank::User }
         } else if ac && self.cr4.contains(Cr4::SMAP) {
-            Tlb::SMAP_LIFTED
+            Bank::SmapLifted
         } else {
-            Tlb::SUPERVISOR
+            Bank::Supervisor
         }
     }
 
     /// Bank of the TLB for accesses that the processor itself makes at a privilege level: never alignment-checked.
-    pub(crate) fn bank_at(&self, cpl: u8) -> usize {
+    pub(crate) fn bank_at(&self, cpl: u8) -> Bank {
         if cpl == 3 {
-            Tlb::USER
+            Bank::User
         } else if self.flags.has(Rflags::AC) && self.cr4.contains(Cr4::SMAP) {
-            Tlb::SMAP_LIFTED
+            Bank::SmapLifted
         } else {
-            Tlb::SUPERVISOR
+            Bank::Supervisor
         }
     }
 

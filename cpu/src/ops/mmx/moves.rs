@@ -1,7 +1,7 @@
 //! Moves to and from MMX registers.
 
 use crate::fault::Fault;
-use crate::mmu::{Int, Tlb};
+use crate::mmu::{Bank, Int};
 use crate::op::{Op, Slot};
 use crate::ops::sse::lanes::{get, with};
 use crate::ops::sse::moves::{byte_signs, store_masked};
@@ -56,7 +56,7 @@ fn pmovmskb(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Done {
 fn maskmovq(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Done {
     cpu.wait_for_x87()?;
     // Unlike MASKMOVDQU it checks the alignment of the whole, whatever the mask.
-    if cpu.bank == Tlb::CHECKED && cpu.gpr[Slot::RDI.number()] & 7 != 0 {
+    if cpu.bank == Bank::Checked && cpu.gpr[Slot::RDI.number()] & 7 != 0 {
         return Err(Fault::AC0);
     }
     let (value, mask) = (cpu.mm(op.dst), cpu.mm(op.src));

@@ -119,3 +119,49 @@ fn a_load_that_faults_leaves_the_step_before_it_retired() {
     // Error code, then the instruction pointer: past NOP and ADD. The handler's HLT takes a tick.
     assert_eq!((m.stack64(1), m.cpu.tick - begun), (CODE + 4, 3));
 }
+
+/// A jump through RDX, loaded from where RBX points to; and HLT in a row at the target.
+fn jumping(target: u64, loads_from: u64) -> Machine {
+    let mut m = Machine::new(Mode::Long);
+    m.assemble(64, |a| {
+        a.nop().unwrap();
+        a.mov(rdx, qword_ptr(rbx)).unwrap();
+        a.jmp(rdx).unwrap();
+    });
+    m.write(CODE + 0x100, &[0xf4; 4]);
+    m.write64(WORDS, target);
+    m.cpu.gpr[3] = loads_from;
+    m
+}
+
+#[test]
+fn a_loaded_target_is_jumped_to() {
+    let run = |budget| {
+        let mut m = jumping(CODE + 0x100, WORDS);
+        (0..3 / budget).for_each(|_| assert_eq!(m.step(budget).why, Why::Budget));
+        assert_eq!((m.cpu.ip, m.cpu.gpr[2]), (CODE + 0x100, CODE + 0x100));
+        // The second time it is found at once.
+        m.cpu.ip = CODE;
+        (0..3 / budget).for_each(|_| assert_eq!(m.step(budget).why, Why::Budget));
+        assert_eq!(m.cpu.ip, CODE + 0x100);
+        json(&m.cpu)
+    };
+    assert_eq!(run(3), run(1));
+}
+
+#[test]
+fn a_jump_to_nowhere_faults_after_its_load_has_retired() {
+    let mut m = jumping(1 << 60, WORDS);
+    m.run();
+    assert_eq!((m.vector(), m.stack64(1), m.cpu.gpr[2]), (Some(13), CODE + 4, 1 << 60));
+}
+
+#[test]
+fn a_load_that_faults_is_not_jumped_from() {
+    let mut m = jumping(0, 1 << 60);
+    m.cpu.gpr[2] = 7;
+    let begun = m.cpu.tick;
+    m.run();
+    assert_eq!((m.vector(), m.stack64(1), m.cpu.gpr[2]), (Some(13), CODE + 1, 7));
+    assert_eq!(m.cpu.tick - begun, 2);
+}

@@ -30,6 +30,8 @@ words!(u8, u16, u32, u64, u128);
 pub struct Arena {
     base: *mut u8,
     len: usize,
+    /// Below this offset any word fits.
+    reach: u64,
     _map: MmapMut,
 }
 
@@ -41,7 +43,8 @@ impl Arena {
     /// Maps `len` bytes of zeroes without touching or reserving them.
     pub fn new(len: usize) -> io::Result<Self> {
         let mut map = MmapOptions::new().len(len.max(1)).no_reserve_swap().map_anon()?;
-        Ok(Self { base: map.as_mut_ptr(), len, _map: map })
+        let reach = (len as u64).saturating_sub(size_of::<u128>() as u64 - 1);
+        Ok(Self { base: map.as_mut_ptr(), len, reach, _map: map })
     }
 
     /// Bytes in the arena.
@@ -79,7 +82,13 @@ impl Arena {
     }
 
     #[inline(always)]
-    fn holds<T>(&self, offset: u64) -> bool {
+    fn holds<T: Word>(&self, offset: u64) -> bool {
+        const { assert!(size_of::<T>() <= size_of::<u128>()) };
+        // offset + size <= offset + 16 <= reach + 15 <= len.
+        if offset < self.reach {
+            return true;
+        }
+        near_end();
         offset <= (self.len as u64).wrapping_sub(size_of::<T>() as u64) && size_of::<T>() <= self.len
     }
 
@@ -116,6 +125,11 @@ impl Arena {
         Some(unsafe { std::slice::from_raw_parts_mut(self.base.add(offset as usize), len) })
     }
 }
+
+/// Says to the compiler that whoever calls it does so rarely.
+#[cold]
+#[inline]
+fn near_end() {}
 
 #[cfg(test)]
 mod tests {
