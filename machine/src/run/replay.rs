@@ -75,10 +75,15 @@ impl Session {
             if self.control.state() != RunState::Running {
                 continue;
             }
+            let pause = self.control.replay_break.unwrap_or(Tick::MAX);
             let machine = &mut self.control.board.machine;
-            let stop = machine.run_through(tick.min(machine.now() + POLL_EVERY));
+            let stop = machine.run_through(tick.min(machine.now() + POLL_EVERY).min(pause));
             let now = machine.now();
             self.pass_output();
+            if now >= pause {
+                self.control.replay_break = None;
+                self.control.stop();
+            }
             match stop {
                 Stop::Ended(ending) => return Ok(Some(ending)),
                 Stop::Fault(fault) => return Err(RunError::Drive(fault)),
