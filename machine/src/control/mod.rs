@@ -39,7 +39,6 @@ use lockstep_qmp::registry::Registry;
 
 pub(crate) use block_query::device_of_drive;
 pub use descriptors::Descriptors;
-pub use dump::LatestDump;
 pub use identity::compatible_version;
 pub(crate) use machines::place;
 

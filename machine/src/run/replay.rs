@@ -1,7 +1,7 @@
 //! A run that follows a log, with live sources cut off.
 
-use super::session::{POLL_EVERY, Session};
-use super::{Ended, RunError, RunState};
+use super::session::Session;
+use super::{Control, Ended, RunError, RunState};
 use crate::block::Insertion;
 use crate::machine::{Ending, Stop};
 use crate::record::{Entry, Log};
@@ -64,7 +64,8 @@ impl Session {
     /// Runs up to `tick`, or until the guest ends or the user leaves.
     fn follow_to(&mut self, tick: Tick) -> Result<Option<Ending>, RunError> {
         loop {
-            if self.control.state() == RunState::Running {
+            let goes_on = |control: &Control| control.state() == RunState::Running && !control.awaits_dump();
+            if goes_on(&self.control) || self.control.dump_is_due() {
                 self.take_events()?;
             } else {
                 self.await_event()?;
@@ -72,12 +73,14 @@ impl Session {
             if self.control.quitting().is_some() {
                 return Ok(None);
             }
-            if self.control.state() != RunState::Running {
+            self.control.serve_dump();
+            if !goes_on(&self.control) {
                 continue;
             }
             let pause = self.control.replay_break.unwrap_or(Tick::MAX);
+            let until = tick.min(self.control.slice_end()).min(pause);
             let machine = &mut self.control.board.machine;
-            let stop = machine.run_through(tick.min(machine.now() + POLL_EVERY).min(pause));
+            let stop = machine.run_through(until);
             let now = machine.now();
             self.pass_output();
             if now >= pause {
