@@ -83,9 +83,8 @@ impl Session {
             let stop = machine.run_through(until);
             let now = machine.now();
             self.pass_output();
-            if now >= pause {
+            if now >= pause && self.control.stop().is_ok() {
                 self.control.replay_break = None;
-                self.control.stop();
             }
             match stop {
                 Stop::Ended(ending) => return Ok(Some(ending)),
