@@ -73,7 +73,7 @@ impl Session {
             if self.control.quitting().is_some() {
                 return Ok(None);
             }
-            self.control.serve_dump();
+            self.serve_dump();
             if !goes_on(&self.control) {
                 continue;
             }
