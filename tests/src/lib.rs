@@ -2,6 +2,7 @@
 
 pub mod boot_sector;
 pub mod differential;
+pub mod disk_traffic;
 pub mod diskwork;
 pub mod guest;
 pub mod image;
