@@ -12,7 +12,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
+mod block;
+mod input;
 mod object_model;
+mod pci;
 
 struct Asked {
     control: Control,
