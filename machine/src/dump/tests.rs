@@ -63,6 +63,10 @@ fn present(board: &Board) -> Vec<(Range, Vec<u8>)> {
 fn assert_holds(path: &Path, expected: &[(Range, Vec<u8>)], name: &str) {
     let dump = Dump::open(path).expect("a dump");
     for (range, bytes) in expected {
+        if !dump.pages().iter().any(|held| held.holds(range.start)) {
+            assert!(dump.header().is_some() && range.start >= 1 << 20, "{name}: only kdump leaves out the ROM");
+            continue;
+        }
         for (at, page) in (range.start..).step_by(PAGE_SIZE as usize).zip(bytes.chunks(PAGE_SIZE as usize)) {
             let mut held = vec![0; page.len()];
             assert!(dump.read_physical(at, &mut held), "{name}: {at:#x} cannot be read");
