@@ -23,6 +23,17 @@ impl Functions {
         self.0.insert(at, Function { device, multifunction });
     }
 
+    /// Takes a function off the bus.
+    pub fn detach(&mut self, device: DeviceId) {
+        self.0.retain(|_, function| function.device != device);
+    }
+
+    /// The functions in a slot, in their order.
+    pub fn in_slot(&self, slot: u8) -> Vec<DeviceId> {
+        let there = self.0.iter().filter(|(at, _)| at.device() == slot);
+        there.map(|(_, function)| function.device).collect()
+    }
+
     /// The functions.
     pub fn devices(&self) -> impl Iterator<Item = DeviceId> + '_ {
         self.0.values().map(|function| function.device)

@@ -34,6 +34,7 @@ pub use descriptors::Descriptors;
 pub use dump::LatestDump;
 pub use identity::compatible_version;
 pub(crate) use machines::place;
+pub(crate) use qdev::{add_device, remove_device};
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {

@@ -271,6 +271,11 @@ impl Tree {
         &self.nodes[at]
     }
 
+    /// All objects.
+    pub fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate()
+    }
+
     /// The objects within another.
     pub fn children(&self, of: usize) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(move |(_, node)| node.parent == Some(of))

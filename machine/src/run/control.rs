@@ -1,5 +1,6 @@
 //! What an operator can do to a machine, whoever speaks for him: a human monitor or QMP.
 
+use super::hotplug::Request;
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
@@ -68,6 +69,8 @@ pub struct Control {
     teller: Option<Teller>,
     /// The guest's end has been told.
     told_end: bool,
+    /// The devices that the guest was asked to let go of.
+    pub(super) asked_back: Vec<Request>,
 }
 
 impl Control {
@@ -87,6 +90,7 @@ impl Control {
             happened: Vec::new(),
             teller: None,
             told_end: false,
+            asked_back: Vec::new(),
         }
     }
 

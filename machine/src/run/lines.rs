@@ -29,6 +29,11 @@ impl Lines {
         Self(ports.iter().filter_map(line).collect())
     }
 
+    /// A device is gone with its ports.
+    pub(super) fn forget(&mut self, device: DeviceId) {
+        self.0.retain(|line| line.port.device != device);
+    }
+
     /// Whether a port is behind this character device.
     pub(super) fn uses(&self, chardev: ChardevId) -> bool {
         self.0.iter().any(|line| line.chardev == chardev)

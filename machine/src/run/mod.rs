@@ -1,6 +1,7 @@
 //! From a configuration to a finished run: the host's side of the machine's loop.
 
 mod control;
+mod hotplug;
 mod lines;
 mod live;
 mod media;
@@ -13,6 +14,7 @@ mod session;
 mod tests;
 
 pub use control::{Control, Denied, RunState};
+pub use hotplug::PlugError;
 pub use media::{DriveState, MediumError, NewMedium};
 
 use crate::block::Fault;

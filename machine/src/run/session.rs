@@ -149,12 +149,19 @@ impl Session {
         }
     }
 
+    /// Takes note of devices that came and went; whether any went.
+    pub(super) fn follow_plugging(&mut self) -> bool {
+        let gone = self.control.follow_plugging();
+        gone.iter().for_each(|device| self.lines.forget(*device));
+        !gone.is_empty()
+    }
+
     /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that; whether there
     /// was anything.
     pub(super) fn pass_news(&mut self) -> bool {
         let mut state = RunState::Paused;
         let news = self.control.board.machine.take_notices();
-        let any = !news.is_empty();
+        let any = !news.is_empty() | self.follow_plugging();
         for (device, notice) in news {
             if let Some(line) = news::line_of(notice) {
                 eprintln!("lockstep: {line}");
