@@ -11,8 +11,42 @@ use std::process::Command;
 use std::time::Duration;
 
 const MINUTE: u64 = 60_000_000_000;
-const LOAD: &str = "for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do \
-                    insmod /modules/$m.ko; done";
+
+/// How the guest reaches its disk.
+#[derive(Clone, Copy)]
+struct Way {
+    /// What `-device` takes, before its drive.
+    device: &'static str,
+    /// The disk's name in the guest.
+    node: &'static str,
+    /// Its drivers, each after those that it needs.
+    drivers: &'static [&'static str],
+}
+
+const VIRTIO: Way = Way {
+    device: "virtio-blk-pci",
+    node: "/dev/vda",
+    drivers: &["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"],
+};
+const PACKED: Way = Way { device: "virtio-blk-pci,packed=on,indirect_desc=off", ..VIRTIO };
+/// By bus-master DMA.
+const IDE: Way =
+    Way { device: "ide-hd", node: "/dev/sda", drivers: &["scsi_common", "scsi_mod", "libata", "ata_piix", "sd_mod"] };
+/// By programmed I/O.
+const IDE_PIO: Way = Way { drivers: &["scsi_common", "scsi_mod", "libata.ko dma=0", "ata_piix", "sd_mod"], ..IDE };
+
+impl Way {
+    /// What the guest types to have its disk.
+    fn load(self) -> String {
+        let insmod = |driver: &&str| match driver.split_once(".ko ") {
+            Some((name, options)) => format!("insmod /modules/{name}.ko {options}; "),
+            None => format!("insmod /modules/{driver}.ko; "),
+        };
+        let drivers: String = self.drivers.iter().map(insmod).collect();
+        // Disks are found in the background.
+        format!("{drivers}until [ -b {} ]; do sleep 1; done", self.node)
+    }
+}
 
 /// Runs one of the host's programs; its status must be one of these.
 fn host(program: &str, arguments: &[&str], statuses: &[i32]) -> String {
@@ -25,38 +59,70 @@ fn host(program: &str, arguments: &[&str], statuses: &[i32]) -> String {
 }
 
 /// Four processes read and write at random and compare; then the image must hold what the guest read last.
-fn mixed(image: &Path, format: &str, device: &str, count: u32) -> u64 {
+fn mixed(image: &Path, format: &str, way: Way, count: u32) -> u64 {
     let drive = format!("file={},format={format},if=none,id=d0,discard=unmap", image.display());
-    let device = format!("virtio-blk-pci,drive=d0{device}");
+    let device = format!("{},drive=d0", way.device);
     let more = ["-initrd", &guest_file("diskwork.gz"), "-cpu", "max", "-drive", &drive, "-device", &device];
     let mut guest = Guest::start(&debian("quiet"), &more);
     guest.expect("# ", MINUTE);
-    guest.type_in(&format!("{LOAD}; diskwork mixed /dev/vda 7 {count}; poweroff -f\n"));
-    assert_eq!(guest.run_to_end(10 * MINUTE), Ending::PowerOff);
+    guest.type_in(&format!("{}; diskwork mixed {} 7 {count}; poweroff -f\n", way.load(), way.node));
+    assert_eq!(guest.run_to_end(60 * MINUTE), Ending::PowerOff);
     let hash = guest.console.split("MIXED-DONE ").nth(1).and_then(|rest| u64::from_str_radix(rest.get(..16)?, 16).ok());
     hash.unwrap_or_else(|| panic!("the guest found a difference:\n{}", guest.console))
 }
 
-#[test]
-fn what_is_read_is_what_was_written_and_the_image_holds_it() {
-    for (name, device) in [("mixed.raw", ""), ("mixed-packed.raw", ",packed=on,indirect_desc=off")] {
-        let image = scratch(name, &vec![0; 32 << 20]);
-        let seen = mixed(&image, "raw", device, 100);
-        assert_eq!(fnv(&[&std::fs::read(&image).expect("the image")]), seen, "{name}");
-        std::fs::remove_file(image).expect("a scratch file");
-    }
+fn mixed_in_raw(name: &str, way: Way, bytes: usize, count: u32) {
+    let image = scratch(&format!("mixed-{name}.raw"), &vec![0; bytes]);
+    let seen = mixed(&image, "raw", way, count);
+    assert_eq!(fnv(&[&std::fs::read(&image).expect("the image")]), seen, "{name}");
+    std::fs::remove_file(image).expect("a scratch file");
 }
 
-#[test]
-#[ignore = "takes minutes: tests/run --long"]
-fn a_qcow2_image_holds_what_was_written() {
-    let [image, raw] = ["mixed.qcow2", "mixed-converted.raw"].map(|name| scratch_path(name).display().to_string());
+fn mixed_in_qcow2(name: &str, way: Way, count: u32) {
+    let [image, raw] = [format!("mixed-{name}.qcow2"), format!("mixed-{name}-converted.raw")]
+        .map(|name| scratch_path(&name).display().to_string());
     host("qemu-img", &["create", "-q", "-f", "qcow2", &image, "64M"], &[0]);
-    let seen = mixed(Path::new(&image), "qcow2", "", 2_000);
+    let seen = mixed(Path::new(&image), "qcow2", way, count);
     host("qemu-img", &["check", "-q", &image], &[0]);
     host("qemu-img", &["convert", "-O", "raw", &image, &raw], &[0]);
     assert_eq!(fnv(&[&std::fs::read(&raw).expect("the image")]), seen);
     [image, raw].iter().for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
+}
+
+#[test]
+fn what_is_read_is_what_was_written_by_virtio() {
+    mixed_in_raw("virtio", VIRTIO, 32 << 20, 100);
+    mixed_in_raw("packed", PACKED, 32 << 20, 100);
+}
+
+#[test]
+fn what_is_read_is_what_was_written_by_ide() {
+    mixed_in_raw("ide", IDE, 16 << 20, 100);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn ide_in_a_raw_image_holds_what_was_written() {
+    mixed_in_raw("ide-long", IDE, 64 << 20, 2_000);
+    mixed_in_raw("ide-pio", IDE_PIO, 16 << 20, 400);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn virtio_in_a_raw_image_holds_what_was_written() {
+    mixed_in_raw("virtio-long", VIRTIO, 64 << 20, 2_000);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn virtio_in_a_qcow2_image_holds_what_was_written() {
+    mixed_in_qcow2("virtio", VIRTIO, 2_000);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn ide_in_a_qcow2_image_holds_what_was_written() {
+    mixed_in_qcow2("ide", IDE, 2_000);
 }
 
 /// Lets the guest write to the file system in an image, kills the emulator after a while, and returns what the guest had said.
@@ -70,7 +136,7 @@ fn killed(image: &Path, format: &str, round: u32, after: Duration) -> String {
     );
     session.expect("/root # ");
     let folder = format!("mkdir /disk; mount -t ext4 /dev/vda /disk && mkdir /disk/{round} && sync");
-    session.type_in(&format!("{LOAD}; {folder} && diskwork sync /disk/{round} {round}\n"));
+    session.type_in(&format!("{}; {folder} && diskwork sync /disk/{round} {round}\n", VIRTIO.load()));
     session.expect("DONE");
     std::thread::sleep(after);
     session.kill()

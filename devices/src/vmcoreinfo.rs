@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 pub const FILE: &str = "etc/vmcoreinfo";
 /// The file's length: what formats the host takes, and the guest's note: its format, length and address.
 const LEN: usize = 16;
-/// Formats: no note, and an ELF note.
+/// The format of no note.
 const FORMAT_NONE: u16 = 0;
-const FORMAT_ELF: u16 = 1;
+/// The format of an ELF note.
+pub const ELF_NOTE: u16 = 1;
 
 configuration! {
     /// The device has nothing to set.
@@ -25,7 +26,7 @@ impl Creatable for VmCoreInfoConfig {
     const ABOUT: &'static str = "where the guest's kernel describes itself to readers of a dump";
 
     fn make(self) -> Result<Made, PropertyError> {
-        let mut bytes = FORMAT_ELF.to_le_bytes().to_vec();
+        let mut bytes = ELF_NOTE.to_le_bytes().to_vec();
         bytes.resize(LEN, 0);
         let file = FwCfgItem { writable: true, ..FwCfgItem::file(FILE, bytes) };
         Ok(Made { files: vec![file], ..Made::new(VmCoreInfo::default(), &[]) })
@@ -35,7 +36,7 @@ impl Creatable for VmCoreInfoConfig {
 /// Where a guest's note lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestNote {
-    /// Its format: 1 is an ELF note.
+    /// Its format: see [`ELF_NOTE`].
     pub format: u16,
     /// Its length in bytes.
     pub len: u32,

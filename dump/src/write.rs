@@ -123,37 +123,75 @@ impl Architecture {
 pub(crate) struct Job<'a> {
     pub(crate) memory: &'a dyn PhysicalMemory,
     /// All memory there is.
-    pub(crate) ranges: Vec<Range>,
-    pub(crate) processors: Vec<Registers>,
+    pub(crate) ranges: &'a [Range],
+    pub(crate) processors: &'a [Registers],
     pub(crate) architecture: Architecture,
-    pub(crate) notes: Notes,
-    pub(crate) linux: Linux,
+    pub(crate) notes: &'a Notes,
+    pub(crate) linux: &'a Linux,
     pub(crate) progress: &'a Progress,
 }
 
-/// Writes a dump of `guest` to `target`, which gets its name if all goes well.
-pub fn write(
-    guest: &Guest<'_>,
-    options: &Options,
-    mut target: Target,
-    progress: &Progress,
-) -> Result<Summary, DumpError> {
-    if options.format != Format::Elf && (options.paging || options.only.is_some()) {
-        return Err(DumpError::WholeMemoryOnly);
+/// All of a dump but memory's bytes: what has to be known of a guest before its first page is written. Made while it stands
+/// still; after that its memory is read in order, and each page once.
+#[derive(Debug)]
+pub struct Prepared {
+    options: Options,
+    ranges: Vec<Range>,
+    processors: Vec<Registers>,
+    architecture: Architecture,
+    notes: Notes,
+    linux: Linux,
+    /// What of memory is in the file, where the format allows a choice.
+    elf: elf::Contents,
+}
+
+impl Prepared {
+    /// Looks at `guest` for all that `options` ask for. `target` is only looked at.
+    pub fn of(guest: &Guest<'_>, options: &Options, target: &Target, progress: &Progress) -> Result<Self, DumpError> {
+        match options.format {
+            Format::Elf => {}
+            Format::Kdump { .. } if options.paging || options.only.is_some() => return Err(DumpError::WholeMemoryOnly),
+            Format::Kdump { raw: true, .. } if !target.seekable() => return Err(DumpError::NotSeekable),
+            Format::Kdump { .. } => {}
+        }
+        let ranges = pages::ranges(guest.memory);
+        let processors = guest.processors.registers();
+        let elf = elf::Contents::of(guest.memory, &ranges, &processors, options)?;
+        let architecture = Architecture::of(&processors, &ranges);
+        let linux = Linux::find(guest.memory, &ranges, &processors, guest.vmcoreinfo, progress)?;
+        let vmcoreinfo = linux.vmcoreinfo.as_ref().map(|found| found.text().as_bytes());
+        let notes = Notes::of(architecture, &processors, vmcoreinfo);
+        let prepared = Self { options: *options, ranges, processors, architecture, notes, linux, elf };
+        progress.begin(prepared.ranges().iter().map(|range| range.len).sum());
+        Ok(prepared)
     }
-    let ranges = pages::ranges(guest.memory);
-    let processors = guest.processors.registers();
-    let architecture = Architecture::of(&processors, &ranges);
-    let linux = Linux::find(guest.memory, &ranges, &processors, guest.vmcoreinfo, progress)?;
-    let vmcoreinfo = linux.vmcoreinfo.as_ref().map(|found| found.text().as_bytes());
-    let notes = Notes::of(architecture, &processors, vmcoreinfo);
-    let job = Job { memory: guest.memory, ranges, processors, architecture, notes, linux, progress };
-    match options.format {
-        Format::Elf => elf::write(&job, options, &mut target)?,
-        Format::Kdump { codec, raw } => kdump::write(&job, codec, raw, &mut target)?,
+
+    /// The memory that is going to be read, in ascending order.
+    pub fn ranges(&self) -> &[Range] {
+        if self.options.format == Format::Elf { &self.elf.ranges } else { &self.ranges }
     }
-    progress.check()?;
-    let summary = Summary { memory: progress.completed(), file: target.written() };
-    target.commit()?;
-    Ok(summary)
+
+    /// Writes the dump to `target`, which gets its name if all goes well. `memory` is as it was when this was made.
+    pub fn write(
+        &self,
+        memory: &dyn PhysicalMemory,
+        mut target: Target,
+        progress: &Progress,
+    ) -> Result<Summary, DumpError> {
+        let Self { options, ranges, processors, architecture, notes, linux, elf } = self;
+        let job = Job { memory, ranges, processors, architecture: *architecture, notes, linux, progress };
+        match options.format {
+            Format::Elf => elf::write(&job, elf, &mut target)?,
+            Format::Kdump { codec, raw } => kdump::write(&job, codec, raw, &mut target)?,
+        }
+        progress.check()?;
+        let summary = Summary { memory: progress.completed(), file: target.written() };
+        target.commit()?;
+        Ok(summary)
+    }
+}
+
+/// Writes a dump of `guest`, which stands still, to `target`, which gets its name if all goes well.
+pub fn write(guest: &Guest<'_>, options: &Options, target: Target, progress: &Progress) -> Result<Summary, DumpError> {
+    Prepared::of(guest, options, &target, progress)?.write(guest.memory, target, progress)
 }

@@ -32,6 +32,14 @@ impl BareGuest {
         Self { folder }
     }
 
+    /// Has another program run in place of [`PROGRAM`].
+    pub(crate) fn program(&self, program: &[u8]) {
+        let file = self.folder.join("bios");
+        let mut image = std::fs::read(&file).expect("an image");
+        image[..program.len()].copy_from_slice(program);
+        std::fs::write(file, image).expect("an image");
+    }
+
     /// The configuration, with `more` arguments.
     pub(crate) fn config(&self, more: &str) -> Config {
         let bios = self.folder.join("bios").display().to_string();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes the initial RAM disk of the tests that let a guest work on a disk: the usual one, diskwork.c as a static program, and
-# virtio drivers.
+# drivers of virtio and IDE.
 # usage: diskwork.sh GUESTS
-# Takes busybox and virtio.gz of the directory GUESTS and leaves diskwork.gz there. Needs gcc and a static C library.
+# Takes busybox, virtio.gz and ide.gz of the directory GUESTS and leaves diskwork.gz there. Needs gcc and a static C library.
 set -euo pipefail
 
 [ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
@@ -11,7 +11,7 @@ guests=$(cd "$1" && pwd)
 image=$guests/diskwork.gz
 
 fresh=1
-for source in "$0" "$here/diskwork.c" "$here/init" "$here/initramfs.sh" "$guests/virtio.gz"; do
+for source in "$0" "$here/diskwork.c" "$here/init" "$here/initramfs.sh" "$guests/virtio.gz" "$guests/ide.gz"; do
     [ "$image" -nt "$source" ] || fresh=
 done
 [ -n "$fresh" ] && exit 0
@@ -20,5 +20,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 gcc -O2 -Wall -Wextra -static -o "$work/diskwork" "$here/diskwork.c"
 "$here/initramfs.sh" "$guests/busybox" "$work/initrd.gz" "$work/diskwork"
-cat "$work/initrd.gz" "$guests/virtio.gz" > "$image.part"
+cat "$work/initrd.gz" "$guests/virtio.gz" "$guests/ide.gz" > "$image.part"
 mv "$image.part" "$image"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Fetches the guests that the tests boot from Debian's packages and unpacks what is needed of them:
 #   the files of the table below, vmlinuz (what linux-image-cloud-amd64 stands for today), and virtio.gz: that kernel's virtio
-#   drivers in /modules, to follow the initial RAM disk; trouble.gz: those of pvpanic and fw_cfg, alike. With LOCKSTEP_LONG set, also those that only long tests boot.
+#   drivers in /modules, to follow the initial RAM disk; trouble.gz: those of pvpanic and fw_cfg, alike; ide.gz: those of IDE, its
+#   disks and CD drives. With LOCKSTEP_LONG set, also those that only long tests boot.
 # usage: fetch.sh DIRECTORY
 # What is there already is not fetched again; with everything there no network is needed. Root is not needed either.
 set -euo pipefail
 
-[ $# -eq 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
 mkdir -p "$1"
 guests=$(cd "$1" && pwd)
 
@@ -41,15 +42,21 @@ missing() {
         [ -z "$name" ] || [ -s "$guests/$name" ] || echo "$name $package $path"
     done <<< "$table"
 }
-complete() { [ -z "$(missing)" ] && [ -s "$guests/vmlinuz" ] && [ -s "$guests/virtio.gz" ] &&
-    [ -s "$guests/trouble.gz" ]; }
+# The kernel and its drivers, which have to be of one package.
+of_one_package() {
+    local name
+    for name in vmlinuz virtio.gz trouble.gz ide.gz; do
+        [ -s "$guests/$name" ] || return 1
+    done
+}
+complete() { [ -z "$(missing)" ] && of_one_package; }
 complete && exit 0
 
 for tool in apt-get apt-cache dpkg; do
     command -v "$tool" >/dev/null || {
         echo "fetch.sh: $tool is missing: put these into $guests by hand (the file, its package, its path there):" >&2
         missing >&2
-        echo "vmlinuz, virtio.gz and trouble.gz as this script makes them" >&2
+        echo "vmlinuz, virtio.gz, trouble.gz and ide.gz as this script makes them" >&2
         exit 1
     }
 done
@@ -108,14 +115,14 @@ pack_drivers() {
     mv "$guests/$file.part" "$guests/$file"
 }
 
-# Kernel and drivers have to be of one package.
-if [ ! -s "$guests/vmlinuz" ] || [ ! -s "$guests/virtio.gz" ] || [ ! -s "$guests/trouble.gz" ]; then
+if ! of_one_package; then
     kernel=$(apt-cache "${apt_options[@]}" depends linux-image-cloud-amd64 |
         sed -n 's/^ *Depends: \(linux-image-[0-9].*-cloud-amd64\)$/\1/p' | head -n 1)
     [ -n "$kernel" ] || { echo "fetch.sh: linux-image-cloud-amd64 names no kernel" >&2; exit 1; }
     unpack "$kernel" kernel
     pack_drivers kernel virtio.gz 'virtio*.ko'
     pack_drivers kernel trouble.gz 'pvpanic*.ko' qemu_fw_cfg.ko
+    pack_drivers kernel ide.gz scsi_common.ko scsi_mod.ko libata.ko ata_piix.ko sd_mod.ko cdrom.ko sr_mod.ko
     keep kernel 'boot/vmlinuz-*' vmlinuz
     echo "$kernel" > "$guests/vmlinuz.package"
 fi

@@ -3,6 +3,7 @@
 pub mod boot_sector;
 pub mod client;
 pub mod differential;
+pub mod disk_traffic;
 pub mod diskwork;
 pub mod guest;
 pub mod image;

@@ -6,20 +6,43 @@ pub(crate) use header::{EM_386, EM_X86_64, ET_CORE, HEADER_LEN, PN_XNUM, PROGRAM
 
 use crate::pages::{BATCH, Batches, is_zero};
 use crate::paging::{self, Mapping};
-use crate::write::{Job, Options};
-use crate::{DumpError, Range, Target, pages, pipeline};
+use crate::write::{Format, Job, Options};
+use crate::{DumpError, PhysicalMemory, Range, Registers, Target, pages, pipeline};
 use header::{Segment, head};
 
-/// Writes a dump.
-pub(crate) fn write(job: &Job<'_>, options: &Options, target: &mut Target) -> Result<(), DumpError> {
-    let ranges = selected(&job.ranges, options.only)?;
-    let mappings = if options.paging { paging::mappings(job.memory, &job.ranges, &job.processors) } else { Vec::new() };
-    let segments = segments(&ranges, &mappings);
-    let total: u64 = ranges.iter().map(|range| range.len).sum();
-    job.progress.begin(total);
-    target.append(&head(job.architecture, &job.notes.bytes, &segments, total), job.progress)?;
+/// What of the guest's memory a dump shows, and how.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    /// The memory that is in the file.
+    pub(crate) ranges: Vec<Range>,
+    segments: Vec<Segment>,
+}
 
-    let batches = Batches::of(&ranges);
+impl Contents {
+    /// What `options` ask for, out of all memory; empty for other formats.
+    pub(crate) fn of(
+        memory: &dyn PhysicalMemory,
+        all: &[Range],
+        processors: &[Registers],
+        options: &Options,
+    ) -> Result<Self, DumpError> {
+        if options.format != Format::Elf {
+            return Ok(Self { ranges: Vec::new(), segments: Vec::new() });
+        }
+        let ranges = selected(all, options.only)?;
+        let mappings = if options.paging { paging::mappings(memory, all, processors) } else { Vec::new() };
+        let segments = segments(&ranges, &mappings);
+        Ok(Self { ranges, segments })
+    }
+}
+
+/// Writes a dump.
+pub(crate) fn write(job: &Job<'_>, contents: &Contents, target: &mut Target) -> Result<(), DumpError> {
+    let Contents { ranges, segments } = contents;
+    let total: u64 = ranges.iter().map(|range| range.len).sum();
+    target.append(&head(job.architecture, &job.notes.bytes, segments, total), job.progress)?;
+
+    let batches = Batches::of(ranges);
     let mut workers = vec![(); pipeline::workers()];
     let work = |(): &mut (), number| {
         let batch = batches.get(number);

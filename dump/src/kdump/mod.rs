@@ -34,20 +34,12 @@ struct Packed {
 /// Writes a dump.
 pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target) -> Result<(), DumpError> {
     let geometry = Geometry::of(job);
-    let mut places = if raw {
-        if !target.seekable() {
-            return Err(DumpError::NotSeekable);
-        }
-        Places::raw(target, job.progress)
-    } else {
-        Places::flattened(target, job.progress)?
-    };
-    job.progress.begin(geometry.pages * PAGE_SIZE);
+    let mut places = if raw { Places::raw(target, job.progress) } else { Places::flattened(target, job.progress)? };
 
     let mut head = Run::at(0, DATA_RUN);
     head.put(&header::blocks(job, codec, &geometry), &mut places)?;
     for _ in 0..2 {
-        bitmap(&job.ranges, &geometry, |piece| head.put(piece, &mut places))?;
+        bitmap(job.ranges, &geometry, |piece| head.put(piece, &mut places))?;
     }
     head.flush(&mut places)?;
 
@@ -55,7 +47,7 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     let mut data = Run::at(geometry.data, DATA_RUN);
     // The page that all zero pages share.
     data.put(&[0; BLOCK], &mut places)?;
-    let batches = Batches::of(&job.ranges);
+    let batches = Batches::of(job.ranges);
     let mut workers =
         (0..pipeline::workers()).map(|_| Compressor::new(codec)).collect::<Result<Vec<_>, DumpError>>()?;
     let work = |compressor: &mut Compressor, number| pack(job, compressor, batches.get(number));

@@ -70,6 +70,8 @@ pub enum HostEvent {
     },
     /// A QMP client wants something: the server has it.
     Request,
+    /// A dump that is being written wants something.
+    Dump,
     /// The run is to end.
     Quit {
         /// Who asked.

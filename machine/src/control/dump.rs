@@ -1,64 +1,38 @@
 //! The guest's memory, written to files.
 
-use super::disabled;
-use crate::dump;
+use super::{denied, disabled};
 use crate::run::Control;
 use lockstep_dump::codec::Codec;
-use lockstep_dump::{Format, Options, Progress, Range, Target};
+use lockstep_dump::{DumpError, Format, Options, Range, Target};
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::dump::{
-    DumpCompleted, DumpGuestMemory, DumpGuestMemoryCapability, DumpGuestMemoryFormat, DumpQueryResult, DumpSkeys,
-    DumpStatus, Memsave, Pmemsave, QueryDump, QueryDumpGuestMemoryCapability,
+    DumpGuestMemory, DumpGuestMemoryCapability, DumpGuestMemoryFormat, DumpQueryResult, DumpSkeys, Memsave, Pmemsave,
+    QueryDump, QueryDumpGuestMemoryCapability,
 };
-use lockstep_qmp::registry::{Answer, Caller, Later, Registry};
+use lockstep_qmp::registry::{Answer, Caller, Registry};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(memsave).on(pmemsave).on(dump_skeys).on(query_dump).on(query_dump_guest_memory_capability);
-    registry.on_later(dump_guest_memory);
+    registry.on_from(dump_guest_memory);
 }
 
-/// How the latest dump went.
-#[derive(Debug, Default)]
-pub struct LatestDump {
-    progress: Option<Progress>,
-    failed: bool,
-}
-
-impl LatestDump {
-    fn result(&self) -> DumpQueryResult {
-        let Some(progress) = &self.progress else {
-            return DumpQueryResult { status: DumpStatus::None, completed: 0, total: 0 };
-        };
-        let status = if self.failed { DumpStatus::Failed } else { DumpStatus::Completed };
-        DumpQueryResult { status, completed: progress.completed() as i64, total: progress.total() as i64 }
-    }
-}
-
-/// The guest stands still while its dump is written. With `detach`, the client is answered before that.
-fn dump_guest_memory(control: &mut Control, caller: Caller, command: DumpGuestMemory, later: Later<()>) {
-    let prepared = options(&command).and_then(|options| Ok((options, target(control, &caller, &command.protocol)?)));
-    let (options, target) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => return later.send(Err(error)),
-    };
-    let later = if command.detach == Some(true) {
-        later.send(Ok(()));
-        None
+/// The guest stands still while its dump is written. With `detach` it runs on, and the client is answered at once.
+fn dump_guest_memory(control: &mut Control, caller: &mut Caller, command: DumpGuestMemory) -> Answer<()> {
+    control.not_while_dumping().map_err(denied)?;
+    let options = options(&command)?;
+    let target = target(control, caller, &command.protocol)?;
+    if command.detach == Some(true) {
+        control.begin_dump(&options, target).map_err(refused)
     } else {
-        Some(later)
-    };
-    let progress = Progress::default();
-    let written = dump::dump(&control.board.machine, &options, target, &progress);
-    control.latest_dump = LatestDump { progress: Some(progress), failed: written.is_err() };
-    let error = written.err().map(|why| why.to_string());
-    let result = control.latest_dump.result();
-    control.tell(&DumpCompleted { result, error: error.clone() });
-    if let Some(later) = later {
-        later.send(error.map_or(Ok(()), |why| Err(Error::new(why))));
+        control.dump(&options, target).map(drop).map_err(refused)
     }
+}
+
+fn refused(why: DumpError) -> Error {
+    Error::new(why.to_string())
 }
 
 fn options(command: &DumpGuestMemory) -> Answer<Options> {
@@ -84,7 +58,6 @@ fn options(command: &DumpGuestMemory) -> Answer<Options> {
 }
 
 fn target(control: &mut Control, caller: &Caller, protocol: &str) -> Answer<Target> {
-    let refused = |why: lockstep_dump::DumpError| Error::new(why.to_string());
     if let Some(path) = protocol.strip_prefix("file:") {
         return Target::create(Path::new(path)).map_err(refused);
     }
@@ -98,7 +71,7 @@ fn target(control: &mut Control, caller: &Caller, protocol: &str) -> Answer<Targ
 }
 
 fn query_dump(control: &mut Control, _: QueryDump) -> Answer<DumpQueryResult> {
-    Ok(control.latest_dump.result())
+    Ok(control.dumps.result())
 }
 
 fn query_dump_guest_memory_capability(

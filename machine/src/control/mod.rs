@@ -31,7 +31,6 @@ use lockstep_qmp::Error;
 use lockstep_qmp::registry::Registry;
 
 pub use descriptors::Descriptors;
-pub use dump::LatestDump;
 pub use identity::compatible_version;
 pub(crate) use machines::place;
 pub(crate) use qdev::{add_device, remove_device};

@@ -31,8 +31,7 @@ fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
 }
 
 fn stop(control: &mut Control, _: Stop) -> Answer<()> {
-    control.stop();
-    Ok(())
+    control.stop().map_err(denied)
 }
 
 fn cont(control: &mut Control, _: Cont) -> Answer<()> {

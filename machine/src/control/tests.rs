@@ -187,6 +187,10 @@ fn a_dump_is_written_told_of_and_remembered() {
         lockstep_dump::read::Dump::open(file.as_ref()).expect("a dump");
     }
     for (arguments, said) in [
+        (
+            json!({ "paging": false, "protocol": "fd:x", "detach": true }),
+            "File descriptor named 'x' has not been found",
+        ),
         (json!({ "paging": false, "protocol": "ftp:x" }), "Parameter 'protocol' expects a protocol (fd: or file:)"),
         (json!({ "paging": false, "protocol": "fd:x" }), "File descriptor named 'x' has not been found"),
         (json!({ "paging": false, "protocol": "file:x", "begin": 0 }), "Parameter 'length' is missing"),
@@ -197,4 +201,32 @@ fn a_dump_is_written_told_of_and_remembered() {
     ] {
         assert_eq!(asked.ask("dump-guest-memory", arguments).expect_err("refused").desc, said);
     }
+}
+
+#[test]
+fn a_detached_dump_is_answered_at_once_watched_and_told_of_at_its_end() {
+    let mut asked = Asked::new("qmp-detached", "");
+    let file = asked.guest.folder.join("dump");
+    let arguments = json!({ "paging": false, "protocol": format!("file:{}", file.display()), "detach": true });
+    assert_eq!(asked.ask("dump-guest-memory", arguments.clone()), Ok(json!({})));
+    let begun = asked.ask("query-dump", json!({})).expect("a result");
+    assert_eq!((&begun["status"], &begun["completed"]), (&json!("active"), &json!(0)));
+    assert!(begun["total"].as_i64().expect("a number") >= 0xa_0000, "{begun}");
+    for (command, arguments) in [("stop", json!({})), ("cont", json!({})), ("dump-guest-memory", arguments)] {
+        let error = asked.ask(command, arguments).expect_err("refused");
+        assert_eq!(error.desc, "There is a dump in process, please wait.", "{command}");
+    }
+    assert!(asked.events().is_empty() && !file.exists());
+    let mut last = 0;
+    while asked.control.dumps.in_progress() {
+        asked.control.serve_dump();
+        let completed = asked.control.dumps.result().completed;
+        assert!(completed >= last, "numbers go up");
+        last = completed;
+    }
+    assert_eq!(asked.events(), ["DUMP_COMPLETED"]);
+    let ended = asked.ask("query-dump", json!({})).expect("a result");
+    assert_eq!((&ended["status"], &ended["completed"]), (&json!("completed"), &begun["total"]));
+    lockstep_dump::read::Dump::open(&file).expect("a dump");
+    assert_eq!(asked.ask("stop", json!({})), Ok(json!({})));
 }

@@ -21,10 +21,15 @@ impl<'a> StoppedMemory<'a> {
         let arena = memory.arena();
         Self { arena: arena.bytes(0, arena.len()).unwrap_or_default(), spans: spans(memory) }
     }
+
+    /// Addresses with their arena offsets, in ascending order.
+    pub(super) fn into_spans(self) -> Vec<(Range, u64)> {
+        self.spans
+    }
 }
 
 /// What of the address space arena bytes answer, with their offsets.
-pub(super) fn spans(memory: &Memory) -> Vec<(Range, u64)> {
+fn spans(memory: &Memory) -> Vec<(Range, u64)> {
     let view = memory.map().read_view().iter();
     let spans = view.filter_map(|span| match span.target {
         Target::Ram(at) | Target::Rom(at) => {
@@ -37,7 +42,7 @@ pub(super) fn spans(memory: &Memory) -> Vec<(Range, u64)> {
 }
 
 /// The span that an address lies in.
-fn find(spans: &[(Range, u64)], address: u64) -> Option<(Range, u64)> {
+pub(super) fn find(spans: &[(Range, u64)], address: u64) -> Option<(Range, u64)> {
     let at = spans.partition_point(|(range, _)| range.end() <= address);
     spans.get(at).copied().filter(|(range, _)| range.holds(address))
 }

@@ -3,34 +3,64 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
-use crate::dump;
 use crate::run::Control;
 use lockstep_dump::codec::Codec;
-use lockstep_dump::{Format, Options, Progress, Range, Target};
+use lockstep_dump::{Format, Options, Range, Target};
+use lockstep_qmp::commands::dump::{DumpQueryResult, DumpStatus};
 use std::path::Path;
 
 /// What `help` says of the arguments.
-pub(super) const ARGUMENTS: &str = "[-p] [-z|-l|-s|-Z] [-R] FILE [BEGIN LENGTH]";
+pub(super) const ARGUMENTS: &str = "[-p] [-d] [-z|-l|-s|-Z] [-R] FILE [BEGIN LENGTH]";
 
 /// `dump-guest-memory`: ELF, with `-p` by the guest's page tables; or kdump-compressed with zlib, lzo, snappy or zstd,
-/// flattened unless `-R` asks for it raw.
+/// flattened unless `-R` asks for it raw. With `-d` the guest runs on meanwhile.
 pub(super) fn dump(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let (options, file) = read(arguments)?;
+    let Asked { options, detach, file } = read(arguments)?;
+    control.not_while_dumping()?;
     let refused = |why: lockstep_dump::DumpError| CommandError::Host(why.to_string());
     let target = Target::create(Path::new(file)).map_err(refused)?;
-    dump::dump(&control.board.machine, &options, target, &Progress::default()).map_err(refused)?;
+    if detach {
+        control.begin_dump(&options, target).map_err(refused)?;
+    } else {
+        control.dump(&options, target).map_err(refused)?;
+    }
     Ok(String::new())
 }
 
+/// `info dump`: how the latest one went.
+pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let DumpQueryResult { status, completed, total } = control.dumps.result();
+    let percent = completed as f64 * 100.0 / (total.max(1)) as f64;
+    Ok(match status {
+        DumpStatus::None => "Status: none".into(),
+        DumpStatus::Active => format!("Status: active\nFinished: {percent:.2} %"),
+        DumpStatus::Completed => "Status: completed".into(),
+        DumpStatus::Failed => "Status: failed".into(),
+    })
+}
+
 /// What the arguments ask for.
-fn read<'a>(arguments: &mut Arguments<'a>) -> Result<(Options, &'a str), CommandError> {
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    options: Options,
+    /// The guest runs on.
+    detach: bool,
+    file: &'a str,
+}
+
+fn read<'a>(arguments: &mut Arguments<'a>) -> Result<Asked<'a>, CommandError> {
     let mut options = Options { format: Format::Elf, paging: false, only: None };
-    let (mut codec, mut raw) = (None, false);
+    let (mut codec, mut raw, mut detach) = (None, false, false);
     let file = loop {
         let word = arguments.expect_word("FILE")?;
         let chosen = match word {
             "-p" => {
                 options.paging = true;
+                continue;
+            }
+            "-d" => {
+                detach = true;
                 continue;
             }
             "-R" => {
@@ -60,7 +90,7 @@ fn read<'a>(arguments: &mut Arguments<'a>) -> Result<(Options, &'a str), Command
         options.only = Some(Range { start, len });
     }
     arguments.finish()?;
-    Ok((options, file))
+    Ok(Asked { options, detach, file })
 }
 
 #[cfg(test)]
@@ -68,7 +98,7 @@ mod tests {
     use super::*;
 
     fn asked(line: &str) -> Result<(Options, &str), CommandError> {
-        read(&mut Arguments::new(line))
+        read(&mut Arguments::new(line)).map(|asked| (asked.options, asked.file))
     }
 
     #[test]
@@ -77,6 +107,7 @@ mod tests {
         assert_eq!(asked("file"), Ok((elf, "file")));
         assert_eq!(asked("-p file"), Ok((Options { paging: true, ..elf }, "file")));
         let only = Some(Range { start: 0x1000, len: 0x3000 });
+        assert!(read(&mut Arguments::new("-d file")).is_ok_and(|asked| asked.detach && asked.options == elf));
         assert_eq!(asked("file 0x1000 0x1000*3"), Ok((Options { only, ..elf }, "file")));
         for (line, codec, raw) in [
             ("-z f", Codec::Zlib, false),

@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
-use super::{Answer, Desk, media, mouse, mtree, registers, screen};
+use super::{Answer, Desk, dump, media, mouse, mtree, registers, screen};
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
@@ -17,6 +17,7 @@ pub(super) const TOPICS: &[Command] = &[
     row(&["cpus"], "", "the CPUs and what they are doing", cpus),
     row(&["device"], "NAME", "a device's registers, as JSON", device),
     row(&["devices"], "", "the devices", devices),
+    row(&["dump"], "", "how far the latest dump is", dump::show),
     row(&["mice"], "", "the mice", mouse::mice),
     row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
     row(&["name"], "", "the machine's name", name),

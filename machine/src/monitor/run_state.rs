@@ -9,7 +9,7 @@ use lockstep_fabric::actions::UnknownAction;
 
 pub(super) fn stop(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    control.stop();
+    control.stop()?;
     Ok(String::new())
 }
 

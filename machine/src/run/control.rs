@@ -1,10 +1,11 @@
 //! What an operator can do to a machine, whoever speaks for him: a human monitor or QMP.
 
+use super::dumps::Dumps;
 use super::hotplug::Request;
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
-use crate::control::{Descriptors, LatestDump};
+use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
 use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
@@ -41,6 +42,9 @@ pub enum Denied {
     /// The machine is over and cannot go on as it is.
     #[error("the machine is over: system_reset it first")]
     Over,
+    /// A dump is being written.
+    #[error("There is a dump in process, please wait.")]
+    Dumping,
     /// The board has no such part.
     #[error("this machine has no {0}")]
     Lacks(&'static str),
@@ -61,8 +65,8 @@ pub struct Control {
     quit: Option<QuitCause>,
     /// File descriptors that clients have passed in.
     pub descriptors: Descriptors,
-    /// How the latest dump that a client asked for went.
-    pub latest_dump: LatestDump,
+    /// The dumps that operators have asked for.
+    pub dumps: Dumps,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
     /// Who tells them, if there can be any.
@@ -86,7 +90,7 @@ impl Control {
             log_failure: None,
             quit: None,
             descriptors: Descriptors::default(),
-            latest_dump: LatestDump::default(),
+            dumps: Dumps::default(),
             happened: Vec::new(),
             teller: None,
             told_end: false,
@@ -110,7 +114,7 @@ impl Control {
         match ending {
             Ending::PowerOff | Ending::Reset if self.config.on_shutdown == OnShutdown::Pause => {
                 self.tell_end(ending);
-                self.stop();
+                self.stop_as(RunState::Paused);
                 None
             }
             Ending::PowerOff | Ending::Reset | Ending::Exit(_) => {
@@ -166,8 +170,10 @@ impl Control {
     }
 
     /// Stops the machine where it is.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self) -> Result<(), Denied> {
+        self.not_while_dumping()?;
         self.stop_as(RunState::Paused);
+        Ok(())
     }
 
     /// Stops the machine where it is, for a reason that stays known.
@@ -180,6 +186,7 @@ impl Control {
 
     /// Lets the machine run.
     pub fn resume(&mut self) -> Result<(), Denied> {
+        self.not_while_dumping()?;
         if self.board.machine.ended().is_some() {
             return Err(Denied::Over);
         }

@@ -1,6 +1,6 @@
 //! A run with live sources.
 
-use super::session::{POLL_EVERY, Session};
+use super::session::Session;
 use super::{Ended, RunError, RunState};
 use crate::block::Fault;
 use crate::commandline::RecordReplay;
@@ -19,7 +19,7 @@ impl Session {
             if let Some(ending) = over {
                 return Ok(Ended::Guest(ending));
             }
-            if self.control.runs() {
+            if self.control.can_go_on() || self.control.dump_is_due() {
                 self.take_events()?;
             } else {
                 self.await_event()?;
@@ -27,16 +27,18 @@ impl Session {
             if let Some(cause) = self.control.quitting() {
                 return Ok(Ended::Host(cause));
             }
-            if !self.control.runs() {
+            self.control.serve_dump();
+            if !self.control.can_go_on() {
                 continue;
             }
+            let until = self.next_digest.min(self.control.slice_end());
             let machine = &mut self.control.board.machine;
-            let until = self.next_digest.min(machine.now() + POLL_EVERY);
             match machine.run(until) {
                 Stop::Reached => self.take_digest()?,
                 Stop::Output | Stop::Ended(_) => self.pass_output(),
                 // What waits for room that the guest has made now wakes it, and news are told before a long sleep.
                 Stop::Idle(_) if self.feed_ports() | self.pass_news() => {}
+                Stop::Idle(_) if self.control.dump_is_due() => {}
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
             }

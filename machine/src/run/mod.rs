@@ -1,6 +1,7 @@
 //! From a configuration to a finished run: the host's side of the machine's loop.
 
 mod control;
+mod dumps;
 mod hotplug;
 mod lines;
 mod live;
@@ -14,6 +15,7 @@ mod session;
 mod tests;
 
 pub use control::{Control, Denied, RunState};
+pub use dumps::Dumps;
 pub use hotplug::PlugError;
 pub use media::{DriveState, MediumError, NewMedium};
 
@@ -118,6 +120,7 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
     let chardevs = Chardevs::open(config, &reporter)?;
     let mut control = Control::new(config, board, recorder);
     control.tell_by(qmp.teller());
+    control.wake_by(reporter.clone());
     let mut session = Session::new(control, chardevs, events, qmp);
     let ended = match replayed {
         Some(log) => session.replay(&log),

@@ -1,7 +1,7 @@
 //! A run that follows a log, with live sources cut off.
 
-use super::session::{POLL_EVERY, Session};
-use super::{Ended, RunError, RunState};
+use super::session::Session;
+use super::{Control, Ended, RunError, RunState};
 use crate::block::Insertion;
 use crate::machine::{Ending, Stop};
 use crate::plug::Plug;
@@ -75,7 +75,8 @@ impl Session {
     /// Runs up to `tick`, or until the guest ends or the user leaves.
     fn follow_to(&mut self, tick: Tick) -> Result<Option<Ending>, RunError> {
         loop {
-            if self.control.state() == RunState::Running {
+            let goes_on = |control: &Control| control.state() == RunState::Running && !control.awaits_dump();
+            if goes_on(&self.control) || self.control.dump_is_due() {
                 self.take_events()?;
             } else {
                 self.await_event()?;
@@ -83,11 +84,13 @@ impl Session {
             if self.control.quitting().is_some() {
                 return Ok(None);
             }
-            if self.control.state() != RunState::Running {
+            self.control.serve_dump();
+            if !goes_on(&self.control) {
                 continue;
             }
+            let until = tick.min(self.control.slice_end());
             let machine = &mut self.control.board.machine;
-            let stop = machine.run_through(tick.min(machine.now() + POLL_EVERY));
+            let stop = machine.run_through(until);
             let now = machine.now();
             self.pass_output();
             self.follow_plugging();

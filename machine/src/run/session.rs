@@ -96,6 +96,8 @@ impl Session {
             HostEvent::Break { chardev } => self.arrive(chardev, Input::Break),
             HostEvent::Quit { cause } => self.control.quit(cause),
             HostEvent::Request => self.qmp.serve(&mut self.control),
+            // It is served between slices: here it only wakes.
+            HostEvent::Dump => {}
             HostEvent::MonitorBytes { chardev, data } => {
                 self.with_monitor(chardev, |monitor, control| monitor.feed(&data, control));
             }
@@ -179,8 +181,28 @@ impl Session {
         any
     }
 
+    /// Sees a dump that is being written to its end, unless the user leaves.
+    fn complete_dump(&mut self) -> Result<(), RunError> {
+        while self.control.dumps.in_progress() && self.control.quitting().is_none() {
+            self.control.serve_dump();
+            if self.control.dump_is_due() {
+                self.take_events()?;
+            } else if self.control.dumps.in_progress() {
+                self.await_event()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Closes everything in order and says how it went.
-    pub(super) fn finish(mut self, ended: Result<Ended, RunError>) -> Result<ExitStatus, RunError> {
+    pub(super) fn finish(mut self, mut ended: Result<Ended, RunError>) -> Result<ExitStatus, RunError> {
+        // A guest that has come to its end does not take a dump with it that was begun before.
+        if matches!(ended, Ok(Ended::Guest(_) | Ended::LogEnds))
+            && let Err(error) = self.complete_dump()
+        {
+            ended = Err(error);
+        }
+        self.control.cancel_dump();
         let patience = match &ended {
             Ok(Ended::Host(_)) => Patience::Limited(PARTING),
             _ => Patience::Forever,

@@ -2,6 +2,7 @@
 
 mod arena;
 mod block;
+mod held;
 mod map;
 mod marks;
 
@@ -10,6 +11,7 @@ pub use block::Block;
 pub use map::{AddressMap, Backing, Region, Span, Target};
 pub use marks::{LINE_SIZE, line_mask};
 
+use held::Held;
 use marks::Marks;
 use std::io;
 
@@ -53,8 +55,10 @@ pub struct Memory {
     stale: Vec<StaleCode>,
     /// Changes whenever the map does: translations to arena offsets made before are void.
     map_epoch: u64,
-    /// Changes when a page gets its first code or loses its dirty mark: rights to write without asking are void.
+    /// Changes when a page gets its first code, loses its dirty mark or is held: rights to write without asking are void.
     write_epoch: u64,
+    /// Who wants to read memory as it was.
+    held: Option<Held>,
 }
 
 impl Memory {
@@ -72,6 +76,7 @@ impl Memory {
             stale: Vec::new(),
             map_epoch: 0,
             write_epoch: 0,
+            held: None,
         })
     }
 
@@ -257,13 +262,15 @@ impl Memory {
         rest.copy_from_slice(&pattern[..rest.len()]);
     }
 
-    /// Whether stores to the page of this arena offset need no marks any more: it is dirty and holds no code.
+    /// Whether stores to the page of this arena offset need no marks any more: it is dirty, holds no code, and nobody waits
+    /// for what it was.
     pub fn free_to_write(&self, offset: u64) -> bool {
-        self.marks.is_dirty(offset) && self.marks.code_lines(offset) == 0
+        self.marks.is_dirty(offset) && self.marks.code_lines(offset) == 0 && !self.waits(offset)
     }
 
     /// Stores to an arena offset, keeping the marks. True if the bytes held decoded code: see [`Memory::take_stale`].
     pub fn store_marked<T: Word>(&mut self, offset: u64, value: T) -> bool {
+        self.before_store(offset, size_of::<T>() as u64);
         if !self.arena.store(offset, value) {
             return false;
         }
@@ -277,6 +284,7 @@ impl Memory {
 
     /// Copies bytes into the arena (ROM contents, loaders), keeping the marks; false if they do not fit.
     pub fn fill(&mut self, offset: u64, from: &[u8]) -> bool {
+        self.before_store(offset, from.len() as u64);
         let Some(to) = self.arena.bytes_mut(offset, from.len()) else { return false };
         to.copy_from_slice(from);
         self.written(offset, from.len() as u64);
