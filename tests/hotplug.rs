@@ -119,8 +119,19 @@ fn recorded_and_repeated(name: &str, more: &[&str]) {
     let log = scratch_path(&format!("{name}.log"));
     let icount = |mode: &str| format!("shift=0,rr={mode},rrfile={}", log.display());
     let (record, replay) = (icount("record"), icount("replay"));
-    let mut client = Connected::with(name, &[&["-icount", &record], more].concat());
+    let image = scratch(&format!("{name}.raw"), &[0; 1 << 16]);
+    let node = format!("driver=raw,node-name=n0,read-only=on,file.driver=file,file.filename={}", image.display());
+    let more = [&["-blockdev", &node], more].concat();
+    let mut client = Connected::with(name, &[&["-icount", &record], &more[..]].concat());
     client.until_guest_says("INIT-REACHED");
+    // A reset takes out what the guest has not let go of, while the machine is stopped too.
+    client.returns("stop", json!({}));
+    client.returns("device_add", json!({ "driver": "virtio-serial-pci", "id": "unseen" }));
+    client.returns("device_del", json!({ "id": "unseen" }));
+    client.returns("system_reset", json!({}));
+    assert_eq!(client.event("DEVICE_DELETED")["device"], "unseen");
+    client.returns("cont", json!({}));
+    client.until_guest_says_times("INIT-REACHED", 2);
     for round in 0..3 {
         for slot in ["5", "6"] {
             let rng = json!({ "driver": "virtio-rng-pci", "id": format!("r{slot}"), "addr": slot });
@@ -136,13 +147,25 @@ fn recorded_and_repeated(name: &str, more: &[&str]) {
             assert_eq!(client.event("DEVICE_DELETED"), gone);
         }
     }
+    // A node's image is read when a device wants it, and is part of the recording from then on.
+    let disk = json!({ "driver": "virtio-blk-pci", "id": "disk", "addr": "7", "drive": "n0" });
+    assert_eq!(client.returns("device_add", disk), json!({}));
+    let another = json!({ "driver": "virtio-blk-pci", "drive": "n0" });
+    let refused = client.ask("device_add", another)["error"]["desc"].take();
+    assert_eq!(refused, "Drive 'n0' is already in use by another device");
+    client.until_guest_says("pci 0000:00:07.0: [1af4:1001]");
     client.quit();
     let (kernel, initrd) = (guest_file("vmlinuz"), guest_file("initrd.gz"));
     let fixed = ["-kernel", &kernel, "-initrd", &initrd, "-append", "console=ttyS0", "-m", "256", "-nodefaults"];
     let machine = ["-display", "none", "-serial", "null", "-seed", "1", "-icount", &replay];
-    let replayed = run(&[&fixed[..], &machine, more].concat());
+    let arguments = [&fixed[..], &machine, &more].concat();
+    let replayed = run(&arguments);
     assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    std::fs::write(&image, [1; 1 << 16]).expect("another image");
+    let changed = String::from_utf8_lossy(&run(&arguments).stderr).into_owned();
+    assert!(changed.contains("is not as recorded"), "{changed}");
     std::fs::remove_file(log).expect("a log");
+    std::fs::remove_file(image).expect("an image");
 }
 
 #[test]

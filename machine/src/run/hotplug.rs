@@ -74,9 +74,9 @@ impl Control {
         Ok(())
     }
 
-    /// Takes note of the devices that came and went, and tells QMP's clients; gives those that went.
-    pub fn follow_plugging(&mut self) -> Vec<DeviceId> {
-        let mut gone = Vec::new();
+    /// Takes note of the devices that came and went, and tells QMP's clients; whether any went.
+    pub fn follow_plugging(&mut self) -> bool {
+        let mut any = false;
         for change in self.board.machine.take_changes() {
             match &change {
                 Change::Came(_, plug) => {
@@ -90,12 +90,12 @@ impl Control {
                     self.forget_ports(*id, plug);
                     self.forget_device(plug);
                     self.asked_back.retain(|request| request.device != *id);
-                    gone.push(*id);
+                    any = true;
                 }
             }
             self.board.note(&change);
         }
-        gone
+        any
     }
 
     /// The ports on the bus of a console device go with it.

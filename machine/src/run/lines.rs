@@ -29,9 +29,9 @@ impl Lines {
         Self(ports.iter().filter_map(line).collect())
     }
 
-    /// A device is gone with its ports.
-    pub(super) fn forget(&mut self, device: DeviceId) {
-        self.0.retain(|line| line.port.device != device);
+    /// All other ports are gone.
+    pub(super) fn keep(&mut self, ports: &[SerialPort]) {
+        self.0.retain(|line| ports.contains(&line.port));
     }
 
     /// Whether a port is behind this character device.

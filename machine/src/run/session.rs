@@ -115,6 +115,7 @@ impl Session {
         }
         self.feed_ports();
         self.pass_output();
+        self.follow_plugging();
         self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }
@@ -153,9 +154,9 @@ impl Session {
 
     /// Takes note of devices that came and went; whether any went.
     pub(super) fn follow_plugging(&mut self) -> bool {
-        let gone = self.control.follow_plugging();
-        gone.iter().for_each(|device| self.lines.forget(*device));
-        !gone.is_empty()
+        let any = self.control.follow_plugging();
+        self.lines.keep(&self.control.board.serial_ports);
+        any
     }
 
     /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that; whether there
