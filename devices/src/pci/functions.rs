@@ -34,6 +34,11 @@ impl Functions {
         there.map(|(_, function)| function.device).collect()
     }
 
+    /// The functions and their places, in order.
+    pub fn places(&self) -> impl Iterator<Item = (DevFn, DeviceId)> + '_ {
+        self.0.iter().map(|(at, function)| (*at, function.device))
+    }
+
     /// The functions.
     pub fn devices(&self) -> impl Iterator<Item = DeviceId> + '_ {
         self.0.values().map(|function| function.device)

@@ -173,7 +173,7 @@ impl Session {
             match notice {
                 Notice::Watchdog(_) => state = RunState::Watchdog,
                 Notice::GuestPanicked(_) => state = RunState::GuestPanicked,
-                Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::GuestCrashLoaded => {}
+                Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } | Notice::GuestCrashLoaded => {}
             }
         }
         if self.control.board.machine.take_pause() {
@@ -182,10 +182,21 @@ impl Session {
         any
     }
 
+    /// Serves a dump that is being written, and shows who asked for it how far it is.
+    pub(super) fn serve_dump(&mut self) {
+        self.control.serve_dump();
+        for (id, monitor) in &mut self.monitors {
+            let says = monitor.follow_dump(&self.control.dumps);
+            if !says.is_empty() {
+                self.chardevs.write(*id, &says);
+            }
+        }
+    }
+
     /// Sees a dump that is being written to its end, unless the user leaves.
     fn complete_dump(&mut self) -> Result<(), RunError> {
         while self.control.dumps.in_progress() && self.control.quitting().is_none() {
-            self.control.serve_dump();
+            self.serve_dump();
             if self.control.dump_is_due() {
                 self.take_events()?;
             } else if self.control.dumps.in_progress() {
