@@ -127,7 +127,7 @@ impl Control {
     /// The path of a device that is listed, but no longer on the bus.
     fn path_without_device(&mut self, plug: &Plug) -> Option<String> {
         let tree = Tree::of(self);
-        let path = tree.nodes().find_map(|(at, node)| match &node.what {
+        tree.nodes().find_map(|(at, node)| match &node.what {
             What::Device(placed)
                 if placed.device.is_none()
                     && node.ty == plug.device.driver
@@ -136,7 +136,6 @@ impl Control {
                 Some(tree.path(at))
             }
             _ => None,
-        });
-        path
+        })
     }
 }
