@@ -178,6 +178,11 @@ impl I8042 {
         Self::default()
     }
 
+    /// The mouse's buttons that are down, as in [`MouseMotion`](lockstep_fabric::MouseMotion).
+    pub fn buttons(&self) -> u8 {
+        self.mouse.buttons()
+    }
+
     /// Region 0 is port 60h, region 1 port 64h.
     pub fn regions() -> [RegionSpec; 2] {
         [ports(DATA, 0x60, 1), ports(1, 0x64, 1)]

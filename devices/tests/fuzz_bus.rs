@@ -273,6 +273,7 @@ fn input(numbers: &mut Numbers) -> Input {
             Input::File { name, bytes: (0..len).map(|_| numbers.next() as u8).collect() }
         }
         13 if numbers.bit() => Input::EjectRequest { drive: numbers.below(5) as u8 },
+        13 if numbers.bit() => Input::Tray { drive: numbers.below(5) as u8, open: numbers.bit() },
         13 => Input::Generation([numbers.next() as u8; 16]),
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
     }

@@ -283,6 +283,11 @@ impl Machine {
         self.blocks.drives().map(|(device, slot, drive)| (device, slot, drive.info().clone())).collect()
     }
 
+    /// A device's drive.
+    pub fn drive(&self, device: DeviceId, slot: u8) -> Option<&Drive> {
+        self.blocks.drive(device, slot)
+    }
+
     /// What is known of a device's drive.
     pub fn drive_info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
         self.blocks.info(device, slot)

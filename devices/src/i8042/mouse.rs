@@ -119,6 +119,10 @@ impl Default for Mouse {
 }
 
 impl Mouse {
+    pub(super) fn buttons(&self) -> u8 {
+        self.buttons.bits()
+    }
+
     pub(super) fn has_bytes(&self) -> bool {
         !self.output.is_empty()
     }

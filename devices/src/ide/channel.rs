@@ -14,7 +14,7 @@ use super::registers::{
 use super::unit::{SECTOR, Unit};
 use crate::drive::DriveInfo;
 use lockstep_fabric::{
-    BlockCompletion, BlockError, BlockOperation, BlockRequest, Cx, Medium, Nanos, PinId, TimerId, Width,
+    BlockCompletion, BlockError, BlockOperation, BlockRequest, Cx, Medium, Nanos, Notice, PinId, TimerId, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -352,7 +352,13 @@ impl Channel {
                 let means = if dma { Means::Dma } else { Means::Pio(limit.max(2).into()) };
                 self.job = None;
                 let job = |work| Job { packet: true, ..Job::new(at, Way::In, means, work) };
-                match atapi::execute(unit, bytes) {
+                let tray_before = unit.tray.state();
+                let act = atapi::execute(unit, bytes);
+                let open = unit.tray.state().open;
+                if open != tray_before.open {
+                    cx.tell(Notice::Tray { drive: self.index * 2 + at as u8, open });
+                }
+                match act {
                     PacketAct::Done => unit.packet_done(),
                     PacketAct::Check(sense) => unit.check(sense),
                     PacketAct::Reply(reply) if reply.is_empty() => unit.packet_done(),
@@ -513,7 +519,7 @@ impl Channel {
         self.wire(cx);
     }
 
-    /// Another medium, or none, lies in a drive.
+    /// The tray of a CD drive.
     pub(super) fn tray(&self, unit: usize) -> Option<TrayState> {
         self.units.get(unit)?.as_ref().filter(|unit| unit.packet()).map(|unit| unit.tray.state())
     }
@@ -524,6 +530,14 @@ impl Channel {
         }
     }
 
+    /// Somebody outside moves a tray.
+    pub(super) fn move_tray(&mut self, unit: usize, open: bool) {
+        if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| u.packet()) {
+            unit.tray.moved(open, unit.info.medium.is_some());
+        }
+    }
+
+    /// Another medium, or none, lies in a drive.
     pub(super) fn change_medium(&mut self, unit: usize, medium: Option<Medium>) {
         if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| u.packet()) {
             unit.info.medium = medium;

@@ -183,6 +183,12 @@ impl Device for Piix3Ide {
                     channel.change_medium(unit, *medium);
                 }
             }
+            Input::Tray { drive, open } => {
+                let (channel, unit) = place(*drive);
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.move_tray(unit, *open);
+                }
+            }
             Input::EjectRequest { drive } => {
                 let (channel, unit) = place(*drive);
                 if let Some(channel) = self.channels.get_mut(channel) {

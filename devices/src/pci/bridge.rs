@@ -59,6 +59,23 @@ configuration! {
     }
 }
 
+/// Where a bridge leads: bus numbers, and first and last address of each window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// The bus that it is on.
+    pub primary: u8,
+    /// The bus behind it.
+    pub secondary: u8,
+    /// The last bus behind it.
+    pub subordinate: u8,
+    /// Ports.
+    pub io: (u64, u64),
+    /// Memory.
+    pub memory: (u64, u64),
+    /// Memory that may be prefetched.
+    pub prefetchable: (u64, u64),
+}
+
 impl Creatable for BridgeConfig {
     const NAME: &'static str = "pci-bridge";
     const ABOUT: &'static str = "bridge to another PCI bus";
@@ -107,6 +124,25 @@ impl PciBridge {
         self.behind.attach(at, device, multifunction);
     }
 
+    /// What it is told of the buses above and behind it, and of the addresses that it passes on, open or not.
+    pub fn routing(config: &ConfigSpace) -> Routing {
+        let port = |at| u64::from(config.byte(at) & 0xf0) << 8;
+        let low = |at| u64::from(config.word(at) & 0xfff0) << 16;
+        let high = |at| u64::from(config.read(at, Width::Dword)) << 32;
+        let prefetchable = |low_at, high_at| high(high_at) | low(low_at);
+        Routing {
+            primary: config.byte(PRIMARY_BUS),
+            secondary: config.byte(SECONDARY_BUS),
+            subordinate: config.byte(SUBORDINATE_BUS),
+            io: (port(IO_BASE), port(IO_LIMIT) | 0xfff),
+            memory: (low(MEMORY_BASE), low(MEMORY_LIMIT) | 0xf_ffff),
+            prefetchable: (
+                prefetchable(PREFETCHABLE_BASE, PREFETCHABLE_BASE_UPPER),
+                prefetchable(PREFETCHABLE_LIMIT, PREFETCHABLE_LIMIT_UPPER) | 0xf_ffff,
+            ),
+        }
+    }
+
     fn control(&self) -> u16 {
         self.config.word(BRIDGE_CONTROL)
     }
@@ -120,9 +156,9 @@ impl PciBridge {
             }
         };
         let command = self.config.command();
+        let routing = Self::routing(&self.config);
         if command.contains(Command::IO) {
-            let port = |at| u64::from(self.config.byte(at) & 0xf0) << 8;
-            let (first, last) = (port(IO_BASE), port(IO_LIMIT) | 0xfff);
+            let (first, last) = routing.io;
             if self.control() & CONTROL_ISA == 0 {
                 open(Space::Io, first, last);
             } else {
@@ -130,11 +166,8 @@ impl PciBridge {
             }
         }
         if command.contains(Command::MEMORY) {
-            let low = |at| u64::from(self.config.word(at) & 0xfff0) << 16;
-            let high = |at| u64::from(self.config.read(at, Width::Dword)) << 32;
-            open(Space::Memory, low(MEMORY_BASE), low(MEMORY_LIMIT) | 0xf_ffff);
-            let first = high(PREFETCHABLE_BASE_UPPER) | low(PREFETCHABLE_BASE);
-            open(Space::Memory, first, high(PREFETCHABLE_LIMIT_UPPER) | low(PREFETCHABLE_LIMIT) | 0xf_ffff);
+            open(Space::Memory, routing.memory.0, routing.memory.1);
+            open(Space::Memory, routing.prefetchable.0, routing.prefetchable.1);
         }
         windows
     }

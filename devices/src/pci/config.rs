@@ -129,6 +129,19 @@ impl Bar {
     }
 }
 
+/// What a base address register decodes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The register, from 0; 6 is the expansion ROM's.
+    pub register: u8,
+    /// What it decodes.
+    pub kind: BarKind,
+    /// How many bytes.
+    pub size: u64,
+    /// Where; `None` while it decodes nothing.
+    pub base: Option<u64>,
+}
+
 /// An expansion ROM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rom {
@@ -324,6 +337,21 @@ impl ConfigSpace {
         let enabled = register & ROM_ENABLE != 0 && self.command().contains(Command::MEMORY);
         let fits = base + self.rom?.size - 1 < 0xffff_ffff;
         (enabled && base != 0 && fits).then_some(base)
+    }
+
+    /// What the base address registers and the expansion ROM's register decode, in their order.
+    pub fn decoded(&self) -> Vec<Decoded> {
+        let bars = self.bars.iter().enumerate().filter_map(|(at, bar)| {
+            let Bar { kind, size, .. } = (*bar)?;
+            Some(Decoded { register: at as u8, kind, size, base: self.bar_base(at) })
+        });
+        let rom = self.rom.map(|rom| Decoded {
+            register: BARS as u8,
+            kind: BarKind::Memory32 { prefetchable: false },
+            size: rom.size,
+            base: self.rom_base(),
+        });
+        bars.chain(rom).collect()
     }
 
     fn place_bars(&self, cx: &mut Cx<'_>) {

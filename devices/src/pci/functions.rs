@@ -23,6 +23,11 @@ impl Functions {
         self.0.insert(at, Function { device, multifunction });
     }
 
+    /// The functions and their places, in order.
+    pub fn places(&self) -> impl Iterator<Item = (DevFn, DeviceId)> + '_ {
+        self.0.iter().map(|(at, function)| (*at, function.device))
+    }
+
     /// The functions.
     pub fn devices(&self) -> impl Iterator<Item = DeviceId> + '_ {
         self.0.values().map(|function| function.device)

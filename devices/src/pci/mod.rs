@@ -14,7 +14,7 @@ pub mod piix4_pm;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Bar, BarKind, Command, ConfigSpace, Identity, Rom};
+pub use config::{Bar, BarKind, Command, ConfigSpace, Decoded, Identity, Rom};
 pub use functions::Functions;
 pub use intx::Intx;
 pub use msi::Msi;

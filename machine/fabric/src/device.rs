@@ -148,6 +148,13 @@ pub enum Input {
         /// The drive, numbered as in [`BlockRequest`].
         drive: u8,
     },
+    /// Somebody outside opened or closed the tray of one of the drives behind this device, whatever keeps it shut.
+    Tray {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+        /// It stands open now.
+        open: bool,
+    },
     /// The guest wrote to a file that the firmware configuration device holds for this device.
     File {
         /// The file's name.
@@ -228,6 +235,13 @@ pub enum Notice {
     GuestPanicked(PanicAction),
     /// The guest said that it has panicked and loaded a kernel to look at the wreck, which runs on.
     GuestCrashLoaded,
+    /// The guest opened or closed the tray of one of the drives behind this device.
+    Tray {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+        /// It stands open now.
+        open: bool,
+    },
 }
 
 /// A request to one of the drives behind a device. It completes by [`Input::Block`] after a fixed virtual latency, whatever

@@ -1,7 +1,8 @@
 //! A drive as devices see it, and the image behind it.
 
-use super::image::{Image, Opened};
+use super::image::{Facts, Image, Opened};
 use super::medium::Loaded;
+use super::statistics::Statistics;
 use super::worker::{Handling, Worker};
 use crate::commandline::{DriveConfig, ErrorPolicy, ImageConfig, Media};
 use lockstep_fabric::{BlockError, BlockOperation};
@@ -71,6 +72,10 @@ pub struct Drive {
     /// The run is recorded or replayed, and the policy is [`Policy::STRICT`] whatever a device says.
     strict: bool,
     pub(super) worker: Option<Worker>,
+    /// What the image says of itself.
+    facts: Option<Facts>,
+    /// What was asked of it since it is there.
+    pub(super) statistics: Statistics,
 }
 
 /// The longest request. Longer ones are refused, so that no guest can make the host run out of memory.
@@ -81,7 +86,18 @@ impl Drive {
     pub fn with(info: DriveInfo, policy: Policy, image: Box<dyn Image>, config: &ImageConfig) -> io::Result<Self> {
         let info = DriveInfo { len: image.len(), present: true, ..info };
         let worker = Worker::start(&info.id, image, Handling::of(config, info.read_only))?;
-        Ok(Self { info, policy, strict: false, worker: Some(worker) })
+        let statistics = Statistics::default();
+        Ok(Self { info, policy, strict: false, worker: Some(worker), facts: None, statistics })
+    }
+
+    /// The drive with what its image says of itself.
+    pub(super) fn described(self, facts: Facts) -> Self {
+        Self { facts: Some(facts), ..self }
+    }
+
+    /// What its image says of itself, if there is one.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
     }
 
     /// An opened image, on its way into the drive that `info` is about.
@@ -89,7 +105,7 @@ impl Drive {
         let read_only = info.media == Media::Cdrom || opened.read_only;
         let len = opened.image.len();
         let worker = Worker::start(&info.id, opened.image, Handling::of(config, read_only))?;
-        Ok(Loaded { len, read_only, worker })
+        Ok(Loaded { len, read_only, worker, facts: opened.facts })
     }
 
     /// Puts another image into the drive, or none. What the one before was asked it still does, before it is closed.
@@ -97,7 +113,7 @@ impl Drive {
         self.info.present = loaded.is_some();
         self.info.len = loaded.as_ref().map_or(0, |loaded| loaded.len);
         self.info.read_only = loaded.as_ref().map_or(self.info.media == Media::Cdrom, |loaded| loaded.read_only);
-        self.worker = loaded.map(|loaded| loaded.worker);
+        (self.worker, self.facts) = loaded.map(|loaded| (loaded.worker, loaded.facts)).unzip();
     }
 
     /// An empty drive.
@@ -107,6 +123,8 @@ impl Drive {
             policy: Policy::default(),
             strict: false,
             worker: None,
+            facts: None,
+            statistics: Statistics::default(),
         }
     }
 
@@ -128,6 +146,11 @@ impl Drive {
     /// The drive as it must be in a run that can be repeated.
     pub(super) fn strict(self) -> Self {
         Self { policy: Policy::STRICT, strict: true, ..self }
+    }
+
+    /// What was asked of it so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// What its device must know.

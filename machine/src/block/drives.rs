@@ -81,7 +81,7 @@ impl Drives {
             }
         }
         let info = DriveInfo { read_only: info.read_only || opened.read_only, ..info };
-        let drive = Drive::with(info, policy, opened.image, config).map_err(host)?;
+        let drive = Drive::with(info, policy, opened.image, config).map_err(host)?.described(opened.facts);
         Ok(if self.repeatable { drive.strict() } else { drive })
     }
 

@@ -2,7 +2,7 @@
 
 use super::drive::{Drive, DriveInfo};
 use super::drives::DriveError;
-use super::image::{self, identity};
+use super::image::{self, Facts, identity};
 use super::worker::Worker;
 use crate::commandline::ImageConfig;
 use lockstep_fabric::Medium;
@@ -24,6 +24,7 @@ pub struct Loaded {
     pub(super) len: u64,
     pub(super) read_only: bool,
     pub(super) worker: Worker,
+    pub(super) facts: Facts,
 }
 
 impl Loaded {

@@ -6,6 +6,7 @@
 //! - [`drives`]: all drives and nodes of a command line, opened.
 //! - [`medium`]: what is put into a drive while the machine exists.
 //! - [`image`]: raw, qcow2, overlays, locks.
+//! - [`statistics`]: what was asked of a drive so far.
 //! - [`worker`]: a drive's thread on the host.
 
 pub mod drive;
@@ -14,6 +15,7 @@ pub mod image;
 pub mod latency;
 pub mod medium;
 pub mod queue;
+pub mod statistics;
 mod worker;
 
 #[cfg(test)]
@@ -23,3 +25,4 @@ pub use drive::{Drive, DriveInfo, Policy};
 pub use drives::{DriveError, Drives};
 pub use medium::{Insertion, Loaded};
 pub use queue::{Fault, Queue};
+pub use statistics::{Count, Statistics};

@@ -65,6 +65,8 @@ struct Request {
     tag: u64,
     operation: Arc<BlockOperation>,
     progress: Progress,
+    /// When it was made.
+    made: Tick,
 }
 
 /// The drives of a machine's devices and the requests to them.
@@ -114,6 +116,11 @@ impl Queue {
         std::iter::once((device, slot)).chain(sharers).collect()
     }
 
+    /// The drive that is attached to a device.
+    pub fn drive(&self, device: DeviceId, slot: u8) -> Option<&Drive> {
+        self.drives.get(&(device, slot))
+    }
+
     /// What is known of a device's drive.
     pub fn info(&self, device: DeviceId, slot: u8) -> Option<&DriveInfo> {
         self.drives.get(&(device, slot)).map(Drive::info)
@@ -140,8 +147,9 @@ impl Queue {
         let mine = self.pending.iter().rev().find(|(_, r)| (r.device, r.drive) == (device, drive));
         let earlier = mine.map_or(0, |((due, _), _)| *due);
         let due = clock.now().saturating_add(ticks).max(earlier);
+        let made = clock.now();
         let mut request =
-            Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk };
+            Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk, made };
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
             None => ask(&self.drives, &mut request),
@@ -169,7 +177,11 @@ impl Queue {
             Progress::Known(known) => known.clone(),
             Progress::ToAsk => Err(BlockError::NoMedium),
         };
-        let Request { asker: (device, drive), tag, .. } = self.pending.remove(&at)?;
+        let Request { asker, device, drive, tag, operation, made, .. } = self.pending.remove(&at)?;
+        if let Some(drive) = self.drives.get_mut(&(device, drive)) {
+            drive.statistics.count(&operation, result.as_ref().map(|_| ()), at.0.saturating_sub(made), at.0);
+        }
+        let (device, drive) = asker;
         Some(Due::Done(device, BlockCompletion { drive, tag, result }))
     }
 
@@ -234,7 +246,8 @@ impl Queue {
             };
             let asker = (device, drive);
             let (device, drive) = self.owner(device, drive);
-            let request = Request { asker, device, drive, tag, operation: Arc::new(operation), progress };
+            let operation = Arc::new(operation);
+            let request = Request { asker, device, drive, tag, operation, progress, made: due };
             pending.insert((due, order as u64), request);
         }
         self.order = pending.len() as u64;

@@ -36,6 +36,7 @@ pub use error::{OptionError, Reason};
 pub use firmware_config::*;
 pub(crate) use host::is_log_item;
 pub use introspection::{OptionInfo, ParameterInfo, ParameterKind, options};
+pub(crate) use nodes::from_json as node_from_json;
 pub use startup::Image;
 pub use storage_config::*;
 pub use suboptions::Suboptions;

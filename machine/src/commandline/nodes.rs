@@ -3,7 +3,7 @@
 use super::draft::{Draft, Flow, Handled};
 use super::drives;
 use super::error::Reason;
-use super::storage_config::{Access, Backing, Cache, ImageConfig, ImageFormat, NodeConfig};
+use super::storage_config::{Access, Backing, Cache, DriveConfig, ImageConfig, ImageFormat, NodeConfig};
 use super::suboptions::Suboptions;
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 const LONGEST_NAME: usize = 31;
 
 pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
-    let mut options = if argument.trim_start().starts_with('{') {
+    let options = if argument.trim_start().starts_with('{') {
         let json: Value = serde_json::from_str(argument).map_err(|_| Reason::Expected("a JSON object"))?;
         let mut pairs = Vec::new();
         flatten("", &json, &mut pairs);
@@ -19,6 +19,25 @@ pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     } else {
         Suboptions::parse(argument, None)
     };
+    let node = define(&draft.config.nodes, &draft.config.drives, options, &draft.current)?;
+    draft.config.nodes.push(node);
+    Ok(Flow::Next)
+}
+
+/// A node that a QMP client describes, beside those that are there.
+pub(crate) fn from_json(nodes: &[NodeConfig], drives: &[DriveConfig], json: &Value) -> Result<NodeConfig, Reason> {
+    let mut pairs = Vec::new();
+    flatten("", json, &mut pairs);
+    define(nodes, drives, Suboptions::of(pairs), "blockdev-add")
+}
+
+/// Reads a node with a name of its own.
+fn define(
+    nodes: &[NodeConfig],
+    drives: &[DriveConfig],
+    mut options: Suboptions,
+    origin: &str,
+) -> Result<NodeConfig, Reason> {
     let name = options.required("node-name")?;
     let well_formed = name.len() <= LONGEST_NAME
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -26,16 +45,15 @@ pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if !well_formed {
         return Err(Reason::bad("node-name", &name, "use up to 31 letters, digits, '-', '.' and '_', a letter first"));
     }
-    if find(draft, &name).is_some() || draft.config.drives.iter().any(|drive| drive.id == name) {
+    if find(nodes, &name).is_some() || drives.iter().any(|drive| drive.id == name) {
         return Err(Reason::refused(format!("there is already a node or drive '{name}'")));
     }
-    let (is_file, image) = node(draft, options)?;
-    draft.config.nodes.push(NodeConfig { name, origin: draft.current.clone(), is_file, image });
-    Ok(Flow::Next)
+    let (is_file, image) = node(nodes, options)?;
+    Ok(NodeConfig { name, origin: origin.to_owned(), is_file, image })
 }
 
-fn find<'a>(draft: &'a Draft<'_>, name: &str) -> Option<&'a NodeConfig> {
-    draft.config.nodes.iter().find(|node| node.name == name)
+fn find<'a>(nodes: &'a [NodeConfig], name: &str) -> Option<&'a NodeConfig> {
+    nodes.iter().find(|node| node.name == name)
 }
 
 /// One object of JSON as dotted keys, as QEMU's other syntax has them.
@@ -54,7 +72,7 @@ fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
 }
 
 /// Reads a node; the flag says whether it is a file without a format.
-fn node(draft: &Draft<'_>, mut options: Suboptions) -> Result<(bool, ImageConfig), Reason> {
+fn node(nodes: &[NodeConfig], mut options: Suboptions) -> Result<(bool, ImageConfig), Reason> {
     let driver = options.required("driver")?;
     let (is_file, mut image) = match driver.as_str() {
         "file" | "host_device" => {
@@ -63,13 +81,13 @@ fn node(draft: &Draft<'_>, mut options: Suboptions) -> Result<(bool, ImageConfig
             (true, ImageConfig { format: Some(ImageFormat::Raw), ..image })
         }
         "raw" | "qcow2" => {
-            let file = file(draft, &mut options)?;
+            let file = file(nodes, &mut options)?;
             (false, ImageConfig { format: Some(drives::format("driver", &driver)?), ..file })
         }
         other => return Err(Reason::not_built(format!("driver '{other}'"))),
     };
     if driver == "qcow2" {
-        image.backing = backing(draft, &mut options)?;
+        image.backing = backing(nodes, &mut options)?;
         for harmless in [
             "lazy-refcounts",
             "l2-cache-size",
@@ -105,35 +123,35 @@ fn node(draft: &Draft<'_>, mut options: Suboptions) -> Result<(bool, ImageConfig
 }
 
 /// The `file` below a format: another node's name, or a node defined here.
-fn file(draft: &Draft<'_>, options: &mut Suboptions) -> Result<ImageConfig, Reason> {
-    below(draft, options, "file")?.ok_or(Reason::MissingProperty("file")).and_then(|(is_file, image)| {
+fn file(nodes: &[NodeConfig], options: &mut Suboptions) -> Result<ImageConfig, Reason> {
+    below(nodes, options, "file")?.ok_or(Reason::MissingProperty("file")).and_then(|(is_file, image)| {
         if is_file { Ok(image) } else { Err(Reason::not_built("a format inside another format")) }
     })
 }
 
-fn backing(draft: &Draft<'_>, options: &mut Suboptions) -> Result<Backing, Reason> {
+fn backing(nodes: &[NodeConfig], options: &mut Suboptions) -> Result<Backing, Reason> {
     let mut name = options.clone();
     if name.text("backing").as_deref() == Some("") {
         options.text("backing");
         return Ok(Backing::Nothing);
     }
-    Ok(match below(draft, options, "backing")? {
+    Ok(match below(nodes, options, "backing")? {
         Some((_, image)) => Backing::Image(Box::new(ImageConfig { access: Access::ReadOnly, ..image })),
         None => Backing::AsHeader,
     })
 }
 
 /// A node below another one: by name, or by a definition under `key.`.
-fn below(draft: &Draft<'_>, options: &mut Suboptions, key: &str) -> Result<Option<(bool, ImageConfig)>, Reason> {
+fn below(nodes: &[NodeConfig], options: &mut Suboptions, key: &str) -> Result<Option<(bool, ImageConfig)>, Reason> {
     let inner = options.group(key);
     match (options.text(key), inner.is_empty()) {
         (Some(name), true) => {
-            let node = find(draft, &name);
+            let node = find(nodes, &name);
             let node =
                 node.ok_or_else(|| Reason::refused(format!("there is no node '{name}' (define it before this one)")))?;
             Ok(Some((node.is_file, node.image.clone())))
         }
-        (None, false) => node(draft, inner).map(Some),
+        (None, false) => node(nodes, inner).map(Some),
         (None, true) => Ok(None),
         (Some(_), false) => Err(Reason::refused(format!("'{key}' is both a name and a definition"))),
     }

@@ -1,18 +1,33 @@
 //! Migration: a machine that does not move.
 
 use crate::run::Control;
+use lockstep_qmp::Error;
 use lockstep_qmp::commands::migration::{
-    MigrateCancel, MigrationCapabilityStatus, MigrationInfo, MigrationParameters, QueryMigrate,
-    QueryMigrateCapabilities, QueryMigrateParameters,
+    Migrate, MigrateCancel, MigrateSetCapabilities, MigrationCapabilityStatus, MigrationInfo, MigrationParameters,
+    QueryMigrate, QueryMigrateCapabilities, QueryMigrateParameters,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
+    registry.on(migrate).on(migrate_set_capabilities);
     registry.on(query_migrate).on(query_migrate_capabilities).on(query_migrate_parameters).on(migrate_cancel);
 }
 
+const BLOCKED: &str = "Lockstep does not migrate";
+
+fn migrate(_: &mut Control, _: Migrate) -> Answer<()> {
+    Err(Error::new(BLOCKED))
+}
+
+fn migrate_set_capabilities(_: &mut Control, command: MigrateSetCapabilities) -> Answer<()> {
+    match command.capabilities.iter().find(|capability| capability.state) {
+        Some(wanted) => Err(Error::new(format!("Capability '{}' is not supported", wanted.capability.name()))),
+        None => Ok(()),
+    }
+}
+
 fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
-    let blocked_reasons = Some(vec!["Lockstep does not migrate".to_owned()]);
+    let blocked_reasons = Some(vec![BLOCKED.to_owned()]);
     Ok(MigrationInfo {
         status: None,
         total_time: None,

@@ -7,19 +7,26 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod balloon;
+mod block;
+mod block_query;
 mod char;
 mod descriptors;
 mod dump;
+mod generation;
 mod identity;
+mod input;
 mod machines;
 mod memory;
 mod migration;
+mod net;
 mod objects;
+mod pci;
 mod processors;
 mod qdev;
 mod qom;
 mod replay;
 mod run_state;
+mod stats;
 mod tpm;
 mod ui;
 
@@ -30,6 +37,7 @@ use crate::run::{Control, Denied};
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::Registry;
 
+pub(crate) use block_query::device_of_drive;
 pub use descriptors::Descriptors;
 pub use identity::compatible_version;
 pub(crate) use machines::place;
@@ -38,19 +46,26 @@ pub(crate) use machines::place;
 pub fn registry() -> Registry<Control> {
     let mut registry = Registry::new();
     balloon::register(&mut registry);
+    block::register(&mut registry);
+    block_query::register(&mut registry);
     char::register(&mut registry);
     descriptors::register(&mut registry);
     dump::register(&mut registry);
+    generation::register(&mut registry);
     identity::register(&mut registry);
+    input::register(&mut registry);
     machines::register(&mut registry);
     memory::register(&mut registry);
     migration::register(&mut registry);
+    net::register(&mut registry);
     objects::register(&mut registry);
+    pci::register(&mut registry);
     processors::register(&mut registry);
     qdev::register(&mut registry);
     qom::register(&mut registry);
     replay::register(&mut registry);
     run_state::register(&mut registry);
+    stats::register(&mut registry);
     tpm::register(&mut registry);
     ui::register(&mut registry);
     registry

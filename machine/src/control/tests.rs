@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 
+mod block;
+mod input;
 mod object_model;
+mod pci;
 
 struct Asked {
     control: Control,

@@ -199,10 +199,15 @@ pub(super) fn send(control: &mut Control, _: &mut Desk, arguments: &mut Argument
     Ok(String::new())
 }
 
+/// The code of a key by its name.
+pub(crate) fn key_code(name: &str) -> Option<u16> {
+    KEYS.iter().find(|(known, _)| *known == name).map(|(_, code)| *code)
+}
+
 /// The code of a key by its name, or by a number as QEMU takes it: 0xE0 becomes bit 7.
 fn code(name: &str) -> Result<u16, CommandError> {
-    if let Some((_, code)) = KEYS.iter().find(|(known, _)| *known == name) {
-        return Ok(*code);
+    if let Some(code) = key_code(name) {
+        return Ok(code);
     }
     let number = name.strip_prefix("0x").and_then(|digits| u8::from_str_radix(digits, 16).ok());
     match number {

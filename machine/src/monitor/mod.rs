@@ -32,6 +32,7 @@ use editor::{LineEditor, Typed};
 use error::CommandError;
 use format::Format;
 pub(crate) use info::backend_name;
+pub(crate) use keys::key_code;
 use lockstep_cpu::Vcpu;
 
 const PROMPT: &str = "(lockstep) ";

@@ -1,7 +1,7 @@
 //! The tree of the objects that there are, put together from the command line and the board when someone asks.
 
 use super::types::{Types, cpu_type, machine_type};
-use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig};
+use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, Media};
 use crate::run::Control;
 use lockstep_devices::catalog::Entry;
 use lockstep_devices::parts::PartBus;
@@ -197,7 +197,29 @@ impl Tree {
         for (device, id) in configured {
             self.configured(places, device, id, &functions);
         }
+        self.board_drives(places, control);
         self.connect(places);
+    }
+
+    /// The drives that options other than `-device` put on the board's own controllers.
+    fn board_drives(&mut self, places: &Places, control: &Control) {
+        let on_board = control.board.machine.drives();
+        for drive in &control.config.drives {
+            let ty = match (drive.interface, drive.media) {
+                (DriveInterface::Ide, Media::Cdrom) => "ide-cd",
+                (DriveInterface::Ide, Media::Disk) => "ide-hd",
+                (DriveInterface::Floppy, _) => "floppy",
+                (DriveInterface::Virtio | DriveInterface::None, _) => continue,
+            };
+            if on_board.iter().all(|(.., info)| info.id != drive.id) {
+                continue;
+            }
+            let mut typed = vec![("drive".to_owned(), drive.id.clone()), ("unit".to_owned(), drive.unit.to_string())];
+            if drive.interface == DriveInterface::Ide {
+                typed.push(("bus".to_owned(), format!("ide.{}", drive.bus)));
+            }
+            self.add_numbered(places.unattached, ty, What::Device(Placed { typed, ..Placed::default() }));
+        }
     }
 
     /// A device of the command line.
@@ -269,6 +291,14 @@ impl Tree {
     /// An object.
     pub fn node(&self, at: usize) -> &Node {
         &self.nodes[at]
+    }
+
+    /// All devices and where they are.
+    pub fn devices_placed(&self) -> impl Iterator<Item = (usize, &Placed)> {
+        self.nodes.iter().enumerate().filter_map(|(at, node)| match &node.what {
+            What::Device(placed) => Some((at, placed)),
+            _ => None,
+        })
     }
 
     /// The objects within another.

@@ -8,10 +8,11 @@ use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
 use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
-use lockstep_fabric::{Arrival, DeviceId, Input, MouseMotion, Nanos, Outside, PanicAction, WatchdogAction};
+use lockstep_fabric::{Arrival, DeviceId, Input, MouseMotion, Nanos, Outside, PanicAction, Tick, WatchdogAction};
 use lockstep_qmp::commands::run_state::{PoweringDown, Resumed, ShutDown, ShutdownCause, Stopped, WasReset};
 use lockstep_qmp::server::Teller;
 use lockstep_qmp::{Event, Occurrence, Timestamp};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -64,6 +65,10 @@ pub struct Control {
     quit: Option<QuitCause>,
     /// File descriptors that clients have passed in.
     pub descriptors: Descriptors,
+    /// The tick at which a replay stops.
+    pub replay_break: Option<Tick>,
+    /// The nodes that lie in drives since they were put there by their name: drive, node.
+    pub nodes_in_drives: BTreeMap<String, String>,
     /// The dumps that operators have asked for.
     pub dumps: Dumps,
     /// What QMP's clients have not been told yet.
@@ -87,6 +92,8 @@ impl Control {
             log_failure: None,
             quit: None,
             descriptors: Descriptors::default(),
+            replay_break: None,
+            nodes_in_drives: BTreeMap::new(),
             dumps: Dumps::default(),
             happened: Vec::new(),
             teller: None,

@@ -3,9 +3,10 @@
 use super::{Control, Denied};
 use crate::block::{DriveError, DriveInfo, Insertion};
 use crate::board::{FDC, IDE};
-use crate::commandline::{Access, ImageConfig, ImageFormat, Media, RecordReplay};
+use crate::commandline::{Access, ImageConfig, ImageFormat, Media, NodeConfig, RecordReplay};
 use lockstep_devices::ide::{Piix3Ide, TrayState};
 use lockstep_fabric::{DeviceId, Input, Outside};
+use lockstep_qmp::commands::block::DeviceTrayMoved;
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -21,6 +22,15 @@ pub enum MediumError {
     /// The guest keeps the tray shut; it was asked to let go.
     #[error("Device '{0}' is locked and force was not specified, wait for tray to open and try again")]
     Locked(String),
+    /// The drive has no tray.
+    #[error("Device '{0}' does not have a tray")]
+    NoTray(String),
+    /// A medium is exchanged in an open tray only.
+    #[error("Tray of device '{0}' is not open")]
+    Closed(String),
+    /// There is one in it.
+    #[error("There already is a medium in device '{0}'")]
+    Full(String),
     /// The image cannot be used.
     #[error(transparent)]
     Image(#[from] DriveError),
@@ -76,32 +86,105 @@ impl Control {
         named.and_then(|drive| drive.image.as_ref())
     }
 
-    /// Takes the medium out of a drive (`None`) or puts another one in. With `force` a guest that keeps the tray shut is not
-    /// asked; without, it is asked to let go and has the say.
-    pub fn change_medium(&mut self, id: &str, new: Option<NewMedium>, force: bool) -> Result<(), MediumError> {
-        let drives = self.drives();
-        let drive = drives.into_iter().find(|drive| drive.info.id == id);
+    /// A drive by its name, if its medium can be taken out.
+    fn removable(&mut self, id: &str) -> Result<DriveState, MediumError> {
+        let drive = self.drives().into_iter().find(|drive| drive.info.id == id);
         let drive = drive.ok_or_else(|| MediumError::NoDrive(id.to_owned()))?;
-        if !drive.removable {
-            return Err(MediumError::Fixed(id.to_owned()));
+        if drive.removable { Ok(drive) } else { Err(MediumError::Fixed(id.to_owned())) }
+    }
+
+    /// A removable drive whose tray, if it has one, is open.
+    fn open_drive(&mut self, id: &str) -> Result<DriveState, MediumError> {
+        let drive = self.removable(id)?;
+        if drive.tray.is_some_and(|tray| !tray.open) { Err(MediumError::Closed(id.to_owned())) } else { Ok(drive) }
+    }
+
+    /// Takes the medium out of a drive (`None`) or puts another one in. With `force` a guest that keeps the tray shut is not
+    /// asked; without, it is asked to let go and has the say. An empty tray is left open.
+    pub fn change_medium(&mut self, id: &str, new: Option<NewMedium>, force: bool) -> Result<(), MediumError> {
+        let drive = self.removable(id)?;
+        self.ask_for_medium(&drive, force)?;
+        let image = new.map(|new| self.image_for(&drive, new));
+        let full = image.is_some();
+        self.exchange(&drive, image)?;
+        if let Some(tray) = drive.tray {
+            let moves = [(!tray.open, true), (full, false)];
+            moves.into_iter().filter(|(moves, _)| *moves).for_each(|(_, open)| self.tell_tray(id, open));
         }
+        Ok(())
+    }
+
+    /// A guest that keeps a tray shut has the say, unless it is forced; it is asked to let go.
+    fn ask_for_medium(&mut self, drive: &DriveState, force: bool) -> Result<(), MediumError> {
         if !force && drive.tray.is_some_and(|tray| tray.locked && !tray.open) {
             self.input(drive.device, Input::EjectRequest { drive: drive.slot })?;
-            return Err(MediumError::Locked(id.to_owned()));
+            return Err(MediumError::Locked(drive.info.id.clone()));
         }
-        let insertion = match new {
-            Some(new) => {
-                let image = self.image_for(&drive, new);
-                let repeatable = *self.record_replay() != RecordReplay::Off;
-                Some(Insertion::open(&image, &drive.info, repeatable)?)
-            }
-            None => None,
-        };
+        Ok(())
+    }
+
+    /// Opens a drive's tray; see [`Control::change_medium`].
+    pub fn open_tray(&mut self, id: &str, force: bool) -> Result<(), MediumError> {
+        let drive = self.removable(id)?;
+        if drive.tray.is_none() {
+            return Err(MediumError::NoTray(id.to_owned()));
+        }
+        self.ask_for_medium(&drive, force)?;
+        self.move_tray(&drive, true)
+    }
+
+    /// Closes a drive's tray.
+    pub fn close_tray(&mut self, id: &str) -> Result<(), MediumError> {
+        let drive = self.removable(id)?;
+        self.move_tray(&drive, false)
+    }
+
+    fn move_tray(&mut self, drive: &DriveState, open: bool) -> Result<(), MediumError> {
+        let id = &drive.info.id;
+        let tray = drive.tray.ok_or_else(|| MediumError::NoTray(id.clone()))?;
+        if tray.open != open {
+            self.input(drive.device, Input::Tray { drive: drive.slot, open })?;
+            self.tell_tray(id, open);
+        }
+        Ok(())
+    }
+
+    /// Tells QMP's clients that a drive's tray has moved.
+    pub(super) fn tell_tray(&mut self, id: &str, open: bool) {
+        let path = crate::control::device_of_drive(self, id).unwrap_or_default();
+        let device = if self.config.drives.iter().any(|drive| drive.id == id) { id } else { "" };
+        self.tell(&DeviceTrayMoved { device: device.to_owned(), id: path, tray_open: open });
+    }
+
+    /// Takes the medium out of an open drive, if there is one.
+    pub fn remove_medium(&mut self, id: &str) -> Result<(), MediumError> {
+        let drive = self.open_drive(id)?;
+        if drive.info.present { self.exchange(&drive, None) } else { Ok(()) }
+    }
+
+    /// Puts what a node shows into an open drive without a medium. The tray stays open.
+    pub fn insert_medium(&mut self, id: &str, node: &NodeConfig) -> Result<(), MediumError> {
+        let drive = self.open_drive(id)?;
+        if drive.info.present {
+            return Err(MediumError::Full(id.to_owned()));
+        }
+        self.exchange(&drive, Some(node.image.clone()))?;
+        self.nodes_in_drives.insert(id.to_owned(), node.name.clone());
+        if drive.tray.is_some() {
+            self.input(drive.device, Input::Tray { drive: drive.slot, open: true })?;
+        }
+        Ok(())
+    }
+
+    fn exchange(&mut self, drive: &DriveState, image: Option<ImageConfig>) -> Result<(), MediumError> {
+        let repeatable = *self.record_replay() != RecordReplay::Off;
+        let insertion = image.map(|image| Insertion::open(&image, &drive.info, repeatable)).transpose()?;
         let (insertion, loaded) = insertion.unzip();
         let image = insertion.as_ref().and_then(|insertion| serde_json::to_string(insertion).ok());
         self.board.machine.load_medium(loaded);
         self.enter(Outside::Medium { device: drive.device, drive: drive.slot, image })?;
-        if let Some(drive) = self.config.drives.iter_mut().find(|drive| drive.id == id)
+        self.nodes_in_drives.remove(&drive.info.id);
+        if let Some(drive) = self.config.drives.iter_mut().find(|other| other.id == drive.info.id)
             && let Some(insertion) = insertion
         {
             drive.image = Some(insertion.image);

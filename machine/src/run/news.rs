@@ -17,7 +17,7 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
         Notice::Watchdog(WatchdogAction::None) => None,
         Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
         Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::PortOpen { .. } | Notice::Balloon(_) => None,
+        Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } => None,
     }
 }
 
@@ -27,6 +27,10 @@ pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
         Notice::Watchdog(action) => control.tell(&WatchdogExpired { action: expired(action) }),
         Notice::GuestPanicked(action) => control.tell(&GuestPanicked { action: panicked(action), info: None }),
         Notice::GuestCrashLoaded => control.tell(&GuestCrashloaded { action: GuestPanicAction::Run, info: None }),
+        Notice::Tray { drive, open } => {
+            let id = control.board.machine.drive_info(device, drive).map(|info| info.id.clone());
+            id.iter().for_each(|id| control.tell_tray(id, open));
+        }
         Notice::Balloon(actual) => control.tell(&BalloonChange { actual: actual as i64 }),
         Notice::PortOpen { port, open } => {
             // As with QEMU, of ports without an id nobody is told.

@@ -77,11 +77,15 @@ impl Session {
             if !goes_on(&self.control) {
                 continue;
             }
-            let until = tick.min(self.control.slice_end());
+            let pause = self.control.replay_break.unwrap_or(Tick::MAX);
+            let until = tick.min(self.control.slice_end()).min(pause);
             let machine = &mut self.control.board.machine;
             let stop = machine.run_through(until);
             let now = machine.now();
             self.pass_output();
+            if now >= pause && self.control.stop().is_ok() {
+                self.control.replay_break = None;
+            }
             match stop {
                 Stop::Ended(ending) => return Ok(Some(ending)),
                 Stop::Fault(fault) => return Err(RunError::Drive(fault)),

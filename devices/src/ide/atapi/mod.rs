@@ -55,11 +55,29 @@ impl Tray {
 
     /// Somebody outside changed what lies in the drive. An empty tray is left open.
     pub(super) fn changed(&mut self, present: bool) {
-        self.open = !present;
         // Who takes a medium out against the guest's will has not asked the lock.
         self.locked &= present;
         self.attention = present;
-        self.event = if present { EVENT_NEW } else { EVENT_REMOVED };
+        if present {
+            self.event = EVENT_NEW;
+        } else if !self.open {
+            self.event = EVENT_REMOVED;
+        }
+        self.open = !present;
+    }
+
+    /// The tray moves, if it is not there already. The flag says whether a medium lies in it.
+    pub(super) fn moved(&mut self, open: bool, present: bool) {
+        if self.open == open {
+            return;
+        }
+        self.open = open;
+        self.attention = !open && present;
+        self.event = match (open, present) {
+            (true, _) => EVENT_REMOVED,
+            (false, true) => EVENT_NEW,
+            (false, false) => EVENT_NONE,
+        };
     }
 }
 
@@ -229,17 +247,10 @@ fn start_stop(unit: &mut Unit, operation: u8) -> Result<PacketAct, Sense> {
     if !eject || operation & 0xf0 != 0 {
         return Ok(PacketAct::Done);
     }
-    if !start && !tray.open {
-        if tray.locked {
-            return Err(Sense::REMOVAL_PREVENTED);
-        }
-        tray.open = true;
-        tray.event = EVENT_REMOVED;
-    } else if start && tray.open {
-        tray.open = false;
-        tray.attention = unit.info.medium.is_some();
-        tray.event = if tray.attention { EVENT_NEW } else { EVENT_NONE };
+    if !start && !tray.open && tray.locked {
+        return Err(Sense::REMOVAL_PREVENTED);
     }
+    tray.moved(!start, unit.info.medium.is_some());
     Ok(PacketAct::Done)
 }
 

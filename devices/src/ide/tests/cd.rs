@@ -1,7 +1,7 @@
 //! The CD drive.
 
 use super::*;
-use lockstep_fabric::BlockError;
+use lockstep_fabric::{BlockError, Notice, Output};
 
 const NOT_READY_CLOSED: [u8; 3] = [2, 0x3a, 1];
 const NOT_READY_OPEN: [u8; 3] = [2, 0x3a, 2];
@@ -91,6 +91,33 @@ fn a_changed_disc_is_told_once_and_as_an_event() {
     assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [0, 2]);
     assert_eq!(ide.asked(&TEST_UNIT_READY), Err(CHANGED));
     assert_eq!(ide.asked(&[0x25]).expect("an answer")[3], 99);
+}
+
+#[test]
+fn a_disc_put_into_an_open_tray_is_seen_once_the_tray_is_shut_and_only_the_guests_own_moves_are_told() {
+    let mut ide = ide();
+    let media_event = [0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8];
+    let moves = |ide: &mut Ide, operation: u8| -> Vec<(u8, bool)> {
+        ide.command(CD, 0, 0, 0xfffe << 8, 0xa0);
+        ide.give(&[0x1b, 0, 0, 0, operation, 0, 0, 0, 0, 0, 0, 0]);
+        let output = ide.bench.bus.take_output();
+        let tray = |output| match output {
+            Output::Notice(Notice::Tray { drive, open }) => Some((drive, open)),
+            _ => None,
+        };
+        output.into_iter().filter_map(|(_, output)| tray(output)).collect()
+    };
+    ide.bench.input(&Input::Medium { drive: 1, medium: Some(Medium { bytes: 100 * 2048, read_only: true }) });
+    ide.bench.input(&Input::Tray { drive: 1, open: true });
+    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [3, 1]);
+    assert_eq!(ide.asked(&TEST_UNIT_READY), Err(NOT_READY_OPEN));
+    ide.bench.input(&Input::Tray { drive: 1, open: false });
+    assert_eq!(ide.asked(&media_event).expect("an answer")[4..6], [2, 2]);
+    assert_eq!(ide.asked(&TEST_UNIT_READY), Err(CHANGED));
+    assert_eq!(ide.asked(&[0x25]).expect("an answer")[3], 99);
+    assert_eq!(moves(&mut ide, 2), [(1, true)]);
+    assert_eq!(moves(&mut ide, 2), [], "it stands open already");
+    assert_eq!(moves(&mut ide, 3), [(1, false)]);
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn step(ide: &mut Ide, numbers: &mut Numbers) {
             let bytes = numbers.of(&[0, 2048, CD_BLOCKS * 2048]);
             let medium = (numbers.below(3) != 0).then_some(Medium { bytes, read_only: true });
             ide.bench.input(&Input::Medium { drive: 1, medium });
+            ide.bench.input(&Input::Tray { drive: 1, open: numbers.below(2) == 0 });
         }
         _ => ide.bench.outb(CONTROL, numbers.of(&[0, 0, 0, 2, 4, 0x80])),
     }

@@ -1,5 +1,6 @@
 //! Images: what the host has where the guest has a disk.
 
+mod facts;
 pub mod identity;
 mod lock;
 mod open;
@@ -8,6 +9,7 @@ mod probe;
 mod qcow2;
 mod raw;
 
+pub use facts::{Facts, Header};
 pub use open::{ImageError, Opened, open};
 pub use overlay::{Contents, Overlay};
 

@@ -3,7 +3,7 @@
 use super::probe::{self, Format, HEAD_BYTES};
 use super::qcow2::{self, Qcow2};
 use super::raw::{Raw, read_to_end_of_file};
-use super::{Image, Overlay, lock};
+use super::{Facts, Image, Overlay, lock};
 use crate::commandline::{Access, Backing, ImageConfig, ImageFormat};
 use imago::file::File as Storage;
 use imago::qcow2::Qcow2 as ImagoQcow2;
@@ -78,6 +78,8 @@ pub struct Opened {
     pub files: Vec<PathBuf>,
     /// Something that the user should know.
     pub warning: Option<String>,
+    /// What it says of itself.
+    pub facts: Facts,
 }
 
 /// Opens an image as it is configured.
@@ -92,15 +94,20 @@ pub fn open(config: &ImageConfig) -> Result<Opened, ImageError> {
             config.path.display()
         )
     });
-    let base: Box<dyn Image> = match source.format {
-        ImageFormat::Raw => Box::new(
-            Raw::new(source.file, source.guessed && source.write)
-                .map_err(|why| ImageError::Host { path: config.path.clone(), why })?,
-        ),
-        ImageFormat::Qcow2 => Box::new(Qcow2::new(source.qcow2(config, &mut files)?)),
+    let (base, facts): (Box<dyn Image>, Facts) = match source.format {
+        ImageFormat::Raw => {
+            let raw = Raw::new(source.file, source.guessed && source.write)
+                .map_err(|why| ImageError::Host { path: config.path.clone(), why })?;
+            let facts = Facts::raw(config.path.clone(), raw.len());
+            (Box::new(raw), facts)
+        }
+        ImageFormat::Qcow2 => {
+            let (access, facts) = source.qcow2(config, &mut files)?;
+            (Box::new(Qcow2::new(access)), facts)
+        }
     };
     let image = if config.snapshot && config.access != Access::ReadOnly { Box::new(Overlay::new(base)) } else { base };
-    Ok(Opened { image, read_only: read_only || config.access == Access::ReadOnly, files, warning })
+    Ok(Opened { image, read_only: read_only || config.access == Access::ReadOnly, files, warning, facts })
 }
 
 /// A file whose format is known.
@@ -135,12 +142,12 @@ impl Source {
     }
 
     /// The image and all that lies behind it.
-    fn qcow2(self, config: &ImageConfig, files: &mut Vec<PathBuf>) -> Result<qcow2::Access, ImageError> {
+    fn qcow2(self, config: &ImageConfig, files: &mut Vec<PathBuf>) -> Result<(qcow2::Access, Facts), ImageError> {
         let path = &config.path;
         let malformed = |why: String| ImageError::Malformed { path: path.clone(), why };
         let host = |why| ImageError::Host { path: path.clone(), why };
         let len = (&self.file).seek(SeekFrom::End(0)).map_err(host)?;
-        qcow2::check_header(&self.file, len).map_err(host)?.map_err(malformed)?;
+        let header = qcow2::read_header(&self.file, len).map_err(host)?.map_err(malformed)?;
         let write = self.write;
         let storage = storage(self.file, path, write).map_err(host)?;
         let mut image = ImagoQcow2::<Storage>::open_image(storage, write).map_err(|error| malformed(plain(&error)))?;
@@ -185,13 +192,25 @@ impl Source {
             part: "backing file",
             why: Box::new(why),
         })?;
+        let (backing, backing_facts) = backing.unzip();
+        let mut facts = Facts {
+            format: ImageFormat::Qcow2,
+            qcow2: Some(header),
+            backing_name: image.implicit_backing_file().cloned(),
+            backing_format: image.implicit_backing_format().cloned(),
+            data_file: image.implicit_external_data_file().cloned(),
+            backing: backing_facts.map(Box::new),
+            ..Facts::raw(path.clone(), 0)
+        };
         image.set_backing(backing);
-        Ok(FormatAccess::new(image))
+        let access = FormatAccess::new(image);
+        facts.len = access.size();
+        Ok((access, facts))
     }
 }
 
 /// A backing image, only read.
-fn behind(config: &ImageConfig, files: &mut Vec<PathBuf>) -> Result<qcow2::Access, ImageError> {
+fn behind(config: &ImageConfig, files: &mut Vec<PathBuf>) -> Result<(qcow2::Access, Facts), ImageError> {
     if files.len() >= LONGEST_CHAIN {
         let why = "the chain of backing files has no end".into();
         return Err(ImageError::Malformed { path: config.path.clone(), why });
@@ -202,7 +221,10 @@ fn behind(config: &ImageConfig, files: &mut Vec<PathBuf>) -> Result<qcow2::Acces
         ImageFormat::Raw => {
             let data = storage_or(source.file, &config.path, false)?;
             let raw = ImagoRaw::open_image(data, false);
-            raw.map(FormatAccess::new).map_err(|why| ImageError::Host { path: config.path.clone(), why })
+            let raw = raw.map_err(|why| ImageError::Host { path: config.path.clone(), why })?;
+            let access = FormatAccess::new(raw);
+            let facts = Facts::raw(config.path.clone(), access.size());
+            Ok((access, facts))
         }
     }
 }

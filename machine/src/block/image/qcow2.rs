@@ -1,6 +1,6 @@
 //! qcow2 images, by imago; what a header must say before imago sees it is checked here, to say what is wrong with it.
 
-use super::Image;
+use super::{Header, Image};
 use imago::FormatAccess;
 use imago::file::File as Storage;
 use std::fs::File;
@@ -19,6 +19,11 @@ const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 const MOST_L1_BYTES: u64 = 32 << 20;
 const LONGEST_NAME: u32 = 1023;
 const MOST_REFCOUNT_ORDER: u32 = 6;
+/// Version 2 does not say it.
+const REFCOUNT_ORDER_V2: u32 = 4;
+/// Offsets in the header.
+const COMPATIBLE_FEATURES: usize = 80;
+const AUTOCLEAR_FEATURES: usize = 88;
 
 /// Zeroes that are written as data.
 static NOTHING: [u8; 64 << 10] = [0; 64 << 10];
@@ -31,14 +36,14 @@ const INCOMPATIBLE: [(u64, &str); 4] = [
     (1 << 4, "its extended L2 entries are not built in this version of Lockstep"),
 ];
 
-/// Checks a header; the error says what is wrong.
-pub(super) fn check_header(file: &File, file_len: u64) -> io::Result<Result<(), String>> {
+/// Reads and checks a header; the error says what is wrong.
+pub(super) fn read_header(file: &File, file_len: u64) -> io::Result<Result<Header, String>> {
     let mut bytes = [0; HEADER_V3 as usize];
     super::raw::read_to_end_of_file(file, 0, &mut bytes)?;
     Ok(check(&bytes, file_len))
 }
 
-fn check(bytes: &[u8; HEADER_V3 as usize], file_len: u64) -> Result<(), String> {
+fn check(bytes: &[u8; HEADER_V3 as usize], file_len: u64) -> Result<Header, String> {
     let half = |at: usize| bytes[at..at + 4].iter().fold(0u32, |all, byte| all << 8 | u32::from(*byte));
     let whole = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
     let cut_short = |what: &str, end: u64| {
@@ -88,7 +93,15 @@ fn check(bytes: &[u8; HEADER_V3 as usize], file_len: u64) -> Result<(), String> 
         }
     }
     cut_short("its L1 table", l1_at.saturating_add(l1_bytes))?;
-    cut_short("its refcount table", refcounts.saturating_add(8))
+    cut_short("its refcount table", refcounts.saturating_add(8))?;
+    let feature = |at: usize, bit: u32| version == 3 && whole(at) >> bit & 1 != 0;
+    Ok(Header {
+        version,
+        cluster,
+        refcount_bits: 1 << if version == 3 { half(96) } else { REFCOUNT_ORDER_V2 },
+        lazy_refcounts: feature(COMPATIBLE_FEATURES, 0),
+        raw_data_file: feature(AUTOCLEAR_FEATURES, 1),
+    })
 }
 
 /// A disk in a qcow2 image.

@@ -1,0 +1,128 @@
+//! Media of drives, and nodes, which can lie in them.
+
+use super::block_query::{drive_by, drive_of_device};
+use super::disabled;
+use crate::block::image;
+use crate::commandline::{self, Access, ImageFormat};
+use crate::run::{Control, MediumError, NewMedium};
+use lockstep_qmp::Error;
+use lockstep_qmp::commands::block::{
+    BlockdevChangeMedium, BlockdevChangeReadOnlyMode, BlockdevCloseTray, BlockdevInsertMedium, BlockdevOpenTray,
+    BlockdevRemoveMedium, Change, Eject,
+};
+use lockstep_qmp::commands::nodes::{BlockdevDel, BlockdevOptions};
+use lockstep_qmp::registry::{Answer, Registry};
+
+pub(super) fn register(registry: &mut Registry<Control>) {
+    registry.on(change).on(eject).on(open_tray).on(close_tray).on(remove_medium).on(insert_medium).on(change_medium);
+    registry.on(blockdev_add).on(blockdev_del);
+}
+
+fn refused(why: MediumError) -> Error {
+    match &why {
+        MediumError::NoDrive(id) => Error::device_not_found(id),
+        _ => Error::new(why.to_string()),
+    }
+}
+
+/// There is no VNC server whose settings could be changed.
+const VNC: &str = "vnc";
+
+fn change(control: &mut Control, command: Change) -> Answer<()> {
+    if command.device == VNC {
+        return Err(disabled(VNC));
+    }
+    let drive = drive_by(control, Some(&command.device), None)?;
+    let medium = NewMedium { path: command.target.into(), format: format(command.arg.as_deref())?, access: None };
+    control.change_medium(&drive, Some(medium), false).map_err(refused)
+}
+
+fn format(name: Option<&str>) -> Answer<Option<ImageFormat>> {
+    match name {
+        None => Ok(None),
+        Some("raw") => Ok(Some(ImageFormat::Raw)),
+        Some("qcow2") => Ok(Some(ImageFormat::Qcow2)),
+        Some(other) => Err(Error::new(format!("Unknown driver '{other}'"))),
+    }
+}
+
+/// Drives without a tray just lose their medium.
+fn eject(control: &mut Control, command: Eject) -> Answer<()> {
+    let drive = drive_by(control, command.device.as_deref(), command.id.as_deref())?;
+    match control.open_tray(&drive, command.force == Some(true)) {
+        Ok(()) | Err(MediumError::NoTray(_)) => control.remove_medium(&drive).map_err(refused),
+        Err(why) => Err(refused(why)),
+    }
+}
+
+fn open_tray(control: &mut Control, command: BlockdevOpenTray) -> Answer<()> {
+    let drive = drive_by(control, command.device.as_deref(), command.id.as_deref())?;
+    control.open_tray(&drive, command.force == Some(true)).map_err(refused)
+}
+
+fn close_tray(control: &mut Control, command: BlockdevCloseTray) -> Answer<()> {
+    let drive = drive_by(control, command.device.as_deref(), command.id.as_deref())?;
+    control.close_tray(&drive).map_err(refused)
+}
+
+fn remove_medium(control: &mut Control, command: BlockdevRemoveMedium) -> Answer<()> {
+    let drive = drive_of_device(control, &command.id)?;
+    control.remove_medium(&drive).map_err(refused)
+}
+
+fn insert_medium(control: &mut Control, command: BlockdevInsertMedium) -> Answer<()> {
+    let drive = drive_of_device(control, &command.id)?;
+    let name = &command.node_name;
+    let node = control.config.nodes.iter().find(|node| node.name == *name).cloned();
+    let node = node.ok_or_else(|| Error::new(format!("Node '{name}' not found")))?;
+    if in_use(control, name) {
+        return Err(Error::new(format!("Node '{name}' is already in use")));
+    }
+    control.insert_medium(&drive, &node).map_err(refused)
+}
+
+fn change_medium(control: &mut Control, command: BlockdevChangeMedium) -> Answer<()> {
+    let drive = drive_by(control, command.device.as_deref(), command.id.as_deref())?;
+    let access = match command.read_only_mode {
+        None | Some(BlockdevChangeReadOnlyMode::Retain) => None,
+        Some(BlockdevChangeReadOnlyMode::ReadOnly) => Some(Access::ReadOnly),
+        Some(BlockdevChangeReadOnlyMode::ReadWrite) => Some(Access::ReadWrite),
+    };
+    let medium = NewMedium { path: command.filename.into(), format: format(command.format.as_deref())?, access };
+    control.change_medium(&drive, Some(medium), command.force == Some(true)).map_err(refused)
+}
+
+/// A drive has the node.
+pub(super) fn in_use(control: &Control, node: &str) -> bool {
+    control.nodes_in_drives.values().any(|other| other == node)
+        || control.board.machine.drives().iter().any(|(.., info)| info.id == node)
+}
+
+/// The image is opened to see that it can be; whoever uses the node opens it again.
+fn blockdev_add(control: &mut Control, command: BlockdevOptions) -> Answer<()> {
+    if command.node_name.is_none() {
+        return Err(Error::new("'node-name' must be specified for the root node"));
+    }
+    let json = serde_json::to_value(&command).map_err(|why| Error::new(why.to_string()))?;
+    let config = &mut control.config;
+    let node =
+        commandline::node_from_json(&config.nodes, &config.drives, &json).map_err(|why| Error::new(why.to_string()))?;
+    image::open(&node.image).map_err(|why| Error::new(format!("Could not open: {why}")))?;
+    config.nodes.push(node);
+    Ok(())
+}
+
+fn blockdev_del(control: &mut Control, command: BlockdevDel) -> Answer<()> {
+    let name = command.node_name;
+    let nodes = &control.config.nodes;
+    let at = nodes.iter().position(|node| node.name == name);
+    let at = at.ok_or_else(|| Error::new(format!("Failed to find node with node-name='{name}'")))?;
+    // What another node is made of is known by its file.
+    let above =
+        nodes[at].is_file && nodes.iter().any(|node| node.name != name && node.image.path == nodes[at].image.path);
+    if above || in_use(control, &name) {
+        return Err(Error::new(format!("Node {name} is in use")));
+    }
+    control.config.nodes.remove(at);
+    Ok(())
+}
