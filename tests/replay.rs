@@ -7,35 +7,27 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lockstep_tests::disk_traffic::{Drives, FAILED, KINDS, QUIT};
 use lockstep_tests::guest::{debian, guest_file};
 use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
 
 /// How long a recorded session may take on a busy host.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// A machine with its console on the terminal, recorded to a log or replayed from it.
-fn arguments(mode: &str, log: &Path, machine: &[String]) -> Vec<String> {
-    let mut arguments = machine.to_vec();
-    arguments.extend(["-digest".into(), "-icount".into()]);
-    arguments.push(format!("shift=0,rr={mode},rrfile={}", log.display()));
-    arguments
-}
-
-/// Debian's kernel, with more for the machine.
-fn machine(more: &[&str]) -> Vec<String> {
+fn arguments(mode: &str, log: &Path, more: &[&str]) -> Vec<String> {
     let mut arguments = debian("quiet");
     arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
     // The console is the terminal here, and not one more port.
     let at = arguments.iter().position(|a| a == "-nodefaults").expect("debian() says so");
     arguments.drain(at..at + 3);
+    arguments.extend(["-digest".into(), "-icount".into()]);
+    arguments.push(format!("shift=0,rr={mode},rrfile={}", log.display()));
     arguments
 }
 
 /// Types each line once the console has said what comes before it, after a pause of the host's choosing.
-fn recorded_session(log: &Path, machine: &[String], lines: &[(&str, &str)]) -> Output {
+fn recorded_session(log: &Path, more: &[&str], lines: &[(&str, &str)]) -> Output {
     let mut child = Command::new(lockstep())
-        .args(arguments("record", log, machine))
+        .args(arguments("record", log, more))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -88,20 +80,19 @@ fn a_typed_session_replays_ten_times_to_the_same_digest_and_output() {
     let log = scratch_path("session.log");
     let lines =
         [("# ", "echo $((6 * 7)) > /tmp/x; cat /tmp/x /proc/uptime\n"), ("# ", "date\n"), ("# ", "poweroff -f\n")];
-    let machine = machine(&[]);
-    let recorded = recorded_session(&log, &machine, &lines);
+    let recorded = recorded_session(&log, &[], &lines);
     let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
     assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
     assert!(String::from_utf8_lossy(&recorded.stdout).contains("\r\n42\r\n"));
     for round in 0..10 {
-        let replayed = run(&arguments("replay", &log, &machine));
+        let replayed = run(&arguments("replay", &log, &[]));
         assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
         assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
     }
 
     let whole = std::fs::read(&log).expect("the log");
     let cut = scratch("cut.log", &whole[..whole.len() * 3 / 5]);
-    let replayed = run(&arguments("replay", &cut, &machine));
+    let replayed = run(&arguments("replay", &cut, &[]));
     let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
     assert!(replayed.status.success() && said.contains("cut short"), "{said}");
     assert!(recorded.stdout.starts_with(&replayed.stdout));
@@ -110,7 +101,7 @@ fn a_typed_session_replays_ten_times_to_the_same_digest_and_output() {
     let typed = text.find("\"Bytes\":[101]").expect("the e of echo was typed");
     let forged = scratch("forged.log", text.replacen("\"Bytes\":[101]", "\"Bytes\":[102]", 1).as_bytes());
     assert!(typed > 0);
-    let replayed = run(&arguments("replay", &forged, &machine));
+    let replayed = run(&arguments("replay", &forged, &[]));
     let said = String::from_utf8_lossy(&replayed.stderr).into_owned();
     assert_eq!(replayed.status.code(), Some(1), "{said}");
     assert!(said.contains("differs from the recording"), "{said}");
@@ -153,7 +144,6 @@ fn traffic_on_a_port_is_recorded_and_replays() {
         &["virtserialport,chardev=line,nr=1", "-cpu", "max", "-device", "virtconsole"],
     ]
     .concat();
-    let machine = machine(&more);
     let drivers = "cd /modules; for d in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
                    virtio_console; do insmod $d.ko; done; echo drivers-$?\n";
     let lines = [
@@ -165,12 +155,12 @@ fn traffic_on_a_port_is_recorded_and_replays() {
         let socket = socket.clone();
         move || talk(&socket)
     });
-    let recorded = recorded_session(&log, &machine, &lines);
+    let recorded = recorded_session(&log, &more, &lines);
     assert_eq!(peer.join().expect("a talk"), "the guest heard pieces of one line\n");
     let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
     assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
     for round in 0..2 {
-        let replayed = run(&arguments("replay", &log, &machine));
+        let replayed = run(&arguments("replay", &log, &more));
         assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
         assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
     }
@@ -179,28 +169,4 @@ fn traffic_on_a_port_is_recorded_and_replays() {
     for path in [log, initrd] {
         std::fs::remove_file(path).expect("a scratch file");
     }
-}
-
-#[test]
-fn traffic_on_every_kind_of_drive_is_replayed() {
-    let (log, drives) = (scratch_path("drives.log"), Drives::new("replayed"));
-    let machine: Vec<String> =
-        drives.arguments.iter().cloned().chain(["-serial", "stdio"].map(str::to_owned)).collect();
-    let quit = char::from(QUIT).to_string();
-    // What is typed, and when, changes what the guest does with its drives.
-    let lines =
-        [("%", "a few keys"), ("#", "typed now and then"), ("@", "........................"), ("&", quit.as_str())];
-    let recorded = recorded_session(&log, &machine, &lines);
-    let (said, digest) = (String::from_utf8_lossy(&recorded.stdout), String::from_utf8_lossy(&recorded.stderr));
-    assert!(recorded.status.code() == Some(1) && digest.contains("digest "), "{said}\n{digest}");
-    for kind in KINDS {
-        assert!(said.contains(kind.letter), "nothing of a {}: {said}", kind.name);
-    }
-    assert!(!said.contains(FAILED), "{said}");
-    for round in 0..2 {
-        let replayed = run(&arguments("replay", &log, &machine));
-        assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
-        assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
-    }
-    std::fs::remove_file(log).expect("a scratch file");
 }
