@@ -31,6 +31,12 @@ pub trait PhysicalMemory: Sync {
     /// What there is of it. Order does not matter, and what is no whole page is left out.
     fn ranges(&self) -> Vec<Range>;
 
+    /// The address after the last one of RAM, if there is memory beyond it that an operating system does not take for RAM
+    /// (a firmware's ROM, a screen's memory). Kdump formats end there: makedumpfile cannot filter what goes further.
+    fn ram_end(&self) -> Option<u64> {
+        None
+    }
+
     /// `len` bytes from `address` on, all within one range: the memory itself if it stands still, or else a copy.
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]>;
 }

@@ -22,6 +22,13 @@ pub(crate) fn ranges(memory: &dyn PhysicalMemory) -> Vec<Range> {
     joined(memory.ranges().into_iter().filter_map(whole).collect())
 }
 
+/// What of joined ranges lies below `end`, in whole pages.
+pub(crate) fn below(ranges: &[Range], end: u64) -> Vec<Range> {
+    let end = end & !(PAGE_SIZE - 1);
+    let low = ranges.iter().filter(|range| range.start < end);
+    low.map(|range| Range { start: range.start, len: range.len.min(end - range.start) }).collect()
+}
+
 /// Ranges in ascending order, joined where they touch or overlap.
 pub(crate) fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
     ranges.sort_unstable();
@@ -99,6 +106,15 @@ mod tests {
         assert_eq!(ranges(&memory), [range(0x1000, 0x1000), range(0x4000, 0x2000)]);
         let endless = Sparse::new(&[(u64::MAX - 0x1fff, 0x2000)]);
         assert_eq!(ranges(&endless), [range(u64::MAX - 0x1fff, 0x1000)], "the last page has no end to name");
+    }
+
+    #[test]
+    fn what_lies_beyond_an_address_is_cut_off() {
+        let all = [range(0, 0x3000), range(0x8000, 0x4000), range(0x2_0000, 0x1000)];
+        assert_eq!(below(&all, u64::MAX), all);
+        assert_eq!(below(&all, 0xa800), [range(0, 0x3000), range(0x8000, 0x2000)]);
+        assert_eq!(below(&all, 0x8000), [range(0, 0x3000)]);
+        assert_eq!(below(&all, 0), []);
     }
 
     #[test]

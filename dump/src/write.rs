@@ -154,7 +154,10 @@ impl Prepared {
             Format::Kdump { raw: true, .. } if !target.seekable() => return Err(DumpError::NotSeekable),
             Format::Kdump { .. } => {}
         }
-        let ranges = pages::ranges(guest.memory);
+        let mut ranges = pages::ranges(guest.memory);
+        if let (Format::Kdump { .. }, Some(end)) = (options.format, guest.memory.ram_end()) {
+            ranges = pages::below(&ranges, end);
+        }
         let processors = guest.processors.registers();
         let elf = elf::Contents::of(guest.memory, &ranges, &processors, options)?;
         let architecture = Architecture::of(&processors, &ranges);

@@ -32,6 +32,17 @@ pub struct OemIds {
     pub revision: u32,
 }
 
+/// A PCI bus whose devices come and go while the machine runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlugSlots {
+    /// Its number in the registers.
+    pub number: u32,
+    /// Slots with something that stays, a bit each.
+    pub fixed: u32,
+    /// The slots with bridges, and the buses behind them.
+    pub bridges: Vec<(u8, PlugSlots)>,
+}
+
 /// A machine `pc` as its tables describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformConfig {
@@ -67,6 +78,8 @@ pub struct PlatformConfig {
     pub pvpanic: Option<u16>,
     /// The generation number as it lies in memory, if there is a vmgenid device.
     pub vm_generation: Option<[u8; 16]>,
+    /// The PCI slots whose devices come and go while the machine runs, if there are any.
+    pub pci_slots: Option<PlugSlots>,
     /// Whether the machine can sleep in S3.
     pub s3: bool,
     /// Whether the machine can sleep in S4.
@@ -110,6 +123,7 @@ impl PlatformConfig {
             fw_cfg: true,
             pvpanic: None,
             vm_generation: None,
+            pci_slots: None,
             s3: false,
             s4: false,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },

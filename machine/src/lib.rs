@@ -10,6 +10,7 @@ pub mod dump;
 pub mod machine;
 pub mod monitor;
 pub mod object_model;
+pub mod plug;
 pub mod record;
 pub mod run;
 pub mod screen;

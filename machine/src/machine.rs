@@ -2,6 +2,7 @@
 
 use crate::block::queue::{Due, Fault, Queue, SavedRequest};
 use crate::block::{Drive, DriveInfo, Loaded};
+use crate::plug::{Parts, Plug};
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
@@ -94,6 +95,8 @@ pub struct Machine {
     pausing: bool,
     /// The machine wants to be stopped.
     pause: bool,
+    /// What can come and go.
+    pub(crate) parts: Option<Parts>,
 }
 
 /// The interrupt controllers that vCPUs ask.
@@ -133,6 +136,7 @@ impl Machine {
             loaded: None,
             pausing: false,
             pause: false,
+            parts: None,
         };
         machine.reset();
         machine
@@ -391,6 +395,10 @@ impl Machine {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
                 Outside::Medium { device, drive, .. } => self.exchange_medium(device, drive),
+                Outside::Plug { device } => {
+                    // What cannot be plugged was refused before it came here.
+                    let _ = serde_json::from_str::<Plug>(&device).map(|plug| self.plug(plug));
+                }
                 Outside::Nmi => self.inject_nmi(),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
                 Outside::PanicAction(action) => self.actions.panic = action,
@@ -480,6 +488,7 @@ impl Machine {
             }
             MachineRequest::PowerOff => self.ended = Some(Ending::PowerOff),
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
+            MachineRequest::Eject(device) => self.take_out(device),
             // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
             MachineRequest::Suspend => {}
             MachineRequest::Watchdog => match self.actions.watchdog {
@@ -504,7 +513,11 @@ impl Machine {
         match request {
             MachineRequest::Watchdog => self.notices.push((device, Notice::Watchdog(self.actions.watchdog))),
             MachineRequest::GuestPanicked => self.notices.push((device, Notice::GuestPanicked(self.actions.panic))),
-            MachineRequest::Reset | MachineRequest::PowerOff | MachineRequest::Suspend | MachineRequest::Exit(_) => {}
+            MachineRequest::Reset
+            | MachineRequest::PowerOff
+            | MachineRequest::Suspend
+            | MachineRequest::Exit(_)
+            | MachineRequest::Eject(_) => {}
         }
     }
 
@@ -528,6 +541,7 @@ impl Machine {
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
             "actions": serde_json::to_value(self.actions).map_err(malformed)?,
             "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
+            "parts": self.saved_parts()?,
             "bus": self.bus.save()?,
         }))
     }
@@ -547,6 +561,7 @@ impl Machine {
         }
         let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
         let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
+        self.match_parts(from)?;
         self.bus.load(part("bus")?)?;
         self.blocks.load(blocks)?;
         self.cpus = cpus;

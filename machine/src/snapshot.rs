@@ -35,6 +35,8 @@ impl Snapshot {
 
     /// Loads it into a machine of the same parts.
     pub fn restore(&self, machine: &mut Machine) -> Result<(), StateError> {
+        // The overlays' drives are behind devices that have to be there first.
+        machine.match_parts(&self.state)?;
         let count = machine.bus.memory.allocated() / PAGE_SIZE;
         let zeroes = [0; PAGE_SIZE as usize];
         let mut saved = self.pages.iter().peekable();

@@ -181,6 +181,18 @@ impl PciBridge {
 }
 
 impl PciFunction for PciBridge {
+    fn attach(&mut self, at: u8, device: DeviceId, several: bool) {
+        self.behind.attach(DevFn(at), device, several);
+    }
+
+    fn detach(&mut self, device: DeviceId) {
+        self.behind.detach(device);
+    }
+
+    fn in_slot(&self, slot: u8) -> Vec<DeviceId> {
+        self.behind.in_slot(slot)
+    }
+
     fn config_read(&mut self, _cx: &mut Cx<'_>, offset: u16, width: Width) -> u32 {
         self.config.read(offset, width)
     }

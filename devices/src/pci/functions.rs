@@ -23,6 +23,17 @@ impl Functions {
         self.0.insert(at, Function { device, multifunction });
     }
 
+    /// Takes a function off the bus.
+    pub fn detach(&mut self, device: DeviceId) {
+        self.0.retain(|_, function| function.device != device);
+    }
+
+    /// The functions in a slot, in their order.
+    pub fn in_slot(&self, slot: u8) -> Vec<DeviceId> {
+        let there = self.0.iter().filter(|(at, _)| at.device() == slot);
+        there.map(|(_, function)| function.device).collect()
+    }
+
     /// The functions and their places, in order.
     pub fn places(&self) -> impl Iterator<Item = (DevFn, DeviceId)> + '_ {
         self.0.iter().map(|(at, function)| (*at, function.device))

@@ -142,6 +142,18 @@ impl I440Fx {
 }
 
 impl PciFunction for I440Fx {
+    fn attach(&mut self, at: u8, device: DeviceId, several: bool) {
+        self.functions.attach(DevFn(at), device, several);
+    }
+
+    fn detach(&mut self, device: DeviceId) {
+        self.functions.detach(device);
+    }
+
+    fn in_slot(&self, slot: u8) -> Vec<DeviceId> {
+        self.functions.in_slot(slot)
+    }
+
     fn config_read(&mut self, _cx: &mut Cx<'_>, offset: u16, width: Width) -> u32 {
         self.config.read(offset, width)
     }

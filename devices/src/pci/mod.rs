@@ -4,6 +4,7 @@ pub mod bridge;
 pub mod config;
 mod functions;
 pub(crate) mod hex;
+pub mod hotplug;
 pub mod i440fx;
 pub mod intx;
 pub mod msi;

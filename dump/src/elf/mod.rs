@@ -114,7 +114,10 @@ fn segments(ranges: &[Range], mappings: &[Mapping]) -> Vec<Segment> {
         Some(Segment { virtual_address, physical_address: part.start, len: part.len, offset })
     };
     let mut segments = Vec::new();
-    for mapping in mappings {
+    // Readers take the first segment that they meet for the kernel's mapping of all memory. It is lowest in its half.
+    let (kernel, user): (Vec<&Mapping>, Vec<&Mapping>) =
+        mappings.iter().partition(|mapping| mapping.virtual_address >> 63 != 0);
+    for mapping in kernel.into_iter().chain(user) {
         let mapped = Range { start: mapping.physical_address, len: mapping.len };
         let first = ranges.partition_point(|range| range.end() <= mapped.start);
         for part in ranges[first..].iter().map_while(|range| common(*range, mapped)) {
@@ -179,6 +182,21 @@ mod tests {
                 (0x7f_0000, 0x2000, 0x1000, 0x2000),
                 (0, 0, 0x2000, 0),
                 (0, 0x9000, 0x1000, 0x4000),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_kernels_half_comes_first() {
+        let mapping = |virtual_address, physical_address| Mapping { virtual_address, physical_address, len: 0x1000 };
+        let mappings = [mapping(0x40_0000, 0x1000), mapping(0xffff_8880_0000_0000, 0), mapping(u64::MAX << 31, 0x2000)];
+        let segments = segments(&[range(0, 0x3000)], &mappings);
+        assert_eq!(
+            shown(&segments),
+            [
+                (0xffff_8880_0000_0000, 0, 0x1000, 0),
+                (0xffff_ffff_8000_0000, 0x2000, 0x1000, 0x2000),
+                (0x40_0000, 0x1000, 0x1000, 0x1000),
             ]
         );
     }

@@ -49,6 +49,9 @@ mod op {
     pub(super) const ELSE: u8 = 0xa1;
     pub(super) const WHILE: u8 = 0xa2;
     pub(super) const RETURN: u8 = 0xa4;
+    pub(super) const EXT_MUTEX: u8 = 0x01;
+    pub(super) const EXT_ACQUIRE: u8 = 0x23;
+    pub(super) const EXT_RELEASE: u8 = 0x27;
     pub(super) const EXT_REGION: u8 = 0x80;
     pub(super) const EXT_FIELD: u8 = 0x81;
     pub(super) const EXT_DEVICE: u8 = 0x82;
@@ -367,8 +370,27 @@ pub fn give(value: &Aml) -> Aml {
 
 /// `Notify (object, value)`.
 #[must_use]
-pub fn notify(object: &str, value: u64) -> Aml {
-    Aml::op(&[op::NOTIFY], &[&path(object), &int(value)])
+pub fn notify(object: &str, value: &Aml) -> Aml {
+    Aml::op(&[op::NOTIFY], &[&path(object), value])
+}
+
+/// `Mutex (path, 0)`.
+#[must_use]
+pub fn mutex(at: &str) -> Aml {
+    const SYNC_LEVEL: u8 = 0;
+    Aml::op(&[op::EXT, op::EXT_MUTEX], &[&path(at), &Aml(vec![SYNC_LEVEL])])
+}
+
+/// `Acquire (mutex, 0xFFFF)`: waits as long as it takes.
+#[must_use]
+pub fn acquire(of: &str) -> Aml {
+    Aml::op(&[op::EXT, op::EXT_ACQUIRE], &[&path(of), &Aml(vec![0xff, 0xff])])
+}
+
+/// `Release (mutex)`.
+#[must_use]
+pub fn release(of: &str) -> Aml {
+    Aml::op(&[op::EXT, op::EXT_RELEASE], &[&path(of)])
 }
 
 /// `CreateDWordField (buffer, byte, name)`.

@@ -10,6 +10,7 @@ use super::aml::{
     Aml, FieldAccess, FieldUnit, RegionSpace, and, arg, call, create_dword_field, device, eisa_id, field, give, int,
     less, method, name, nowhere, or, package, path, region, scope, serialized_method, store, string, when,
 };
+use super::pci_slots;
 use super::pm;
 use super::resources::{Resource, resource_template};
 
@@ -40,6 +41,7 @@ pub(super) fn build(config: &PlatformConfig) -> Vec<u8> {
         scope("\\_SB", &links(config)),
         scope("\\_SB", &board(config)),
     ];
+    terms.extend(config.pci_slots.iter().flat_map(pci_slots::terms));
     terms.extend(sleep_states(config));
     terms.into_iter().flat_map(|term| term.0).collect()
 }

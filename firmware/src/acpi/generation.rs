@@ -35,7 +35,7 @@ pub(super) fn ssdt() -> Vec<u8> {
     let terms = [
         name("VGIA", &package(&[pointer, int(0)])),
         scope("\\_SB", &[device("VGEN", &body)]),
-        method("\\_GPE._E05", 0, &[notify("\\_SB.VGEN", CHANGED)]),
+        method("\\_GPE._E05", 0, &[notify("\\_SB.VGEN", &int(CHANGED))]),
     ];
     terms.into_iter().flat_map(|term| term.0).collect()
 }

@@ -4,6 +4,7 @@ pub mod aml;
 mod dsdt;
 pub mod generation;
 pub mod linker;
+mod pci_slots;
 pub mod resources;
 mod tables;
 pub mod user_table;

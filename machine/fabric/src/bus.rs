@@ -138,14 +138,60 @@ impl Bus {
 
     /// Adds a device under a name that is unique on this bus.
     pub fn add(&mut self, name: &str, device: Box<dyn Device>) -> DeviceId {
-        let id = DeviceId(self.devices.len() as u16);
-        self.devices.push(Slot { name: name.to_owned(), device: Some(device) });
+        let id = self.next_id();
+        self.add_as(id, name, device);
         id
+    }
+
+    /// The number that the next device gets: the lowest that is free.
+    pub fn next_id(&self) -> DeviceId {
+        let vacant = self.devices.iter().position(|slot| slot.device.is_none());
+        DeviceId(vacant.unwrap_or(self.devices.len()) as u16)
+    }
+
+    /// Adds a device under a number that none has; false if one has.
+    pub fn add_as(&mut self, id: DeviceId, name: &str, device: Box<dyn Device>) -> bool {
+        let at = usize::from(id.0);
+        while self.devices.len() <= at {
+            self.devices.push(Slot { name: String::new(), device: None });
+        }
+        let slot = &mut self.devices[at];
+        let free = slot.device.is_none();
+        if free {
+            *slot = Slot { name: name.to_owned(), device: Some(device) };
+        }
+        free
+    }
+
+    /// Takes a device off the bus: it lets go of its lines, its timers stop, its regions answer no more, and its number is free.
+    pub fn remove(&mut self, id: DeviceId) {
+        self.with(id, |device, cx| device.reset(cx));
+        let pins: Vec<_> =
+            self.levels.iter().filter(|((of, _), level)| *of == id && **level).map(|(p, _)| p.1).collect();
+        for pin in pins {
+            self.pin_changed(id, pin, false);
+        }
+        self.settle();
+        let Some(slot) = self.devices.get_mut(usize::from(id.0)) else { return };
+        *slot = Slot { name: String::new(), device: None };
+        self.clock.forget(id);
+        self.levels.retain(|(of, _), _| *of != id);
+        self.wires.retain(|(of, _), _| *of != id);
+        for sources in self.sources.values_mut() {
+            sources.retain(|(of, _)| *of != id);
+        }
+        self.sources.retain(|_, sources| !sources.is_empty());
+        self.bridges.remove(id);
+        self.shapes.retain(|(of, _), _| *of != id);
+        self.memory.remove_regions(id);
+        self.io.remove(id);
+        self.private.remove(id);
     }
 
     /// The device of this name.
     pub fn find(&self, name: &str) -> Option<DeviceId> {
-        self.devices.iter().position(|s| s.name == name).map(|i| DeviceId(i as u16))
+        let named = |slot: &Slot| slot.device.is_some() && slot.name == name;
+        self.devices.iter().position(named).map(|i| DeviceId(i as u16))
     }
 
     /// The name that a device was added under.
@@ -153,9 +199,10 @@ impl Bus {
         self.devices.get(usize::from(device.0)).map_or("", |s| &s.name)
     }
 
-    /// Every device, in the order of adding.
+    /// Every device, in the order of their numbers.
     pub fn devices(&self) -> impl Iterator<Item = DeviceId> + use<> {
-        (0..self.devices.len() as u16).map(DeviceId)
+        let there = self.devices.iter().enumerate().filter(|(_, slot)| slot.device.is_some());
+        there.map(|(at, _)| DeviceId(at as u16)).collect::<Vec<_>>().into_iter()
     }
 
     /// Gives a device a region of registers.
@@ -509,7 +556,7 @@ impl Bus {
         let wiring = from.get("wiring").ok_or_else(|| StateError::Missing { what: "wiring".into() })?;
         let wiring = Wiring::deserialize(wiring)
             .map_err(|e| StateError::Malformed { what: "wiring".into(), why: e.to_string() })?;
-        for slot in &mut self.devices {
+        for slot in self.devices.iter_mut().filter(|slot| slot.device.is_some()) {
             let entry = from.get("devices").and_then(|d| d.get(&slot.name)).and_then(|d| d.get("state"));
             let entry = entry.ok_or_else(|| StateError::Missing { what: slot.name.clone() })?;
             if let Some(device) = &mut slot.device {
@@ -597,6 +644,30 @@ mod tests {
             set(&mut bus, device, level);
         }
         assert_eq!(seen(&bus), serde_json::json!([[5, true], [5, false]]));
+    }
+
+    #[test]
+    fn what_is_taken_off_lets_go_of_all_that_it_held_and_its_number_is_given_again() {
+        let mut bus = shared_line();
+        let taken = DeviceId(0);
+        bus.map(
+            taken,
+            RegionSpec { space: Space::Io, index: 0, base: Some(8), len: 4, priority: 0, widest: Width::Byte },
+        );
+        bus.with(taken, |_, cx| cx.arm(TimerId(0), 5));
+        set(&mut bus, 0, true);
+        assert!(bus.read(Space::Io, 8, Width::Byte, Cpu(0)).is_ok());
+        bus.remove(taken);
+        assert_eq!(seen(&bus), serde_json::json!([[5, true], [5, false]]));
+        assert_eq!((bus.find("a"), bus.devices().count()), (None, 2));
+        assert!(bus.read(Space::Io, 8, Width::Byte, Cpu(0)).is_err());
+        assert_eq!(bus.clock.next_deadline(), crate::clock::NEVER);
+        assert!(!bus.add_as(DeviceId(1), "d", Box::new(Part::default())), "another has this number");
+        assert_eq!(bus.add("d", Box::new(Part::default())), taken);
+        // Not wired as the device that had the number before.
+        set(&mut bus, 0, true);
+        assert_eq!(seen(&bus), serde_json::json!([[5, true], [5, false]]));
+        assert_eq!(bus.add("e", Box::new(Part::default())), DeviceId(3));
     }
 
     #[test]

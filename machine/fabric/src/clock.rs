@@ -89,6 +89,12 @@ impl Clock {
         self.find_next();
     }
 
+    /// Disarms all timers of a device.
+    pub(crate) fn forget(&mut self, device: DeviceId) {
+        self.armed.retain(|deadline| deadline.device != device);
+        self.find_next();
+    }
+
     /// Takes the earliest deadline that is due, if any.
     pub fn expired(&mut self) -> Option<(DeviceId, TimerId)> {
         if self.next > self.now {

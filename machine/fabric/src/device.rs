@@ -162,8 +162,27 @@ pub enum Input {
         /// All that it holds now.
         bytes: Vec<u8>,
     },
+    /// Something happened to a slot whose devices come and go while the machine runs.
+    Slot {
+        /// The bridge that the slot is behind.
+        bridge: DeviceId,
+        /// The slot.
+        slot: u8,
+        /// What happened.
+        change: SlotChange,
+    },
     /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
     Generation([u8; 16]),
+}
+
+/// What can happen to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SlotChange {
+    /// A device was plugged in.
+    Plugged,
+    /// The operator wants the guest to let go of the device.
+    Wanted,
 }
 
 /// What a mouse does in one moment.
@@ -334,6 +353,8 @@ pub enum MachineRequest {
     Watchdog,
     /// The guest has panicked: the machine does what its operator chose ([`PanicAction`]).
     GuestPanicked,
+    /// The guest has let go of a device: it is taken out.
+    Eject(DeviceId),
 }
 
 /// A line into a vCPU.
@@ -422,6 +443,15 @@ pub trait PciFunction {
     fn config_read(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width) -> u32;
     /// Writes configuration space at byte `offset`, naturally aligned.
     fn config_write(&mut self, cx: &mut Cx<'_>, offset: u16, width: Width, value: u32);
+    /// A function is put on the bus behind this bridge, at the device and function number `at`; `several`: its header
+    /// type shows a device of several functions.
+    fn attach(&mut self, _at: u8, _device: DeviceId, _several: bool) {}
+    /// A function on the bus behind this bridge is gone.
+    fn detach(&mut self, _device: DeviceId) {}
+    /// The functions in a slot of the bus behind this bridge.
+    fn in_slot(&self, _slot: u8) -> Vec<DeviceId> {
+        Vec::new()
+    }
     /// A cycle on the function's bus for a bus behind it; `None` if it does not lead there or nothing answers. A write
     /// that is taken answers anything.
     fn forward(&mut self, _cx: &mut Cx<'_>, _cycle: ConfigCycle) -> Option<u32> {

@@ -28,6 +28,11 @@ pub enum Outside {
         /// What is put in, in the words of whoever opens it; nothing if the drive is left empty.
         image: Option<String>,
     },
+    /// The operator plugs a device into a slot, in the words of whoever makes it.
+    Plug {
+        /// The device and its place.
+        device: String,
+    },
     /// The operator sends every vCPU a non-maskable interrupt.
     Nmi,
     /// The operator chooses what the machine does when a watchdog bites.

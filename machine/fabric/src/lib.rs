@@ -24,7 +24,7 @@ pub use clock::{Clock, Nanos, Tick};
 pub use device::{
     Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, ConfigAccess, ConfigCycle,
     Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, MouseMotion, Notice, Output,
-    PciFunction, PinId, Reg, TimerId, Width,
+    PciFunction, PinId, Reg, SlotChange, TimerId, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

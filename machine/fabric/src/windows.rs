@@ -34,6 +34,12 @@ impl Bridges {
         self.above.insert(device, bridge);
     }
 
+    /// Forgets a device that is gone.
+    pub(crate) fn remove(&mut self, device: DeviceId) {
+        self.above.remove(&device);
+        self.open.remove(&device);
+    }
+
     /// Opens these windows of a bridge and closes all others; false if nothing changed.
     pub(crate) fn open(&mut self, bridge: DeviceId, windows: Vec<Window>) -> bool {
         let before = self.open.insert(bridge, windows);

@@ -38,6 +38,8 @@ pub enum DriveError {
 pub struct Drives {
     drives: Vec<(DriveConfig, Option<Drive>)>,
     nodes: Vec<NodeConfig>,
+    /// Drives whose devices are gone.
+    left: Vec<Drive>,
     /// The run is recorded or replayed.
     repeatable: bool,
     files: Vec<BootedFile>,
@@ -47,7 +49,8 @@ impl Drives {
     /// Opens what `-drive` and its relatives name. Nodes of `-blockdev` are opened when a device takes them.
     pub fn open(config: &Config) -> Result<Self, DriveError> {
         let repeatable = config.icount.record_replay != RecordReplay::Off;
-        let mut drives = Self { drives: Vec::new(), nodes: config.nodes.clone(), repeatable, files: Vec::new() };
+        let mut drives =
+            Self { drives: Vec::new(), nodes: config.nodes.clone(), left: Vec::new(), repeatable, files: Vec::new() };
         for config in &config.drives {
             let policy = Policy { read: config.read_errors, write: config.write_errors };
             let drive = match &config.image {
@@ -101,6 +104,9 @@ impl Drives {
 
     /// Takes what a device's `drive=` names: a drive of `-drive if=none`, or a node of `-blockdev`.
     pub fn take(&mut self, reference: &str) -> Result<Drive, DriveError> {
+        if let Some(at) = self.left.iter().position(|drive| drive.info().id == reference) {
+            return Ok(self.left.remove(at));
+        }
         let drive = self
             .drives
             .iter_mut()
@@ -119,6 +125,11 @@ impl Drives {
             present: false,
         };
         self.fill(&node.origin, info, Policy::default(), &node.image)
+    }
+
+    /// A drive whose device is gone, for another one.
+    pub fn put_back(&mut self, drive: Drive) {
+        self.left.push(drive);
     }
 
     /// A drive with a medium that was to hang on an interface and that no device took.

@@ -86,6 +86,14 @@ impl Queue {
         self.drives.insert((device, slot), drive);
     }
 
+    /// Takes a device that is gone from its drives, and forgets what it asked of them.
+    pub fn detach(&mut self, device: DeviceId) -> Vec<(u8, Drive)> {
+        self.pending.retain(|_, request| request.device != device && request.asker.0 != device);
+        self.shared.retain(|sharer, of| sharer.0 != device && of.0 != device);
+        let slots: Vec<_> = self.drives.keys().filter(|(owner, _)| *owner == device).map(|(_, slot)| *slot).collect();
+        slots.into_iter().filter_map(|slot| Some((slot, self.drives.remove(&(device, slot))?))).collect()
+    }
+
     /// Lets a device reach a drive that is attached to another one, as its own drive number `slot`. Both ask one queue, so that
     /// neither overtakes the other.
     pub fn share(&mut self, device: DeviceId, slot: u8, of: (DeviceId, u8)) {

@@ -7,9 +7,10 @@ use super::pc::Parts;
 use super::serial_ports::{self, PlannedPort};
 use super::slots::{Bridge, BusAt, Candidate};
 use super::{BoardError, buses, video};
-use crate::block::Drive;
+use crate::block::{Drive, DriveInfo};
 use crate::commandline::{Config, DeviceConfig, DriveInterface, OptionError};
-use lockstep_devices::catalog::{Creatable, Entry, Surroundings, configured};
+use crate::plug::Plug;
+use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured};
 use lockstep_devices::pci::DevFn;
 use lockstep_devices::pci::bridge::{BridgeConfig, PciBridge};
 use lockstep_devices::properties::{Kind, Property};
@@ -17,7 +18,7 @@ use lockstep_devices::virtio::{BlkConfig, BlkDrive, ConsoleConfig, transport};
 use lockstep_fabric::{DeviceId, Input};
 
 /// The pin by which a slot's only function asks for an interrupt.
-const INTX_A: u8 = 0;
+pub(super) const INTX_A: u8 = 0;
 
 /// What the path of a disk's function is called, and the disk in it.
 const DISK_KIND: &str = "scsi";
@@ -141,21 +142,37 @@ struct Function<'a> {
 
 impl Function<'_> {
     fn install(self, parts: &mut Parts, config: &Config, isa: DeviceId) -> Result<(), BoardError> {
-        let DeviceConfig { driver, origin, .. } = self.device;
+        let origin = &self.device.origin;
         let refused = |why: &str| OptionError::refused(origin, why);
-        let (board, own) = ForBoard::split(self.device)?;
+        let (board, _) = ForBoard::split(self.device)?;
         let (bus, at) = find_place(parts, config, self.device, &board)?;
-        let entry = Entry::find(driver).ok_or_else(|| refused("there is no such device"))?;
         let name = parts.name_for(self.device)?;
-        let surroundings = self.surroundings(config, bus, at)?;
-        let made = entry.make_within(&own, &surroundings).map_err(|why| refused(&why.to_string()))?;
+        let plug = Plug {
+            device: self.device.clone(),
+            name: name.clone(),
+            // Not yet on the board.
+            bridge: DeviceId(0),
+            behind: bus != BusAt::ROOT,
+            at,
+            several: board.multifunction,
+            interrupt: parts.pci.intx(bus, at.device(), INTX_A),
+            seed: seed(config, bus, at),
+            ram: config.memory.size,
+            drive: self.drive.as_ref().map(|drive| drive.info().id.clone()),
+            write_errors: board.write_errors,
+            read_errors: board.read_errors,
+            files: Vec::new(),
+            ports: self.ports.iter().map(PlannedPort::for_catalog).collect(),
+        };
+        let made = make(&plug, self.drive.as_ref().map(Drive::info)).map_err(|why| refused(&why))?;
         let id = parts.bus.add(&name, made.device);
         for region in made.regions {
             parts.bus.map(id, region);
         }
         parts.pci.settle(bus, at, id);
-        let pin = parts.pci.intx(bus, at.device(), INTX_A);
-        parts.connect(id, transport::INTA, isa, pin);
+        parts.pci.set_pluggable(bus, at);
+        parts.connect(id, transport::INTA, isa, plug.interrupt);
+        parts.pluggable.push((id, bus, plug));
         for number in self.ports.iter().filter_map(PlannedPort::closed) {
             parts.bus.input(id, &Input::PortOpen { port: number, open: false });
         }
@@ -171,24 +188,26 @@ impl Function<'_> {
         }
         Ok(())
     }
+}
 
-    fn surroundings(&self, config: &Config, bus: BusAt, at: DevFn) -> Result<Surroundings, OptionError> {
-        let mut surroundings = Surroundings {
-            // Each function has a sequence of its own.
-            seed: config.seed.unwrap_or(0) ^ u64::from(at.0) << 56 ^ bus.number() << 48,
-            ram: config.memory.size,
-            ports: self.ports.iter().map(PlannedPort::for_catalog).collect(),
-            ..Surroundings::default()
-        };
-        if let Some(drive) = &self.drive {
-            let info = drive.info();
-            if !info.present {
-                return Err(OptionError::refused(&self.device.origin, EMPTY));
-            }
-            let serial = info.serial.clone().unwrap_or_default();
-            let behind = BlkDrive { bytes: info.len, read_only: info.read_only, serial };
-            surroundings.drives.insert(info.id.clone(), behind);
+/// The seed of a function's randomness: each has a sequence of its own.
+pub(super) fn seed(config: &Config, bus: BusAt, at: DevFn) -> u64 {
+    config.seed.unwrap_or(0) ^ u64::from(at.0) << 56 ^ bus.number() << 48
+}
+
+/// Makes a function.
+pub(super) fn make(plug: &Plug, drive: Option<&DriveInfo>) -> Result<Made, String> {
+    let entry = Entry::find(&plug.device.driver).ok_or("there is no such device")?;
+    let (_, own) = ForBoard::split(&plug.device).map_err(|why| why.reason.to_string())?;
+    let mut surroundings =
+        Surroundings { seed: plug.seed, ram: plug.ram, ports: plug.ports.clone(), ..Surroundings::default() };
+    if let Some(info) = drive {
+        if !info.present {
+            return Err(EMPTY.into());
         }
-        Ok(surroundings)
+        let serial = info.serial.clone().unwrap_or_default();
+        let behind = BlkDrive { bytes: info.len, read_only: info.read_only, serial };
+        surroundings.drives.insert(info.id.clone(), behind);
     }
+    entry.make_within(&own, &surroundings).map_err(|why| why.to_string())
 }

@@ -9,6 +9,7 @@ mod firmware;
 mod for_board;
 mod functions;
 mod handover;
+mod hotplug;
 mod kernel;
 mod pc;
 mod processors;
@@ -27,6 +28,7 @@ use crate::record::BootedFile;
 use lockstep_devices::pci::DevFn;
 use lockstep_fabric::DeviceId;
 use lockstep_firmware::rom::RomError;
+use slots::PciBuses;
 use std::io;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -48,6 +50,8 @@ pub struct Board {
     pub boot_order: BootOrder,
     /// The files that the machine was started from.
     pub files: Vec<BootedFile>,
+    /// The PCI buses, and what is in their slots.
+    slots: PciBuses,
     /// What is strange about what was asked for, a line each.
     pub warnings: Vec<String>,
 }

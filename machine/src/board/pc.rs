@@ -9,10 +9,11 @@ use super::handover::Handover;
 use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
-use super::{Board, BoardError, bios_services, buses, direct, functions, processors, video};
+use super::{Board, BoardError, bios_services, buses, direct, functions, hotplug, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
+use crate::plug::{Plug, Slots};
 use crate::run::resets_end;
 use lockstep_cpu::cpuid::Leaf1Ecx;
 use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured};
@@ -89,6 +90,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut parts = Parts {
         bus,
         pci: PciBuses::new(),
+        pluggable: Vec::new(),
         ports: Vec::new(),
         serial_ports: Vec::new(),
         drives: opened,
@@ -98,6 +100,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         seed: config.seed.unwrap_or(0),
     };
     let wiring = parts.core(config, &ram, &cpus, Fitted { drives: &drives, card: card.as_ref() })?;
+    platform.pci_slots = config.machine.acpi.then(|| hotplug::slots(&parts.pci));
     // The board's own drives come first wherever drives are numbered.
     let in_slots = std::mem::take(&mut parts.attached);
     for (name, slot, drive) in held {
@@ -142,8 +145,17 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     }
     files.extend(handed);
     files.extend_from_slice(parts.drives.files());
+    let pluggable = std::mem::take(&mut parts.pluggable);
+    let originals = pluggable.into_iter().map(|(id, bus, plug)| {
+        let bridge = hotplug::bridge_of(&parts.pci, &parts.bus, bus).unwrap_or(wiring.host);
+        (id, Plug { bridge, ..plug })
+    });
+    let originals = originals.collect();
+    let controller = parts.bus.find(hotplug::CONTROLLER);
+    let slots = Slots { controller, interrupts: wiring.isa, make: functions::make, spare: parts.drives, originals };
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     machine.set_actions(config.actions);
+    machine.set_slots(slots);
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
         machine.attach_drive(device, slot, drive);
         if let Some(services) = services {
@@ -159,6 +171,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         screen,
         boot_order: parts.order,
         files,
+        slots: parts.pci,
         warnings,
     })
 }
@@ -231,6 +244,8 @@ pub(super) struct Parts {
     pub(super) bus: Bus,
     /// The PCI buses, and what is in their slots.
     pub(super) pci: PciBuses,
+    /// The functions that can come and go, and the bus of each.
+    pub(super) pluggable: Vec<(DeviceId, BusAt, Plug)>,
     ports: Vec<(DeviceId, String)>,
     /// Ports of virtio console devices.
     pub(super) serial_ports: Vec<SerialPort>,
@@ -312,6 +327,9 @@ impl Parts {
             }
         }
         self.connect(power, piix4_pm::PIN_SCI, isa, piix3::pin_isa(IRQ_SCI));
+        if config.machine.acpi {
+            hotplug::add_controller(self, power);
+        }
         self.timers(config, drives, &wiring);
         self.controls(config, &wiring);
         self.storage(drives, &wiring);

@@ -51,6 +51,8 @@ struct Occupant {
     /// Its model and id, for complaints.
     called: String,
     multifunction: bool,
+    /// It can be taken out while the machine runs.
+    pluggable: bool,
 }
 
 /// A bus.
@@ -79,7 +81,7 @@ pub(super) struct Bridge {
 
 /// All PCI buses of a board.
 #[derive(Clone, Debug)]
-pub(super) struct PciBuses(Vec<PciBus>);
+pub struct PciBuses(Vec<PciBus>);
 
 impl PciBuses {
     /// The bus at the host bridge, which takes slot 0.
@@ -93,7 +95,7 @@ impl PciBuses {
 
     /// Puts one of the board's own functions on the bus at the host bridge.
     pub(super) fn put(&mut self, at: DevFn, model: &str, device: Option<DeviceId>) {
-        let occupant = Occupant { device, called: model.into(), multifunction: at.device() == 1 };
+        let occupant = Occupant { device, called: model.into(), multifunction: at.device() == 1, pluggable: false };
         self.0[BusAt::ROOT.0].occupants.insert(at, occupant);
     }
 
@@ -146,7 +148,7 @@ impl PciBuses {
             ));
         }
         let called = candidate.id.map_or_else(|| model.to_owned(), |id| format!("{model},id={id}"));
-        let occupant = Occupant { device: None, called, multifunction: candidate.multifunction };
+        let occupant = Occupant { device: None, called, multifunction: candidate.multifunction, pluggable: false };
         self.0[bus.0].occupants.insert(at, occupant);
         Ok(at)
     }
@@ -156,6 +158,49 @@ impl PciBuses {
         if let Some(occupant) = self.0[bus.0].occupants.get_mut(&at) {
             occupant.device = Some(device);
         }
+    }
+
+    /// Says that what is in a place can be taken out while the machine runs.
+    pub(super) fn set_pluggable(&mut self, bus: BusAt, at: DevFn) {
+        if let Some(occupant) = self.0[bus.0].occupants.get_mut(&at) {
+            occupant.pluggable = true;
+        }
+    }
+
+    /// A place is free again.
+    pub(super) fn vacate(&mut self, bus: BusAt, at: DevFn) {
+        self.0[bus.0].occupants.remove(&at);
+    }
+
+    /// The slots of a bus with something that stays, a bit each.
+    pub(super) fn fixed(&self, bus: BusAt) -> u32 {
+        let staying = self.0[bus.0].occupants.iter().filter(|(_, occupant)| !occupant.pluggable);
+        staying.fold(0, |slots, (at, _)| slots | 1 << at.device())
+    }
+
+    /// The bridges on a bus: the slot of each and the bus behind it.
+    pub(super) fn bridges_on(&self, bus: BusAt) -> Vec<(u8, BusAt)> {
+        let behind = self.0.iter().enumerate().filter_map(|(at, behind)| {
+            let bridge = behind.bridge.as_ref().filter(|bridge| bridge.above == bus && bridge.at.function() == 0)?;
+            Some((bridge.at.device(), BusAt(at)))
+        });
+        behind.collect()
+    }
+
+    /// The name of the bridge that a bus is behind; none: the host bridge.
+    pub(super) fn bridge_name(&self, bus: BusAt) -> Option<&str> {
+        self.0[bus.0].bridge.as_ref().map(|bridge| &*bridge.name)
+    }
+
+    /// The first bus of which this is true.
+    pub(super) fn behind(&self, is: impl Fn(BusAt) -> bool) -> Option<BusAt> {
+        (0..self.0.len()).map(BusAt).find(|at| is(*at))
+    }
+
+    /// What function 0 of a place's slot is called, if there is one.
+    pub(super) fn first_function(&self, bus: BusAt, at: DevFn) -> Option<&str> {
+        let first = self.0[bus.0].occupants.get(&DevFn::new(at.device(), 0));
+        first.map(|first| first.called.split(',').next().unwrap_or_default())
     }
 
     /// The functions on a bus, and those among them that say that their device has several.

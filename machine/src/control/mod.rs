@@ -41,6 +41,7 @@ pub(crate) use block_query::device_of_drive;
 pub use descriptors::Descriptors;
 pub use identity::compatible_version;
 pub(crate) use machines::place;
+pub(crate) use qdev::{add_device, remove_device};
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {

@@ -1,8 +1,9 @@
-//! Devices: what can be set on them, and plugging, which no bus supports yet.
+//! Devices: what can be set on them, and plugging them in and asking them back.
 
 use super::qom::resolve;
+use crate::commandline::DeviceConfig;
 use crate::object_model::{Node, Tree, Types, What, is_identifier};
-use crate::run::Control;
+use crate::run::{Control, PlugError};
 use lockstep_devices::catalog::Entry;
 use lockstep_devices::properties::{Kind, Property, PropertyError};
 use lockstep_qmp::Error;
@@ -11,7 +12,7 @@ use lockstep_qmp::registry::{Answer, Registry};
 use serde_json::Value;
 
 pub(super) fn register(registry: &mut Registry<Control>) {
-    registry.on(device_list_properties).on(device_add).on(device_del);
+    registry.on(device_list_properties).on(add_device).on(remove_device);
 }
 
 fn device_list_properties(_: &mut Control, command: DeviceListProperties) -> Answer<Vec<DevicePropertyInfo>> {
@@ -33,6 +34,7 @@ fn device_list_properties(_: &mut Control, command: DeviceListProperties) -> Ans
 
 /// A name in the catalog, or a word on why it is none.
 fn driver(types: &Types, name: &str) -> Answer<&'static Entry> {
+    let name = Entry::find(name).map_or(name, |entry| entry.name);
     let ty = types.find(name).filter(|ty| types.is_a(ty, "device"));
     let ty = ty.ok_or_else(|| Error::new(format!("'{name}' is not a valid device model name")))?;
     if ty.is_abstract {
@@ -41,11 +43,11 @@ fn driver(types: &Types, name: &str) -> Answer<&'static Entry> {
     Entry::find(name).ok_or_else(|| Error::expects("driver", "a pluggable device type"))
 }
 
-/// Everything about the device is checked; then it turns out that its bus takes none while the machine is there.
-fn device_add(control: &mut Control, command: DeviceAdd) -> Answer<()> {
+/// Everything about the device is checked before it is plugged in.
+pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()> {
     let tree = Tree::of(control);
     let entry = driver(&tree.types, &command.driver)?;
-    let bus = bus_for(&tree, entry, command.bus.as_deref())?;
+    let bus = bus_for(control, &tree, entry, command.bus.as_deref())?;
     if let Some(id) = &command.id {
         if !is_identifier(id) {
             return Err(Error::expects("id", "an identifier"));
@@ -54,11 +56,12 @@ fn device_add(control: &mut Control, command: DeviceAdd) -> Answer<()> {
             return Err(Error::new(format!("Duplicate device ID '{id}'")));
         }
     }
-    let known = entry.properties();
+    let (known, mut typed) = (entry.properties(), Vec::new());
     let of_type = tree.types.find(entry.name).map(|ty| tree.types.properties(ty)).unwrap_or_default();
     let mut own = Vec::new();
     for (name, value) in &command.properties {
         let text = text_of(name, value)?;
+        typed.push((name.clone(), text.clone()));
         match known.iter().find(|property| property.name == name) {
             Some(property) => {
                 check_reference(control, entry, property, &text)?;
@@ -76,11 +79,21 @@ fn device_add(control: &mut Control, command: DeviceAdd) -> Answer<()> {
     if entry.part_bus().is_none() && known.iter().any(|property| lacks_drive(&property)) {
         return Err(Error::new("drive property not set"));
     }
-    Err(Error::new(format!("Bus '{bus}' does not support hotplugging")))
+    if !entry.is_pci() {
+        return Err(Error::new(format!("Bus '{bus}' does not support hotplugging")));
+    }
+    typed.extend(command.bus.map(|bus| ("bus".to_owned(), bus)));
+    let origin = format!("device_add {}", entry.name);
+    let device = DeviceConfig { driver: entry.name.into(), id: command.id, origin, properties: typed };
+    control.plug(device, &bus).map_err(refused)
+}
+
+fn refused(why: PlugError) -> Error {
+    Error::new(why.to_string())
 }
 
 /// The bus that a device goes on, by its name.
-fn bus_for(tree: &Tree, entry: &Entry, asked: Option<&str>) -> Answer<String> {
+fn bus_for(control: &Control, tree: &Tree, entry: &Entry, asked: Option<&str>) -> Answer<String> {
     let wanted = match entry.part_bus() {
         Some(bus) => bus.name(),
         None if tree.types.named_is_a(entry.name, "pci-device") => "PCI",
@@ -88,6 +101,7 @@ fn bus_for(tree: &Tree, entry: &Entry, asked: Option<&str>) -> Answer<String> {
         None => "System",
     };
     let at = match asked {
+        Some(name) if wanted == "PCI" && control.board.has_pci_bus(name) => return Ok(name.into()),
         Some(name) => tree.bus(name).ok_or_else(|| Error::new(format!("Bus '{name}' not found")))?,
         None => tree
             .bus_of_type(wanted)
@@ -154,19 +168,25 @@ fn wrong(entry: &Entry, known: &[Property], why: PropertyError) -> Error {
     }
 }
 
-fn device_del(control: &mut Control, command: DeviceDel) -> Answer<()> {
+/// The guest is asked to let go of a device.
+pub(crate) fn remove_device(control: &mut Control, command: DeviceDel) -> Answer<()> {
     let id = command.id;
     let tree = Tree::of(control);
     let path = if id.starts_with('/') { id.clone() } else { format!("/machine/peripheral/{id}") };
     let at = resolve(&tree, &path).map_err(|_| Error::device_not_found(&id))?;
     let node = tree.node(at);
-    match node.what {
+    let of_bus = || match node.bus.map(|bus| tree.node(bus)) {
+        Some(bus) if bus.ty == "System" => Error::new("Bus 'main-system-bus' does not support hotplugging"),
+        Some(bus) if bus.ty == "PCI" => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),
+        Some(bus) => Error::new(format!("Bus '{}' does not support hotplugging", bus.name)),
+        None => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),
+    };
+    match &node.what {
         What::Cpu(_) => Err(Error::new("Boot CPU is unpluggable")),
-        What::Device(_) => Err(match node.bus.map(|bus| tree.node(bus)) {
-            Some(bus) if bus.ty == "System" => Error::new("Bus 'main-system-bus' does not support hotplugging"),
-            Some(bus) => Error::new(format!("Bus '{}' does not support hotplugging", bus.name)),
-            None => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),
-        }),
+        What::Device(placed) => match placed.device.filter(|device| control.board.machine.part(*device).is_some()) {
+            Some(device) => control.unplug(device).map_err(refused),
+            None => Err(of_bus()),
+        },
         _ => Err(Error::new(format!("{id} is not a hotpluggable device"))),
     }
 }

@@ -6,7 +6,10 @@ use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::{Caller, Kind, Order, Reply, Request};
 use serde_json::{Value, json};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
 mod block;
@@ -232,4 +235,45 @@ fn a_detached_dump_is_answered_at_once_watched_and_told_of_at_its_end() {
     assert_eq!((&ended["status"], &ended["completed"]), (&json!("completed"), &begun["total"]));
     lockstep_dump::read::Dump::open(&file).expect("a dump");
     assert_eq!(asked.ask("stop", json!({})), Ok(json!({})));
+}
+
+#[test]
+fn a_dump_goes_to_what_a_client_hands_over() {
+    let mut asked = Asked::new("qmp-dump-fd", "");
+    let path = asked.guest.folder.join("given");
+    let arguments = |format: &str| json!({ "paging": false, "protocol": "fd:out", "format": format });
+    let handed = |asked: &mut Asked, descriptor: OwnedFd| {
+        asked.ask_with("getfd", json!({ "fdname": "out" }), descriptor).expect("kept");
+    };
+    handed(&mut asked, File::create(&path).expect("a file").into());
+    asked.ask("dump-guest-memory", arguments("kdump-lzo")).expect("a dump");
+    lockstep_dump::read::Dump::open(&path).expect("a file is as good as a name");
+    let error = asked.ask("dump-guest-memory", arguments("elf")).expect_err("it was used up");
+    assert_eq!(error.desc, "File descriptor named 'out' has not been found");
+    asked.events();
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let ends: [(OwnedFd, Box<dyn Read + Send>); 2] =
+        [(writer.into(), Box::new(reader)), (ours.into(), Box::new(theirs))];
+    for (ours, mut theirs) in ends {
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).map(|_| all)
+        });
+        handed(&mut asked, ours);
+        asked.ask("dump-guest-memory", arguments("kdump-zlib")).expect("a dump");
+        std::fs::write(&path, reader.join().expect("no panic").expect("all of it")).expect("a file");
+        let dump = lockstep_dump::read::Dump::open(&path).expect("a stream is the same dump");
+        assert!(dump.verify(true, &lockstep_dump::Progress::default()).expect("looked at").faults.is_empty());
+        assert_eq!(asked.events(), ["DUMP_COMPLETED"]);
+    }
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    handed(&mut asked, writer.into());
+    let error = asked.ask("dump-guest-memory", arguments("elf")).expect_err("nobody reads");
+    assert!(error.desc.starts_with("cannot write the dump: Broken pipe"), "{}", error.desc);
+    assert_eq!((asked.status().as_str(), asked.events()), ("running", vec!["DUMP_COMPLETED"]));
+    assert_eq!(asked.ask("query-dump", json!({})).expect("a result")["status"], "failed");
 }

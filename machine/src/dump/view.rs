@@ -4,7 +4,7 @@ use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Rflags, Segment, TableRegister};
 use lockstep_dump::{PhysicalMemory, Processors, Range, Registers, SegmentRegister};
 use lockstep_fabric::Memory;
-use lockstep_fabric::memory::Target;
+use lockstep_fabric::memory::{Backing, Region, Target};
 use std::borrow::Cow;
 
 /// Physical memory that stands still: RAM, ROM and video memory where the guest reads them now.
@@ -13,19 +13,29 @@ pub struct StoppedMemory<'a> {
     arena: &'a [u8],
     /// Addresses with their arena offsets, in ascending order.
     spans: Vec<(Range, u64)>,
+    ram_end: Option<u64>,
 }
 
 impl<'a> StoppedMemory<'a> {
     /// The memory of a machine between two runs.
     pub fn of(memory: &'a Memory) -> Self {
         let arena = memory.arena();
-        Self { arena: arena.bytes(0, arena.len()).unwrap_or_default(), spans: spans(memory) }
+        Self { arena: arena.bytes(0, arena.len()).unwrap_or_default(), spans: spans(memory), ram_end: ram_end(memory) }
     }
 
     /// Addresses with their arena offsets, in ascending order.
     pub(super) fn into_spans(self) -> Vec<(Range, u64)> {
         self.spans
     }
+}
+
+/// Where RAM ends: that which is at address 0, and whatever else is its owner's.
+fn ram_end(memory: &Memory) -> Option<u64> {
+    let ram = |region: &&Region| matches!(region.backing, Backing::Ram(_));
+    let regions = memory.map().regions();
+    let owner = regions.iter().filter(ram).find(|region| region.base == Some(0))?.owner;
+    let own = regions.iter().filter(ram).filter(|region| region.owner == owner);
+    own.filter_map(|region| Some(region.base?.saturating_add(region.len))).max()
 }
 
 /// What of the address space arena bytes answer, with their offsets.
@@ -50,6 +60,10 @@ pub(super) fn find(spans: &[(Range, u64)], address: u64) -> Option<(Range, u64)>
 impl PhysicalMemory for StoppedMemory<'_> {
     fn ranges(&self) -> Vec<Range> {
         self.spans.iter().map(|(range, _)| *range).collect()
+    }
+
+    fn ram_end(&self) -> Option<u64> {
+        self.ram_end
     }
 
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]> {
@@ -133,6 +147,7 @@ mod tests {
             machine.bus.memory.read_bytes(start, &mut expected);
             assert!(memory.read(start, len)[..] == expected, "{start:#x}");
         }
+        assert_eq!(memory.ram_end(), Some(16 << 20), "the ROM below 4 GiB is no RAM");
         assert_eq!(memory.read(0xfee0_0000, 8).len(), 0);
         assert_eq!(Cpus::of(&machine.cpus).registers()[0].rip, 0xfff0);
         assert_eq!(Cpus::of(&machine.cpus).registers()[0].segments[1].base, 0xffff_0000);

@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
-use crate::run::Control;
+use crate::run::{Control, Dumps};
 use lockstep_dump::codec::Codec;
 use lockstep_dump::{Format, Options, Range, Target};
 use lockstep_qmp::commands::dump::{DumpQueryResult, DumpStatus};
@@ -14,13 +14,14 @@ pub(super) const ARGUMENTS: &str = "[-p] [-d] [-z|-l|-s|-Z] [-R] FILE [BEGIN LEN
 
 /// `dump-guest-memory`: ELF, with `-p` by the guest's page tables; or kdump-compressed with zlib, lzo, snappy or zstd,
 /// flattened unless `-R` asks for it raw. With `-d` the guest runs on meanwhile.
-pub(super) fn dump(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+pub(super) fn dump(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     let Asked { options, detach, file } = read(arguments)?;
     control.not_while_dumping()?;
     let refused = |why: lockstep_dump::DumpError| CommandError::Host(why.to_string());
     let target = Target::create(Path::new(file)).map_err(refused)?;
     if detach {
         control.begin_dump(&options, target).map_err(refused)?;
+        desk.follows_dump = Some(0);
     } else {
         control.dump(&options, target).map_err(refused)?;
     }
@@ -38,6 +39,26 @@ pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Argument
         DumpStatus::Completed => "Status: completed".into(),
         DumpStatus::Failed => "Status: failed".into(),
     })
+}
+
+/// How many percent more are worth a line.
+const STEP: u64 = 10;
+
+/// What is new of a dump since `shown` percent, and up to where that is; nowhere, if it has ended.
+pub(super) fn news(dumps: &Dumps, shown: u64) -> Option<(String, Option<u64>)> {
+    let DumpQueryResult { status, completed, total } = dumps.result();
+    if let Some(why) = dumps.failure() {
+        return Some((format!("dump: {why}"), None));
+    }
+    match status {
+        DumpStatus::Active => {
+            let percent = completed.unsigned_abs().saturating_mul(100) / total.unsigned_abs().max(1);
+            let step = percent - percent % STEP;
+            (step > shown && step < 100).then(|| (format!("dump: {step} %"), Some(step)))
+        }
+        DumpStatus::Completed => Some((format!("dump: complete, {total} bytes of memory"), None)),
+        DumpStatus::None | DumpStatus::Failed => None,
+    }
 }
 
 /// What the arguments ask for.

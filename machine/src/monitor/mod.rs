@@ -5,6 +5,7 @@
 //! - the other files are handlers, by family. A handler that looks only looks: it changes nothing in the guest. One that
 //!   steers does so through [`Control`], whose methods pass the gate and are recorded.
 
+mod devices;
 mod dump;
 mod editor;
 mod error;
@@ -27,7 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::run::Control;
+use crate::run::{Control, Dumps};
 use editor::{LineEditor, Typed};
 use error::CommandError;
 use format::Format;
@@ -35,6 +36,8 @@ pub(crate) use info::backend_name;
 pub(crate) use keys::key_code;
 use lockstep_cpu::Vcpu;
 
+/// Clears a terminal's line from the cursor on (ECMA-48, EL).
+const CLEAR_LINE: &str = "\x1b[K";
 const PROMPT: &str = "(lockstep) ";
 const GREETING: &str =
     concat!("Lockstep ", env!("CARGO_PKG_VERSION"), " monitor - type 'help' for more information\r\n");
@@ -49,6 +52,8 @@ pub(crate) struct Desk {
     selected: usize,
     /// The format that the next command takes what it does not say from.
     format: Format,
+    /// The user has begun a dump and is told how far it is: so far up to here, in percent.
+    follows_dump: Option<u64>,
 }
 
 impl Desk {
@@ -71,13 +76,15 @@ pub struct Monitor {
     desk: Desk,
     /// It shares its terminal with a device, and comes into view when the user switches to it.
     shared: bool,
+    /// It is in view.
+    focused: bool,
     greeted: bool,
 }
 
 impl Monitor {
     /// A monitor that has its character device to itself, or shares it with a device.
     pub fn new(shared: bool) -> Self {
-        Self { editor: LineEditor::new(PROMPT), desk: Desk::default(), shared, greeted: false }
+        Self { editor: LineEditor::new(PROMPT), desk: Desk::default(), shared, focused: !shared, greeted: false }
     }
 
     /// Someone is there now: the greeting, unless the device has the terminal.
@@ -88,6 +95,7 @@ impl Monitor {
 
     /// The user switched to the monitor or away from it; what that looks like.
     pub fn focus(&mut self, focused: bool) -> Vec<u8> {
+        self.focused = focused;
         if focused { self.show() } else { b"\r\n".to_vec() }
     }
 
@@ -119,6 +127,18 @@ impl Monitor {
                 }
                 Some(Typed::Completion(begun)) => self.complete(&begun, &mut screen),
             }
+        }
+        screen
+    }
+
+    /// What is to be shown of a dump that was begun here; what is being typed stays.
+    pub fn follow_dump(&mut self, dumps: &Dumps) -> Vec<u8> {
+        let mut screen = Vec::new();
+        let Some(shown) = self.desk.follows_dump.filter(|_| self.focused) else { return screen };
+        if let Some((line, percent)) = dump::news(dumps, shown) {
+            screen.extend(format!("\r{CLEAR_LINE}{line}\r\n").as_bytes());
+            self.editor.redraw(&mut screen);
+            self.desk.follows_dump = percent;
         }
         screen
     }

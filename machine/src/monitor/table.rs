@@ -2,7 +2,9 @@
 
 use super::error::CommandError;
 use super::expression::Arguments;
-use super::{Answer, Desk, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen};
+use super::{
+    Answer, Desk, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen,
+};
 use crate::run::Control;
 use std::fmt::Write;
 
@@ -41,6 +43,13 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     row(&["cont", "c"], "", "let the machine run", run_state::cont),
     row(&["cpu"], "INDEX", "choose the CPU that other commands are about", run_state::cpu),
+    row(
+        &["device_add"],
+        "DRIVER[,PROPERTY=VALUE...]",
+        "plug a device in, with properties as -device takes them",
+        devices::add,
+    ),
+    row(&["device_del"], "ID", "ask the guest to let go of a device", devices::remove),
     row(
         &["dump-guest-memory"],
         dump::ARGUMENTS,

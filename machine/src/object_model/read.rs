@@ -27,6 +27,8 @@ pub fn read(control: &mut Control, tree: &Tree, at: usize, property: &str) -> Op
         (_, "type") => json!(node.ty),
         (_, "parent_bus") => json!(""),
         (_, "realized") => json!(true),
+        (What::Device(placed), "hotplugged") => json!(placed.device.is_some_and(|id| plugged(control, id))),
+        (What::Device(placed), "hotpluggable") => json!(placed.device.is_some_and(|id| pluggable(control, id))),
         (_, "hotplugged" | "hotpluggable") => json!(false),
         (What::Machine, name) => of_machine(&control.config, name),
         (What::Cpu(index), name) => of_cpu(control, *index, name),
@@ -35,6 +37,15 @@ pub fn read(control: &mut Control, tree: &Tree, at: usize, property: &str) -> Op
         (What::Device(placed), _) => of_device(control, node, placed, &property),
         (What::Container | What::Bus | What::Chardev(_), _) => property.default.unwrap_or_default(),
     })
+}
+
+fn plugged(control: &Control, device: DeviceId) -> bool {
+    control.board.machine.was_plugged(device)
+}
+
+fn pluggable(control: &Control, device: DeviceId) -> bool {
+    let machine = &control.board.machine;
+    machine.slot_controller().is_some() && machine.part(device).is_some()
 }
 
 /// Features of processors have three spellings.

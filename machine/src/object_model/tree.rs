@@ -293,6 +293,11 @@ impl Tree {
         &self.nodes[at]
     }
 
+    /// All objects.
+    pub fn nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate()
+    }
+
     /// All devices and where they are.
     pub fn devices_placed(&self) -> impl Iterator<Item = (usize, &Placed)> {
         self.nodes.iter().enumerate().filter_map(|(at, node)| match &node.what {

@@ -1,6 +1,7 @@
 //! What an operator can do to a machine, whoever speaks for him: a human monitor or QMP.
 
 use super::dumps::Dumps;
+use super::hotplug::Request;
 use crate::board::Board;
 use crate::chardev::QuitCause;
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
@@ -77,6 +78,8 @@ pub struct Control {
     teller: Option<Teller>,
     /// The guest's end has been told.
     told_end: bool,
+    /// The devices that the guest was asked to let go of.
+    pub(super) asked_back: Vec<Request>,
 }
 
 impl Control {
@@ -98,6 +101,7 @@ impl Control {
             happened: Vec::new(),
             teller: None,
             told_end: false,
+            asked_back: Vec::new(),
         }
     }
 

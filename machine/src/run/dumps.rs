@@ -13,7 +13,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Dumps {
     progress: Option<Arc<Progress>>,
-    failed: bool,
+    /// Why it was not written.
+    failure: Option<String>,
     live: Option<LiveDump>,
     reporter: Option<Reporter>,
 }
@@ -24,12 +25,17 @@ impl Dumps {
         let Some(progress) = &self.progress else {
             return DumpQueryResult { status: DumpStatus::None, completed: 0, total: 0 };
         };
-        let status = match (&self.live, self.failed) {
+        let status = match (&self.live, &self.failure) {
             (Some(_), _) => DumpStatus::Active,
-            (None, true) => DumpStatus::Failed,
-            (None, false) => DumpStatus::Completed,
+            (None, Some(_)) => DumpStatus::Failed,
+            (None, None) => DumpStatus::Completed,
         };
         DumpQueryResult { status, completed: progress.completed() as i64, total: progress.total() as i64 }
+    }
+
+    /// Why the latest dump was not written, if that is so.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
     }
 
     /// Whether one is being written while the guest runs on.
@@ -64,7 +70,7 @@ impl Control {
         let reporter = self.dumps.reporter.clone();
         let begun = LiveDump::begin(&mut self.board.machine, options, target, progress.clone(), reporter);
         self.dumps.progress = Some(progress);
-        self.dumps.failed = begun.is_err();
+        self.dumps.failure = begun.as_ref().err().map(ToString::to_string);
         self.dumps.live = Some(begun?);
         Ok(())
     }
@@ -108,8 +114,8 @@ impl Control {
     }
 
     fn tell_dumped(&mut self, result: &Result<Summary, DumpError>) {
-        self.dumps.failed = result.is_err();
         let error = result.as_ref().err().map(ToString::to_string);
+        self.dumps.failure.clone_from(&error);
         self.tell(&DumpCompleted { result: self.dumps.result(), error });
     }
 }

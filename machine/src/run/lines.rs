@@ -29,6 +29,11 @@ impl Lines {
         Self(ports.iter().filter_map(line).collect())
     }
 
+    /// All other ports are gone.
+    pub(super) fn keep(&mut self, ports: &[SerialPort]) {
+        self.0.retain(|line| ports.contains(&line.port));
+    }
+
     /// Whether a port is behind this character device.
     pub(super) fn uses(&self, chardev: ChardevId) -> bool {
         self.0.iter().any(|line| line.chardev == chardev)

@@ -27,7 +27,7 @@ impl Session {
             if let Some(cause) = self.control.quitting() {
                 return Ok(Ended::Host(cause));
             }
-            self.control.serve_dump();
+            self.serve_dump();
             if !self.control.can_go_on() {
                 continue;
             }

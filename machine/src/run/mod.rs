@@ -2,6 +2,7 @@
 
 mod control;
 mod dumps;
+mod hotplug;
 mod lines;
 mod live;
 mod media;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use control::{Control, Denied, RunState};
 pub use dumps::Dumps;
+pub use hotplug::PlugError;
 pub use media::{DriveState, MediumError, NewMedium};
 
 use crate::block::Fault;

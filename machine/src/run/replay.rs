@@ -4,6 +4,7 @@ use super::session::Session;
 use super::{Control, Ended, RunError, RunState};
 use crate::block::Insertion;
 use crate::machine::{Ending, Stop};
+use crate::plug::Plug;
 use crate::record::{Entry, Log};
 use lockstep_fabric::{Arrival, Outside, Tick};
 
@@ -25,6 +26,7 @@ impl Session {
                 // A machine that is over can still be reset.
                 Entry::Arrival(arrival) if arrival.tick == self.control.board.machine.now() => {
                     self.load_medium(arrival)?;
+                    self.check_plug(arrival)?;
                     self.control.board.machine.gate.schedule(arrival.clone());
                 }
                 entry => {
@@ -61,6 +63,15 @@ impl Session {
         Ok(())
     }
 
+    /// Sees to it that a device can be plugged in as it was.
+    fn check_plug(&mut self, arrival: &Arrival) -> Result<(), RunError> {
+        let Outside::Plug { device } = &arrival.what else { return Ok(()) };
+        let not_as_recorded = |what: String| RunError::NotAsRecorded { what };
+        let plug: Plug = serde_json::from_str(device).map_err(|why| not_as_recorded(why.to_string()))?;
+        let checked = self.control.board.machine.check_plug(&plug);
+        checked.map_err(|why| not_as_recorded(format!("{} ({why})", plug.device.origin)))
+    }
+
     /// Runs up to `tick`, or until the guest ends or the user leaves.
     fn follow_to(&mut self, tick: Tick) -> Result<Option<Ending>, RunError> {
         loop {
@@ -73,7 +84,7 @@ impl Session {
             if self.control.quitting().is_some() {
                 return Ok(None);
             }
-            self.control.serve_dump();
+            self.serve_dump();
             if !goes_on(&self.control) {
                 continue;
             }
@@ -83,6 +94,7 @@ impl Session {
             let stop = machine.run_through(until);
             let now = machine.now();
             self.pass_output();
+            self.follow_plugging();
             if now >= pause && self.control.stop().is_ok() {
                 self.control.replay_break = None;
             }

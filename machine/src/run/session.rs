@@ -115,6 +115,7 @@ impl Session {
         }
         self.feed_ports();
         self.pass_output();
+        self.follow_plugging();
         self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }
@@ -151,12 +152,19 @@ impl Session {
         }
     }
 
+    /// Takes note of devices that came and went; whether any went.
+    pub(super) fn follow_plugging(&mut self) -> bool {
+        let any = self.control.follow_plugging();
+        self.lines.keep(&self.control.board.serial_ports);
+        any
+    }
+
     /// Tells the user and QMP's clients what devices have to tell, and stops the machine if it wants that; whether there
     /// was anything.
     pub(super) fn pass_news(&mut self) -> bool {
         let mut state = RunState::Paused;
         let news = self.control.board.machine.take_notices();
-        let any = !news.is_empty();
+        let any = !news.is_empty() | self.follow_plugging();
         for (device, notice) in news {
             if let Some(line) = news::line_of(notice) {
                 eprintln!("lockstep: {line}");
@@ -174,10 +182,21 @@ impl Session {
         any
     }
 
+    /// Serves a dump that is being written, and shows who asked for it how far it is.
+    pub(super) fn serve_dump(&mut self) {
+        self.control.serve_dump();
+        for (id, monitor) in &mut self.monitors {
+            let says = monitor.follow_dump(&self.control.dumps);
+            if !says.is_empty() {
+                self.chardevs.write(*id, &says);
+            }
+        }
+    }
+
     /// Sees a dump that is being written to its end, unless the user leaves.
     fn complete_dump(&mut self) -> Result<(), RunError> {
         while self.control.dumps.in_progress() && self.control.quitting().is_none() {
-            self.control.serve_dump();
+            self.serve_dump();
             if self.control.dump_is_due() {
                 self.take_events()?;
             } else if self.control.dumps.in_progress() {

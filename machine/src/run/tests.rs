@@ -260,3 +260,39 @@ fn a_recording_ends_at_an_error_of_the_host() {
     let (_, ended) = on_full_host(&guest, "-icount shift=0,rr=record,rrfile=log", 1, &[]);
     assert_eq!(ended.err().map(|error| error.to_string()).as_deref(), Some("rr: drive disk: write: no storage space"));
 }
+
+#[test]
+fn a_dump_in_the_background_ends_with_the_run_and_never_half_written() {
+    for (lines, complete) in [
+        (&["stop", "dump-guest-memory -d {}", "info dump", "quit"][..], None),
+        (&["dump-guest-memory -d {}", "system_powerdown", "dump-guest-memory -d {}", "info dump"][..], Some(true)),
+    ] {
+        let guest = BareGuest::new("dump-session");
+        let folder = guest.folder.join("dumps");
+        std::fs::create_dir(&folder).expect("a folder");
+        let config = guest.config(&format!("{MONITOR} -m 64M"));
+        let board = guest.board(&config);
+        let (reporter, events) = Reporter::new();
+        let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+        let qmp = Qmp::start(&config, &reporter).expect("no server");
+        let mut control = Control::new(&config, board, None);
+        control.wake_by(reporter.clone());
+        let mut session = Session::new(control, chardevs, events, qmp);
+        let dump = folder.join("dump");
+        for line in lines {
+            let data = format!("{line}\r").replace("{}", &dump.display().to_string()).into_bytes();
+            reporter.report(HostEvent::MonitorBytes { chardev: ChardevId(0), data });
+        }
+        let ended = if complete.is_some() { Ok(Ended::Guest(Ending::PowerOff)) } else { session.live() };
+        if complete.is_some() {
+            session.take_events().expect("nothing fails");
+            assert!(session.control.dumps.in_progress());
+        }
+        session.finish(ended).expect("the run ends well");
+        let left: Vec<_> = folder.read_dir().expect("a folder").map(|entry| entry.expect("one").file_name()).collect();
+        if complete.is_some() || !left.is_empty() {
+            assert_eq!(left, ["dump"], "a whole dump or nothing");
+            lockstep_dump::read::Dump::open(&dump).expect("a dump");
+        }
+    }
+}

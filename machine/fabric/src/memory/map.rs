@@ -112,6 +112,17 @@ impl AddressMap {
         seen
     }
 
+    /// Takes an owner's regions away; false if none was seen.
+    pub(crate) fn remove(&mut self, owner: DeviceId) -> bool {
+        let seen = self.regions.iter().any(|region| region.owner == owner && region.base.is_some());
+        self.regions.retain(|region| region.owner != owner);
+        self.limits.remove(&owner);
+        if seen {
+            self.flatten();
+        }
+        seen
+    }
+
     /// Backs a RAM region by other bytes of an arena of `arena_len`; false if it is none, they do not fit, or nothing changed.
     pub fn show(&mut self, owner: DeviceId, index: u8, arena: u64, arena_len: u64) -> bool {
         let region = self.regions.iter_mut().find(|r| r.owner == owner && r.index == index);

@@ -126,6 +126,13 @@ impl Memory {
         }
     }
 
+    /// Takes a device's regions off the physical address map.
+    pub(crate) fn remove_regions(&mut self, owner: crate::DeviceId) {
+        if self.map.remove(owner) {
+            self.map_changed();
+        }
+    }
+
     /// Has a RAM-backed region show other bytes of the arena: those from `arena` on, a page boundary. Dropped if they do
     /// not lie in the arena.
     pub fn show(&mut self, owner: crate::DeviceId, index: u8, arena: u64) {

@@ -260,7 +260,7 @@ fn a_devices_settings_are_listed_with_their_defaults() {
 }
 
 #[test]
-fn plugging_is_checked_to_the_end_and_then_refused_by_the_bus() {
+fn plugging_is_checked_to_the_end_before_anything_is_done() {
     let mut asked = Asked::new("qdev-plug", CARDS);
     for (arguments, why) in [
         (json!({ "driver": "nope" }), "'nope' is not a valid device model name"),
@@ -285,23 +285,67 @@ fn plugging_is_checked_to_the_end_and_then_refused_by_the_bus() {
             "Property 'virtio-blk-pci.drive' can't find value 'nope'",
         ),
         (json!({ "driver": "virtconsole" }), "No 'virtio-serial-bus' bus found for device 'virtconsole'"),
+        (json!({ "driver": "virtio-rng-pci", "id": "rtc" }), "Duplicate device ID 'rtc'"),
         (
-            json!({ "driver": "virtio-rng-pci", "id": "r1", "packed": true, "addr": "9" }),
-            "Bus 'pci.0' does not support hotplugging",
+            json!({ "driver": "virtio-rng-pci", "addr": "1" }),
+            "PCI: slot 1 function 0 not available for virtio-rng-pci, in use by PIIX3",
         ),
+        (json!({ "driver": "pci-bridge", "chassis_nr": 1 }), "Device 'pci-bridge' does not support hotplugging"),
+        (json!({ "driver": "VGA" }), "Device 'VGA' does not support hotplugging"),
         (json!({ "driver": "isa-serial" }), "Bus 'isa.0' does not support hotplugging"),
     ] {
         assert_eq!(asked.refusal("device_add", arguments.clone()), why, "{arguments}");
     }
     for (id, why) in [
         ("nope", "Device 'nope' not found"),
-        ("b0", "Bus 'pci.0' does not support hotplugging"),
+        ("/machine/i440fx/pci.0/child[0]", "Device 'i440FX' does not support hotplugging"),
         ("/machine/unattached/device[0]", "Boot CPU is unpluggable"),
         ("/machine", "/machine is not a hotpluggable device"),
         ("/machine/i440fx", "Bus 'main-system-bus' does not support hotplugging"),
     ] {
         assert_eq!(asked.refusal("device_del", json!({ "id": id })), why, "{id}");
     }
+}
+
+#[test]
+fn a_device_is_plugged_in_at_once_and_gone_when_the_guest_or_a_reset_has_let_go_of_it() {
+    let mut asked = Asked::new("qdev-cycle", CARDS);
+    for round in 0..3 {
+        asked.ask("device_add", json!({ "driver": "virtio-rng", "id": "r1", "addr": "9" })).expect("a free slot");
+        for (property, value) in [("hotplugged", json!(true)), ("hotpluggable", json!(true)), ("addr", json!(0x48))] {
+            assert_eq!(asked.get("/machine/peripheral/r1", property), value, "{property}");
+        }
+        let again = json!({ "driver": "virtio-rng-pci", "addr": "9" });
+        let taken = "PCI: slot 9 function 0 not available for virtio-rng-pci, in use by virtio-rng-pci,id=r1";
+        assert_eq!(asked.refusal("device_add", again), taken);
+        let behind = json!({ "driver": "virtio-rng-pci", "addr": "9.1" });
+        assert_eq!(
+            asked.refusal("device_add", behind),
+            "PCI: single function device can't be populated in function 9.1"
+        );
+        asked.ask("device_del", json!({ "id": "r1" })).expect("the guest is asked");
+        let twice = asked.refusal("device_del", json!({ "id": "/machine/peripheral/r1" }));
+        assert_eq!(twice, "Device r1 is already in the process of unplug", "{round}");
+        assert_eq!(asked.events(), Vec::<&str>::new());
+        asked.ask("system_reset", json!({})).expect("a reset");
+        asked.control.follow_plugging();
+        assert_eq!(asked.events(), ["RESET", "DEVICE_DELETED"]);
+        assert_eq!(asked.refusal("device_del", json!({ "id": "r1" })), "Device 'r1' not found");
+    }
+    // One of the command line goes the same way.
+    assert_eq!(asked.get("b0", "hotplugged"), json!(false));
+    asked.ask("device_del", json!({ "id": "b0" })).expect("the guest is asked");
+    asked.ask("system_reset", json!({})).expect("a reset");
+    asked.control.follow_plugging();
+    asked.ask("device_add", json!({ "driver": "virtio-balloon-pci", "id": "b0" })).expect("its name is free");
+    assert_eq!(asked.get("b0", "hotplugged"), json!(true));
+}
+
+#[test]
+fn without_acpi_nothing_is_plugged() {
+    let mut asked = Asked::new("qdev-no-acpi", "-machine acpi=off");
+    let why = asked.refusal("device_add", json!({ "driver": "virtio-rng-pci" }));
+    assert_eq!(why, "Bus 'pci.0' does not support hotplugging");
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! Devices that the operator plugs in and asks back while the machine runs.
+
+use super::{Control, Denied};
+use crate::commandline::{DeviceConfig, RecordReplay};
+use crate::object_model::{Tree, What};
+use crate::plug::{Change, Plug};
+use lockstep_fabric::{DeviceId, Input, Outside, SlotChange, Tick};
+use lockstep_qmp::commands::qdev::DeviceDeleted;
+
+/// How long a guest that was asked for a device is not asked for it again, in nanoseconds of its time.
+const PATIENCE: u64 = 5_000_000_000;
+
+/// Why a device was not plugged in or asked back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlugError {
+    /// It cannot be.
+    #[error("{0}")]
+    Refused(String),
+    /// Nothing reaches the guest now.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+}
+
+/// A device that the guest was asked to let go of, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Request {
+    device: DeviceId,
+    at: Tick,
+}
+
+impl Control {
+    /// Plugs a device into a PCI bus. It is there at once, and the guest is told.
+    pub fn plug(&mut self, mut device: DeviceConfig, bus: &str) -> Result<(), PlugError> {
+        let refused = |why: &str| PlugError::Refused(why.into());
+        if self.board.machine.slot_controller().is_none() {
+            return Err(PlugError::Refused(format!("Bus '{bus}' does not support hotplugging")));
+        }
+        let globals = self.config.globals.iter().filter(|global| global.driver == device.driver);
+        let globals = globals.map(|global| (global.property.clone(), global.value.clone()));
+        device.properties = globals.chain(std::mem::take(&mut device.properties)).collect();
+        let mut plug = self.board.plan(&self.config, device, bus).map_err(PlugError::Refused)?;
+        let machine = &mut self.board.machine;
+        if machine.bus.find(&plug.name).is_some() {
+            return Err(PlugError::Refused(format!("Duplicate device ID '{}'", plug.name)));
+        }
+        let known = machine.drive_files().len();
+        machine.check_plug(&plug).map_err(PlugError::Refused)?;
+        if self.config.icount.record_replay != RecordReplay::Off {
+            plug.files = self.board.machine.drive_files().get(known..).unwrap_or_default().to_vec();
+        }
+        let device = serde_json::to_string(&plug).map_err(|why| refused(&why.to_string()))?;
+        self.enter(Outside::Plug { device })?;
+        self.follow_plugging();
+        Ok(())
+    }
+
+    /// Asks the guest to let go of a device. It does so in its own time or not at all; a reset takes the device out.
+    pub fn unplug(&mut self, device: DeviceId) -> Result<(), PlugError> {
+        let machine = &self.board.machine;
+        let (part, controller) = (machine.part(device), machine.slot_controller());
+        let (Some(Plug { bridge, at, .. }), Some(controller)) = (part, controller) else {
+            let name = self.board.machine.bus.name(device);
+            return Err(PlugError::Refused(format!("Device '{name}' does not support hotplugging")));
+        };
+        let (bridge, slot, name) = (*bridge, at.device(), machine.bus.name(device));
+        let now = machine.now();
+        let patience = PATIENCE >> machine.bus.clock.shift();
+        if self.asked_back.iter().any(|request| request.device == device && now < request.at + patience) {
+            return Err(PlugError::Refused(format!("Device {name} is already in the process of unplug")));
+        }
+        self.input(controller, Input::Slot { bridge, slot, change: SlotChange::Wanted })?;
+        self.asked_back.retain(|request| request.device != device);
+        self.asked_back.push(Request { device, at: now });
+        Ok(())
+    }
+
+    /// Takes note of the devices that came and went, and tells QMP's clients; whether any went.
+    pub fn follow_plugging(&mut self) -> bool {
+        let mut any = false;
+        for change in self.board.machine.take_changes() {
+            match &change {
+                Change::Came(_, plug) => {
+                    // Drives of the command line come with devices that are not among these.
+                    let listed = plug.device.origin.starts_with("-drive") || self.config.devices.contains(&plug.device);
+                    if !listed {
+                        self.config.devices.push(plug.device.clone());
+                    }
+                }
+                Change::Went(id, plug) => {
+                    self.forget_ports(*id, plug);
+                    self.forget_device(plug);
+                    self.asked_back.retain(|request| request.device != *id);
+                    any = true;
+                }
+            }
+            self.board.note(&change);
+        }
+        any
+    }
+
+    /// The ports on the bus of a console device go with it.
+    fn forget_ports(&mut self, device: DeviceId, plug: &Plug) {
+        let ports = self.board.serial_ports.iter().filter(|port| port.device == device);
+        let ids: Vec<_> = ports.filter_map(|port| port.id.clone()).collect();
+        let bus = plug.device.id.as_ref().map(|id| format!("{id}.0"));
+        for id in ids {
+            self.config.devices.retain(|other| other.id.as_ref() != Some(&id));
+            let path = format!("/machine/peripheral/{id}");
+            self.tell(&DeviceDeleted { device: Some(id), path });
+        }
+        self.config.devices.retain(|other| bus.is_none() || other.property("bus") != bus.as_deref());
+    }
+
+    fn forget_device(&mut self, plug: &Plug) {
+        let id = plug.device.id.clone();
+        let listed = self.config.devices.iter().position(|device| *device == plug.device);
+        let path = match (&id, listed) {
+            (Some(id), Some(_)) => format!("/machine/peripheral/{id}"),
+            _ => self.path_without_device(plug).unwrap_or_else(|| "/machine/peripheral-anon/device[0]".into()),
+        };
+        if let Some(at) = listed {
+            self.config.devices.remove(at);
+        }
+        self.tell(&DeviceDeleted { device: id.filter(|_| listed.is_some()), path });
+    }
+
+    /// The path of a device that is listed, but no longer on the bus.
+    fn path_without_device(&mut self, plug: &Plug) -> Option<String> {
+        let tree = Tree::of(self);
+        let path = tree.nodes().find_map(|(at, node)| match &node.what {
+            What::Device(placed)
+                if placed.device.is_none()
+                    && node.ty == plug.device.driver
+                    && placed.typed == plug.device.properties =>
+            {
+                Some(tree.path(at))
+            }
+            _ => None,
+        });
+        path
+    }
+}

@@ -1,0 +1,235 @@
+//! Dumps that go wrong: the guest runs on where the emulator lives, and no file of the dump's name is ever incomplete.
+
+use lockstep_dump::Progress;
+use lockstep_dump::read::Dump;
+use lockstep_tests::guest::guest_file;
+use lockstep_tests::program::{lockstep, scratch_path};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a busy host.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A machine whose kernel is booting, which is enough for its memory to be full of things, and a QMP client.
+struct Machine {
+    process: Child,
+    input: BufReader<UnixStream>,
+    output: UnixStream,
+    events: Vec<Value>,
+    folder: PathBuf,
+}
+
+impl Machine {
+    /// Starts it with a file system of its own, of this size, under `small` in its folder, if a size is given.
+    fn start(name: &str, small: Option<&str>) -> Self {
+        let folder = scratch_path(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("small")).expect("a folder");
+        let mut command = match small {
+            None => Command::new(lockstep()),
+            Some(size) => {
+                let mount =
+                    format!("mount -t tmpfs -o size={size} tmpfs {} && exec \"$@\"", folder.join("small").display());
+                let mut command = Command::new("unshare");
+                command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"]).arg(lockstep());
+                command
+            }
+        };
+        let socket = folder.join("qmp");
+        let process = command
+            .args([
+                "-kernel",
+                &guest_file("vmlinuz"),
+                "-initrd",
+                &guest_file("initrd.gz"),
+                "-append",
+                "console=ttyS0 idle=poll",
+            ])
+            .args(["-m", "256", "-cpu", "max", "-nodefaults", "-display", "none", "-serial", "null", "-seed", "1"])
+            .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
+            .spawn()
+            .expect("the program starts");
+        let begun = Instant::now();
+        let output = loop {
+            match UnixStream::connect(&socket) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{}: {error}", socket.display()),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        output.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let input = BufReader::new(output.try_clone().expect("a socket"));
+        let mut machine = Self { process, input, output, events: Vec::new(), folder };
+        machine.line();
+        machine.ask("qmp_capabilities", json!({})).expect("negotiated");
+        machine
+    }
+
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.input.read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).unwrap_or_else(|why| panic!("{line:?}: {why}"))
+    }
+
+    /// What a command returns, or the description of its error.
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
+        let request = Value::from_iter([("execute", Value::from(command)), ("arguments", arguments)]);
+        self.output.write_all(request.to_string().as_bytes()).expect("the machine listens");
+        loop {
+            let line = self.line();
+            if let Some(returned) = line.get("return") {
+                return Ok(returned.clone());
+            }
+            if let Some(error) = line.get("error") {
+                return Err(error["desc"].as_str().expect("a text").to_owned());
+            }
+            self.events.push(line);
+        }
+    }
+
+    fn dump(&mut self, to: &Path, detach: bool) -> Result<Value, String> {
+        let protocol = format!("file:{}", to.display());
+        let arguments = json!({ "paging": false, "protocol": protocol, "format": "kdump-zlib", "detach": detach });
+        self.ask("dump-guest-memory", arguments)
+    }
+
+    /// Waits for the next DUMP_COMPLETED.
+    fn completed(&mut self) -> Value {
+        loop {
+            if let Some(at) = self.events.iter().position(|event| event["event"] == "DUMP_COMPLETED") {
+                return self.events.remove(at)["data"].clone();
+            }
+            let line = self.line();
+            self.events.push(line);
+        }
+    }
+
+    /// The guest goes on: its kernel polls when it is idle, so that its registers never stay as they are.
+    fn assert_runs(&mut self) {
+        let uptime = |machine: &mut Self| {
+            let registers = json!({ "command-line": "info registers" });
+            machine.ask("human-monitor-command", registers).expect("registers").to_string()
+        };
+        assert_eq!(self.ask("query-status", json!({})).expect("a status")["status"], "running");
+        let (before, begun) = (uptime(self), Instant::now());
+        while uptime(self) == before {
+            assert!(begun.elapsed() < PATIENCE, "no instruction is executed");
+        }
+    }
+
+    fn quit(mut self) {
+        self.ask("quit", json!({})).expect("it ends");
+        assert!(self.process.wait().expect("it ends").success());
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = folder.read_dir().expect("a folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+fn assert_whole(dump: &Path) {
+    let opened = Dump::open(dump).expect("a dump");
+    let verdict = opened.verify(true, &Progress::default()).expect("nobody cancels");
+    assert_eq!(verdict.faults, [""; 0]);
+}
+
+#[test]
+fn a_killed_dump_leaves_no_file_of_its_name_unless_it_is_whole() {
+    let mut unfinished = 0;
+    for round in 0..10u64 {
+        let mut machine = Machine::start(&format!("dump-killed-{round}"), None);
+        let dump = machine.folder.join("small/dump");
+        machine.dump(&dump, true).expect("begun");
+        // Moments from the beginning to about the end of such a dump.
+        std::thread::sleep(Duration::from_millis(round * 40));
+        machine.process.kill().expect("it lives");
+        machine.process.wait().expect("it is dead");
+        if dump.exists() {
+            assert_whole(&dump);
+        } else {
+            unfinished += 1;
+            let left = names(&machine.folder.join("small"));
+            assert!(left.iter().all(|name| name.starts_with('.') && name.ends_with(".partial")), "{left:?}");
+        }
+    }
+    assert!(unfinished > 0, "none was killed in time");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_guest_runs_on() {
+    let mut machine = Machine::start("dump-full", Some("4M"));
+    let small = machine.folder.join("small");
+    let root = Path::new("/proc").join(machine.process.id().to_string()).join("root");
+    let inside = root.join(small.strip_prefix("/").expect("an absolute path"));
+    for detach in [false, true] {
+        let answer = machine.dump(&small.join("dump"), detach);
+        assert_eq!(answer.is_ok(), detach, "{answer:?}");
+        let told = machine.completed();
+        assert_eq!(told["result"]["status"], "failed");
+        let error = told["error"].as_str().expect("a text").to_owned();
+        assert!(error.contains("No space left on device"), "{error}");
+        assert!(answer.is_ok() || answer == Err(error));
+        assert_eq!(machine.ask("query-dump", json!({})).expect("a result")["status"], "failed");
+        assert_eq!(names(&inside), [""; 0], "nothing is left");
+        machine.assert_runs();
+    }
+    machine.quit();
+}
+
+#[test]
+fn a_reader_that_leaves_or_sleeps_disturbs_nobody() {
+    let mut machine = Machine::start("dump-reader", None);
+    let pipe = machine.folder.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let reading = |pipe: &Path, len: usize| {
+        let pipe = pipe.to_owned();
+        std::thread::spawn(move || {
+            let mut pipe = std::fs::File::open(pipe).expect("the pipe");
+            pipe.read_exact(&mut vec![0; len]).expect("so much");
+            pipe
+        })
+    };
+    let reader = reading(&pipe, 100_000);
+    machine.dump(&pipe, true).expect("begun");
+    let pipe_end = reader.join().expect("it reads");
+    machine.assert_runs();
+    assert_eq!(machine.ask("query-dump", json!({})).expect("a result")["status"], "active");
+    assert_eq!(machine.ask("stop", json!({})), Err("There is a dump in process, please wait.".into()));
+    drop(pipe_end);
+    let told = machine.completed();
+    assert!(told["error"].as_str().is_some_and(|why| why.contains("Broken pipe")), "{told}");
+    machine.assert_runs();
+
+    // One that never reads on, and a user who leaves all the same.
+    let reader = reading(&pipe, 100_000);
+    machine.dump(&pipe, true).expect("begun");
+    let _pipe_end = reader.join().expect("it reads");
+    machine.quit();
+}
+
+#[test]
+fn quit_while_a_dump_is_written_ends_cleanly() {
+    let mut machine = Machine::start("dump-quit", None);
+    let folder = machine.folder.join("small");
+    machine.dump(&folder.join("dump"), true).expect("begun");
+    machine.ask("quit", json!({})).expect("it ends");
+    assert!(machine.process.wait().expect("it ends").success());
+    let left = names(&folder);
+    if !left.is_empty() {
+        assert_eq!(left, ["dump"]);
+        assert_whole(&folder.join("dump"));
+    }
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Fetches the debug symbols of the kernel that fetch.sh has fetched, from Debian's packages: vmlinux.debug. They are 280 MB to
+# fetch and twice as much on the disk.
+# usage: debug_kernel.sh DIRECTORY
+# What is there already is not fetched again. Root is not needed.
+set -euo pipefail
+
+[ $# -eq 1 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
+guests=$(cd "$1" && pwd)
+package=$(cat "$guests/vmlinuz.package")-dbg
+[ -s "$guests/vmlinux.debug" ] && [ "$(cat "$guests/vmlinux.debug.package" 2>/dev/null)" = "$package" ] && exit 0
+
+work=$guests/debug-kernel.part
+rm -rf "$work"
+mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root"
+apt_options=()
+# The host's package lists, or, where there are none, private ones.
+if ! apt-cache show "$package" >/dev/null 2>&1; then
+    apt_options=(-o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
+    apt-get "${apt_options[@]}" update -qq
+fi
+(cd "$work" && apt-get "${apt_options[@]}" -o APT::Sandbox::User=root -qq download "$package")
+dpkg -x "$work"/*.deb "$work/root"
+mv "$work/root/usr/lib/debug/boot/vmlinux-${package:12:-4}" "$guests/vmlinux.debug"
+echo "$package" > "$guests/vmlinux.debug.package"
+rm -rf "$work"
