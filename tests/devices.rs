@@ -6,10 +6,9 @@ use iced_x86::code_asm::*;
 use lockstep::board;
 use lockstep::machine::Ending;
 use lockstep::snapshot::Snapshot;
-use lockstep_devices::catalog::CATALOG;
 use lockstep_tests::guest::{Guest, config};
 use lockstep_tests::image;
-use lockstep_tests::program::scratch;
+use lockstep_tests::whole_catalog::WholeCatalog;
 
 /// Where interrupt handlers lie in segment F000h.
 const HANDLER: u16 = 0x4000;
@@ -98,6 +97,7 @@ fn ports() -> Vec<u16> {
     let mut ports: Vec<u16> = (0..0x10).chain([0x21]).chain(0x40..0x44).chain([0x60, 0x61, 0x70, 0x71]).collect();
     ports.extend((0x80..0x90).chain([0xa1]).chain((0xc0..0xe0).step_by(2)).chain([0xe9, 0xf0]));
     ports.extend((0xe0..0xe9).chain([0x441, 0x443, 0x505]));
+    ports.extend((0x170..0x178).chain([0x376]).chain(0x1f0..0x1f8).chain([0x3f6]).chain(0x3c0..0x3e0));
     ports.extend((0x3e8..0x3f0).chain(0x3f8..0x400).chain(0x510..0x512).chain([0xcf8]).chain(0xcfa..0xd00));
     ports
 }
@@ -199,7 +199,7 @@ fn end_interrupt(a: &mut CodeAssembler) -> Result<(), IcedError> {
     a.iret()
 }
 
-fn random_guest() -> Vec<String> {
+fn random_guest(whole: &WholeCatalog) -> Vec<String> {
     let bytes = |words: &[u16]| words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>();
     let gdt: Vec<u8> = [0u64, 0x00cf_9300_0000_ffff].iter().flat_map(|d| d.to_le_bytes()).collect();
     let pieces = [
@@ -211,29 +211,16 @@ fn random_guest() -> Vec<String> {
         (GDT_POINTER, bytes(&[15, GDT, 0xf])),
     ];
     let mut arguments = board_with(&image::write("random", &pieces));
-    arguments.extend(words("-smp 2 -cpu max -chardev null,id=lost -action panic=none,watchdog=none"));
-    let disk = scratch("disk.raw", &[0; 1 << 20]).display().to_string();
-    arguments.extend(words(&format!("-drive file={disk},format=raw,if=none,id=disk,snapshot=on")));
-    for entry in CATALOG {
-        // Clear of the devices that the board has already.
-        let place = match entry.name {
-            "isa-serial" => ",index=2,chardev=lost",
-            "isa-debugcon" => ",iobase=0x402",
-            "virtio-blk-pci" => ",drive=disk",
-            "pci-bridge" => ",chassis_nr=1,id=bridge",
-            _ => "",
-        };
-        arguments.extend(words(&format!("-device {}{place}", entry.name)));
-    }
-    arguments.extend(words("-chardev null,id=port -device virtserialport,chardev=port -device virtconsole"));
-    arguments.extend(words("-device virtio-rng-pci,bus=bridge,addr=3 -device floppy -device ide-cd"));
+    arguments.extend(words("-smp 2 -cpu max"));
+    arguments.extend(whole.arguments.iter().cloned());
     arguments
 }
 
 #[test]
 fn a_board_saved_and_loaded_at_any_tick_goes_on_alike() {
     const END: u64 = 2_000_000;
-    let arguments = random_guest();
+    let whole_catalog = WholeCatalog::new("random");
+    let arguments = random_guest(&whole_catalog);
     let mut whole = Guest::start(&arguments, &[]);
     let ended = whole.run_to(END);
     let state = whole.board.machine.save_state().expect("a state");

@@ -2,6 +2,8 @@
 //! was killed in the middle of it.
 
 use lockstep::machine::Ending;
+use lockstep::snapshot::Snapshot;
+use lockstep_tests::disk_traffic::in_flight;
 use lockstep_tests::diskwork::{Claims, fnv};
 use lockstep_tests::guest::{Guest, debian, guest_file};
 use lockstep_tests::program::{lockstep, scratch, scratch_path};
@@ -123,6 +125,66 @@ fn virtio_in_a_qcow2_image_holds_what_was_written() {
 #[ignore = "takes minutes: tests/run --long"]
 fn ide_in_a_qcow2_image_holds_what_was_written() {
     mixed_in_qcow2("ide", IDE, 2_000);
+}
+
+/// A guest with everything under way at once: two disks with many requests each, a CD, and random numbers.
+fn busy(images: &[PathBuf; 3]) -> Guest {
+    let drive = |index: usize, more: &str| {
+        format!("file={},format=raw,if=none,id=d{index},snapshot=on,discard=unmap{more}", images[index].display())
+    };
+    let (virtio, ide, cd) = (drive(0, ""), drive(1, ""), drive(2, ",media=cdrom,readonly=on"));
+    let drives = ["-drive", &virtio, "-drive", &ide, "-drive", &cd, "-device", "virtio-blk-pci,drive=d0,id=disk"];
+    let devices = ["-device", "ide-hd,drive=d1,bus=ide.0", "-device", "ide-cd,drive=d2,bus=ide.1", "-device"];
+    let others = ["virtio-rng-pci", "-initrd", &guest_file("diskwork.gz"), "-cpu", "max", "-smp", "2"];
+    let mut guest = Guest::start(&debian("quiet"), &[&drives[..], &devices, &others].concat());
+    guest.expect("# ", MINUTE);
+    let load = ["cdrom", "sr_mod", "virtio-rng"].map(|driver| format!("insmod /modules/{driver}.ko; ")).concat();
+    guest.type_in(&format!("{}; {}; {load} until [ -b /dev/sr0 ]; do sleep 1; done\n", VIRTIO.load(), IDE.load()));
+    let readers = "dd if=/dev/sr0 of=/dev/null bs=32k & dd if=/dev/hwrng of=/dev/null bs=512 count=200 &";
+    let writers = "diskwork mixed /dev/vda 7 60 & diskwork mixed /dev/sda 9 60 &";
+    guest.type_in(&format!("echo go $((6 * 7)); {readers} {writers} wait; poweroff -f\n"));
+    guest.expect("go 42", MINUTE);
+    guest
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --long"]
+fn a_busy_guest_saved_with_requests_in_flight_goes_on_alike() {
+    let images = ["vda", "sda", "sr0"].map(|name| scratch(&format!("busy-{name}.raw"), &vec![0; 8 << 20]));
+    // Who must be waiting for at least how many.
+    let mut wanted = vec![(("disk", 0), 1), (("disk", 0), 2), (("piix3-ide", 0), 1), (("piix3-ide", 2), 1)];
+    let mut first = busy(&images);
+    let (mut saved, mut random) = (Vec::new(), 0x5eed_u64);
+    let mut below = |limit: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 20) % limit
+    };
+    let begun = first.board.machine.now();
+    while !wanted.is_empty() {
+        let next = first.board.machine.now() + 1 + below(1_000_000);
+        let ended = first.run_to(next);
+        assert_eq!(ended, None, "there was nothing like {wanted:?} in flight");
+        let met = wanted.iter().position(|(asker, count)| in_flight(&first, *asker) >= *count);
+        if let Some(met) = met {
+            wanted.remove(met);
+            let snapshot = Snapshot::of(&first.board.machine).expect("it can be saved");
+            saved.push((snapshot, first.console.clone()));
+        }
+    }
+    assert_eq!(first.run_to_end(10 * MINUTE), Ending::PowerOff);
+    assert_eq!(first.console.matches("MIXED-DONE").count(), 2, "{}", first.console);
+    let (state, digest) = (first.board.machine.save_state().expect("a state"), first.digest());
+    for (snapshot, console) in saved {
+        let mut second = busy(&images);
+        let elsewhere = begun + below(100_000_000);
+        assert_eq!(second.run_to(elsewhere), None);
+        snapshot.restore(&mut second.board.machine).expect("it can be loaded");
+        second.console = console;
+        assert_eq!(second.run_to_end(10 * MINUTE), Ending::PowerOff);
+        assert_eq!(second.board.machine.save_state().expect("a state"), state);
+        assert_eq!((second.digest(), &second.console), (digest, &first.console));
+    }
+    images.iter().for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
 }
 
 /// Lets the guest write to the file system in an image, kills the emulator after a while, and returns what the guest had said.

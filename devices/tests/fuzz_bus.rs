@@ -2,12 +2,16 @@
 //! random moment goes on exactly as the original does.
 
 use lockstep_devices::{
-    catalog::{CATALOG, Entry},
+    catalog::{CATALOG, Entry, Surroundings},
     coprocessor, dma8237,
     drive::DriveInfo,
     fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
+    parts::PARTS,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92, vga,
+    port80, port92,
+    properties::Chardev,
+    vga,
+    virtio::{BlkDrive, PortConfig, PortKind},
 };
 use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
@@ -64,9 +68,21 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "vmcoreinfo", make: || made("vmcoreinfo", &[]) },
     Subject { name: "vmgenid", make: || made("vmgenid", &[("guid", "auto")]) },
     Subject { name: "virtio-balloon-pci", make: || made("virtio-balloon-pci", &[("free-page-reporting", "on")]) },
-    Subject { name: "virtio-blk-pci", make: || made("virtio-blk-pci", &[("packed", "on"), ("num-queues", "2")]) },
+    Subject {
+        name: "virtio-blk-pci",
+        make: || made_within("virtio-blk-pci", &[("drive", "d"), ("packed", "on"), ("num-queues", "2")]),
+    },
     Subject { name: "virtio-rng-pci", make: || made("virtio-rng-pci", &[("max-bytes", "100"), ("period", "1")]) },
-    Subject { name: "virtio-serial-pci", make: || made("virtio-serial-pci", &[]) },
+    Subject { name: "virtio-serial-pci", make: || made_within("virtio-serial-pci", &[]) },
+];
+
+/// One line for each part: the subject that it is in.
+const HOSTS: &[(&str, &str)] = &[
+    ("floppy", "isa-fdc"),
+    ("ide-cd", "piix3-ide"),
+    ("ide-hd", "piix3-ide"),
+    ("virtconsole", "virtio-serial-pci"),
+    ("virtserialport", "virtio-serial-pci"),
 ];
 
 fn boxed(device: impl Device + 'static, regions: &[RegionSpec]) -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -79,8 +95,23 @@ fn coprocessor_error() -> (Box<dyn Device>, Vec<RegionSpec>) {
 
 /// What the catalog makes with these properties.
 fn made(name: &str, properties: &[(&str, &str)]) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    made_in(&Surroundings::default(), name, properties)
+}
+
+/// The same in a machine with a drive `d` and two ports.
+fn made_within(name: &str, properties: &[(&str, &str)]) -> (Box<dyn Device>, Vec<RegionSpec>) {
+    let stream = PortConfig { chardev: Some(Chardev("line".into())), ..PortConfig::default() };
+    let surroundings = Surroundings {
+        drives: [("d".into(), BlkDrive { bytes: 1 << 20, ..BlkDrive::default() })].into(),
+        ports: vec![(PortKind::Console, PortConfig::default()), (PortKind::Serial, stream)],
+        ..Surroundings::default()
+    };
+    made_in(&surroundings, name, properties)
+}
+
+fn made_in(within: &Surroundings, name: &str, properties: &[(&str, &str)]) -> (Box<dyn Device>, Vec<RegionSpec>) {
     let typed: Vec<_> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let made = Entry::find(name).expect("in the catalog").make(&typed).expect("good properties");
+    let made = Entry::find(name).expect("in the catalog").make_within(&typed, within).expect("good properties");
     (made.device, made.regions)
 }
 
@@ -407,6 +438,10 @@ fn random_accesses_never_panic_and_a_loaded_copy_goes_on_alike() {
 fn the_whole_catalog_is_tried() {
     for entry in CATALOG {
         assert!(SUBJECTS.iter().any(|subject| subject.name == entry.name), "{}", entry.name);
+    }
+    for part in PARTS {
+        let (_, host) = HOSTS.iter().find(|(name, _)| *name == part.name).unwrap_or_else(|| panic!("{}", part.name));
+        assert!(SUBJECTS.iter().any(|subject| subject.name == *host), "{host}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A guest that reads and writes every kind of drive at random, without end: a boot sector under SeaBIOS, which reaches each drive
 //! by its controller's own registers.
 
-use crate::guest::firmware;
+use crate::guest::{Guest, firmware};
 use crate::program::scratch;
 use iced_x86::IcedError;
 use iced_x86::code_asm::{
@@ -21,17 +21,17 @@ pub struct Kind {
     pub asker: (&'static str, u8),
     /// Its number for INT 13h.
     number: u8,
-    /// What the guest writes to its serial line when a request to it is done.
+    /// What the guest writes to its serial line when a request to it is done: nothing that the firmware says.
     pub letter: char,
     bytes: usize,
 }
 
 /// Every kind of drive.
 pub const KINDS: [Kind; 4] = [
-    Kind { name: "floppy", media: "", asker: ("fdc", 0), number: 0, letter: 'f', bytes: 1_474_560 },
-    Kind { name: "ide-hd", media: "", asker: ("piix3-ide", 0), number: 0x80, letter: 'h', bytes: 2 << 20 },
-    Kind { name: "virtio-blk-pci", media: "", asker: ("disk", 0), number: 0x81, letter: 'v', bytes: 2 << 20 },
-    Kind { name: "ide-cd", media: ",media=cdrom", asker: ("piix3-ide", 2), number: 0xe0, letter: 'c', bytes: 1 << 20 },
+    Kind { name: "floppy", media: "", asker: ("fdc", 0), number: 0, letter: '%', bytes: 1_474_560 },
+    Kind { name: "ide-hd", media: "", asker: ("piix3-ide", 0), number: 0x80, letter: '#', bytes: 2 << 20 },
+    Kind { name: "virtio-blk-pci", media: "", asker: ("disk", 0), number: 0x81, letter: '@', bytes: 2 << 20 },
+    Kind { name: "ide-cd", media: ",media=cdrom", asker: ("piix3-ide", 2), number: 0xe0, letter: '&', bytes: 1 << 20 },
 ];
 
 /// What the guest writes to its serial line when a request failed.
@@ -54,7 +54,7 @@ const EXIT_PORT: u32 = 0x501;
 /// Images of every kind of drive, and the arguments of a machine with all of them; what is written goes with the machine.
 pub struct Drives {
     files: Vec<PathBuf>,
-    /// The arguments.
+    /// The arguments, but for the serial port.
     pub arguments: Vec<String>,
 }
 
@@ -65,8 +65,7 @@ impl Drives {
     /// If they cannot be written.
     pub fn new(name: &str) -> Self {
         let mut arguments = firmware("bios-256k.bin");
-        arguments.extend(["-m", "16", "-icount", "shift=0"].map(str::to_owned));
-        arguments.extend(["-device", "isa-debug-exit"].map(str::to_owned));
+        arguments.extend(["-m", "16", "-device", "isa-debug-exit"].map(str::to_owned));
         let mut files = Vec::new();
         for (index, kind) in KINDS.iter().enumerate() {
             let mut bytes: Vec<u8> =
@@ -97,6 +96,18 @@ impl Drop for Drives {
             let _ = std::fs::remove_file(file);
         }
     }
+}
+
+/// How many requests of a device's drive are in flight.
+///
+/// # Panics
+/// If the guest has no such device, or cannot be saved.
+pub fn in_flight(guest: &Guest, (device, drive): (&str, u8)) -> usize {
+    let device = guest.board.machine.bus.find(device).expect("the device");
+    let device = serde_json::to_value(device).expect("a number");
+    let state = guest.board.machine.save_state().expect("a state");
+    let requests = state["blocks"].as_array().expect("requests");
+    requests.iter().filter(|request| request["device"] == device && request["drive"] == drive).count()
 }
 
 fn boot_sector() -> [u8; SECTOR] {

@@ -9,3 +9,4 @@ pub mod guest;
 pub mod image;
 pub mod program;
 pub mod session;
+pub mod whole_catalog;
