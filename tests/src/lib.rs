@@ -1,6 +1,8 @@
 //! What crosses crates: differential, determinism, real guests.
 
+pub mod attached;
 pub mod boot_sector;
+pub mod client;
 pub mod differential;
 pub mod disk_traffic;
 pub mod diskwork;

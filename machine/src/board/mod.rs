@@ -10,6 +10,7 @@ mod for_board;
 mod functions;
 mod handover;
 mod kernel;
+mod none;
 mod pc;
 mod processors;
 mod serial_ports;
@@ -86,6 +87,7 @@ pub enum BoardError {
 pub fn build(config: &Config) -> Result<Board, BoardError> {
     match config.machine.kind {
         MachineKind::Pc => pc::build(config),
+        MachineKind::None => none::build(config),
     }
 }
 

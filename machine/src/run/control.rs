@@ -2,7 +2,7 @@
 
 use super::dumps::Dumps;
 use crate::board::Board;
-use crate::chardev::QuitCause;
+use crate::chardev::{Chardevs, QuitCause};
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
@@ -56,6 +56,8 @@ pub struct Control {
     pub board: Board,
     /// What the command line asks for.
     pub config: Config,
+    /// The host's ends of the character devices.
+    pub chardevs: Chardevs,
     /// The objects that users made. The guest sees nothing of them.
     pub objects: Objects,
     state: RunState,
@@ -86,6 +88,7 @@ impl Control {
         Self {
             board,
             config: config.clone(),
+            chardevs: Chardevs::default(),
             objects: Objects::default(),
             state,
             recorder,
