@@ -7,8 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use lockstep_tests::attached::Attached;
 use lockstep_tests::guest::{debian, guest_file};
 use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
+use serde_json::json;
 
 /// How long a recorded session may take on a busy host.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -169,4 +171,76 @@ fn traffic_on_a_port_is_recorded_and_replays() {
     for path in [log, initrd] {
         std::fs::remove_file(path).expect("a scratch file");
     }
+}
+
+/// Every steering command of QMP, each at a moment of the host's choosing.
+#[test]
+fn what_is_steered_by_qmp_is_recorded_and_replays() {
+    let (log, socket) = (scratch_path("steered.log"), scratch_path("steered.socket"));
+    let discs = ["one", "two"].map(|name| scratch(&format!("{name}.iso"), &[0; 8192]).display().to_string());
+    let machine = ["-device", "virtio-balloon-pci,id=balloon", "-drive", "if=none,media=cdrom,id=cd"]
+        .into_iter()
+        .chain(["-device", "ide-cd,drive=cd,id=tray", "-device", "i6300esb"])
+        .collect::<Vec<_>>();
+    let qmp = format!("unix:{},server=on,wait=off", socket.display());
+    let mut child = Command::new(lockstep())
+        .args(arguments("record", &log, &[&machine[..], &["-qmp", &qmp]].concat()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut client = Attached::to(&socket);
+    let button = |down: bool| json!({ "type": "btn", "data": { "button": "left", "down": down } });
+    let key = |down: bool| json!({ "type": "key", "data": { "key": { "type": "qcode", "data": "a" }, "down": down } });
+    let moved = json!({ "type": "rel", "data": { "axis": "x", "value": 5 } });
+    let tray = json!({ "id": "tray" });
+    let node = json!({ "driver": "raw", "node-name": "disc", "read-only": true,
+                       "file": { "driver": "file", "filename": discs[1] } });
+    let steered = [
+        ("send-key", json!({ "keys": [{ "type": "qcode", "data": "ret" }], "hold-time": 20 })),
+        ("input-send-event", json!({ "events": [button(true), moved, key(true), key(false), button(false)] })),
+        ("change", json!({ "device": "cd", "target": discs[0], "arg": "raw" })),
+        ("blockdev-open-tray", json!({ "id": "tray", "force": true })),
+        ("blockdev-remove-medium", tray.clone()),
+        ("blockdev-add", node),
+        ("blockdev-insert-medium", json!({ "id": "tray", "node-name": "disc" })),
+        ("blockdev-close-tray", tray.clone()),
+        ("blockdev-change-medium", json!({ "id": "tray", "filename": discs[0], "format": "raw", "force": true })),
+        ("eject", json!({ "id": "tray", "force": true })),
+        ("balloon", json!({ "value": 100 << 20 })),
+        (
+            "qom-set",
+            json!({ "path": "/machine/peripheral/balloon", "property": "guest-stats-polling-interval",
+                            "value": 1 }),
+        ),
+        ("watchdog-set-action", json!({ "action": "inject-nmi" })),
+        ("set-action", json!({ "panic": "none", "watchdog": "none" })),
+        ("stop", json!({})),
+        ("cont", json!({})),
+        ("inject-nmi", json!({})),
+        ("system_powerdown", json!({})),
+        ("system_reset", json!({})),
+        ("query-status", json!({})),
+    ];
+    for (command, arguments) in steered {
+        std::thread::sleep(20 * pause());
+        client.returns(command, arguments);
+    }
+    std::thread::sleep(20 * pause());
+    client.returns("quit", json!({}));
+    let mut digest = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut digest).expect("text");
+    assert!(child.wait().expect("it ends").success() && digest.contains("digest "), "{digest}");
+    for round in 0..2 {
+        let replayed = run(&arguments("replay", &log, &machine));
+        assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
+    }
+    let text = std::fs::read_to_string(&log).expect("the log");
+    for what in ["Typed", "Mouse", "Medium", "Tray", "Balloon", "WatchdogAction", "PanicAction", "Nmi", "PowerButton"] {
+        assert!(text.contains(what), "{what} is in the log");
+    }
+    assert!(text.contains("\"Reset\""), "so is the reset");
+    discs.iter().for_each(|disc| std::fs::remove_file(disc).expect("a scratch file"));
+    std::fs::remove_file(log).expect("a scratch file");
 }

@@ -1,5 +1,6 @@
 //! Boards, the run loop, record and replay, and the command line.
 
+pub mod background;
 pub mod block;
 pub mod board;
 pub mod chardev;

@@ -379,7 +379,7 @@ impl Machine {
     /// The vCPU that runs next; a halted one that an interrupt wakes counts.
     fn whose_turn(&mut self) -> Option<usize> {
         let count = self.cpus.len();
-        if self.turn.left > 0 && runnable(&self.cpus[self.turn.cpu]) {
+        if self.turn.left > 0 && self.cpus.get(self.turn.cpu).is_some_and(runnable) {
             return Some(self.turn.cpu);
         }
         let next = (1..=count).map(|i| (self.turn.cpu + i) % count).find(|i| runnable(&self.cpus[*i]))?;

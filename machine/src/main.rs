@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use lockstep::background::{self, Side};
 use lockstep::commandline::{Invocation, Vocabulary, parse};
 
 fn main() -> ExitCode {
@@ -33,8 +34,15 @@ fn start() -> Result<u8, String> {
             Ok(0)
         }
         Invocation::Run(config) => {
+            let mut ready: Box<dyn FnOnce()> = Box::new(|| {});
+            if config.daemonize {
+                match background::part().map_err(|why| format!("-daemonize: {why}"))? {
+                    Side::Parent(status) => return Ok(status),
+                    Side::Child(tell) => ready = Box::new(tell),
+                }
+            }
             let _pidfile = config.pidfile.as_deref().map(PidFile::create).transpose()?;
-            lockstep::run(&config).map(|status| status.0).map_err(|error| error.to_string())
+            lockstep::run(&config, ready).map(|status| status.0).map_err(|error| error.to_string())
         }
     }
 }

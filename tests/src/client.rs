@@ -105,6 +105,11 @@ impl Connected {
         events.iter().map(|event| event["event"].as_str().expect("a name").to_owned()).collect()
     }
 
+    /// The events since this was last asked, as they were told.
+    pub fn take_events_whole(&mut self) -> Vec<Value> {
+        std::mem::take(&mut self.events)
+    }
+
     /// Waits until the guest has said something on its console.
     pub fn until_guest_says(&self, what: &str) {
         self.until_guest_says_times(what, 1);

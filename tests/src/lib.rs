@@ -1,5 +1,6 @@
 //! What crosses crates: differential, determinism, real guests.
 
+pub mod attached;
 pub mod boot_sector;
 pub mod client;
 pub mod differential;

@@ -11,6 +11,7 @@ mod functions;
 mod handover;
 mod hotplug;
 mod kernel;
+mod none;
 mod pc;
 mod processors;
 mod serial_ports;
@@ -90,6 +91,7 @@ pub enum BoardError {
 pub fn build(config: &Config) -> Result<Board, BoardError> {
     match config.machine.kind {
         MachineKind::Pc => pc::build(config),
+        MachineKind::None => none::build(config),
     }
 }
 

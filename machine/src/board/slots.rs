@@ -84,6 +84,11 @@ pub(super) struct Bridge {
 pub struct PciBuses(Vec<PciBus>);
 
 impl PciBuses {
+    /// No bus: the machine `none`.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// The bus at the host bridge, which takes slot 0.
     pub(super) fn new() -> Self {
         let occupants = BTreeMap::new();

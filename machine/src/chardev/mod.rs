@@ -6,6 +6,7 @@
 //! with one exception that loses no output: see [`Outlet`].
 
 mod outlet;
+mod ring;
 mod socket;
 mod stdio;
 
@@ -14,6 +15,7 @@ mod tests;
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -22,6 +24,7 @@ use std::time::Duration;
 use crate::commandline::{Backend, ChardevConfig, Config, RecordReplay, SocketAddress};
 
 pub use outlet::Outlet;
+pub use ring::Ring;
 use socket::SocketEnd;
 use stdio::StdioEnd;
 
@@ -162,6 +165,9 @@ pub enum Patience {
     Limited(Duration),
 }
 
+/// How long what is closed in the midst of a run waits for its output to be taken.
+const PARTING: Patience = Patience::Limited(Duration::from_millis(200));
+
 /// One open character device.
 enum End {
     /// Nobody there.
@@ -169,12 +175,27 @@ enum End {
     File(Outlet),
     Stdio(StdioEnd),
     Socket(SocketEnd),
+    Ring(Ring),
 }
 
-/// All character devices of a machine.
+impl End {
+    fn close(self, patience: Patience) {
+        match self {
+            End::Null | End::Ring(_) => {}
+            End::File(outlet) => outlet.finish(patience),
+            End::Stdio(stdio) => stdio.finish(patience),
+            End::Socket(socket) => socket.finish(patience),
+        }
+    }
+}
+
+/// All character devices of a machine, at the places that they have in [`Config::chardevs`].
+#[derive(Default)]
 pub struct Chardevs {
     ends: Vec<End>,
     names: Vec<String>,
+    /// Who hears of what is made later; nobody before the run.
+    reporter: Option<Reporter>,
 }
 
 impl Chardevs {
@@ -205,7 +226,7 @@ impl Chardevs {
             }
         }
         let names = config.chardevs.iter().map(|chardev| chardev.id.clone()).collect();
-        Ok(Chardevs { ends, names })
+        Ok(Chardevs { ends, names, reporter: Some(reporter.clone()) })
     }
 
     /// The character device called `name` on the command line.
@@ -220,7 +241,48 @@ impl Chardevs {
             Some(End::File(outlet)) => outlet.write(data),
             Some(End::Stdio(stdio)) => stdio.outlet().write(data),
             Some(End::Socket(socket)) => socket.write(data),
+            Some(End::Ring(ring)) => ring.write(data),
             Some(End::Null) | None => {}
+        }
+    }
+
+    /// Opens what is configured at `place` of [`Config::chardevs`], the first free one or one that is open, which is closed
+    /// then. Nothing is waited for.
+    pub fn open_at(&mut self, config: &Config, place: usize) -> Result<(), Problem> {
+        let missing = || Problem::Host(io::ErrorKind::NotFound.into());
+        let chardev = config.chardevs.get(place).ok_or_else(missing)?;
+        let reporter = self.reporter.get_or_insert_with(|| Reporter::new().0);
+        let end = open_unattended(config, ChardevId(place), chardev, reporter)?;
+        if self.ends.len() <= place {
+            self.ends.resize_with(place + 1, || End::Null);
+            self.names.resize_with(place + 1, String::new);
+        }
+        self.names[place].clone_from(&chardev.id);
+        std::mem::replace(&mut self.ends[place], end).close(PARTING);
+        Ok(())
+    }
+
+    /// Closes a character device. Its place stays empty, and nobody finds it by its name.
+    pub fn close(&mut self, id: ChardevId) {
+        if let (Some(end), Some(name)) = (self.ends.get_mut(id.0), self.names.get_mut(id.0)) {
+            name.clear();
+            std::mem::replace(end, End::Null).close(PARTING);
+        }
+    }
+
+    /// The memory of a character device that has some.
+    pub fn ring(&self, id: ChardevId) -> Option<&Ring> {
+        match self.ends.get(id.0)? {
+            End::Ring(ring) => Some(ring),
+            _ => None,
+        }
+    }
+
+    /// Gives a server without a client one that was accepted elsewhere; false if it takes none.
+    pub fn add_client(&self, id: ChardevId, client: OwnedFd) -> bool {
+        match self.ends.get(id.0) {
+            Some(End::Socket(socket)) => socket.add_client(client),
+            _ => false,
         }
     }
 
@@ -234,14 +296,7 @@ impl Chardevs {
 
     /// Sends out what is queued, ends the threads, restores the terminal and removes the sockets' names.
     pub fn flush_and_close(self, patience: Patience) {
-        for end in self.ends {
-            match end {
-                End::Null => {}
-                End::File(outlet) => outlet.finish(patience),
-                End::Stdio(stdio) => stdio.finish(patience),
-                End::Socket(socket) => socket.finish(patience),
-            }
-        }
+        self.ends.into_iter().for_each(|end| end.close(patience));
     }
 }
 
@@ -254,6 +309,7 @@ fn open_unattended(
 ) -> Result<End, Problem> {
     match &chardev.backend {
         Backend::Null | Backend::Stdio { .. } => Ok(End::Null),
+        Backend::Ring { size } => Ok(End::Ring(Ring::new(*size))),
         Backend::File { path, append } => {
             let mut options = OpenOptions::new();
             options.create(true).append(*append).write(true).truncate(!append);

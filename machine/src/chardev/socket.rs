@@ -1,9 +1,9 @@
 //! Stream sockets: a server for one client at a time, or a client.
 
 use std::fs;
-use std::io::{self, ErrorKind, PipeReader, Read, Write};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::outlet::{Outlet, Sink};
-use super::stdio::{CHUNK, Keyboard, Reader, wait_readable};
+use super::stdio::{CHUNK, Keyboard, Reader, wait_readable, wait_readable_of};
 use super::{ChardevId, HostEvent, Patience, Problem, Reporter, Users};
 use crate::commandline::{ChardevConfig, SocketAddress, SocketRole};
 
@@ -26,6 +26,8 @@ pub(super) struct SocketEnd {
     local: Option<SocketAddress>,
     /// The name to remove at the end.
     name: Option<PathBuf>,
+    /// Where a server is given clients that were accepted elsewhere, and the bell that tells it so.
+    door: Option<(Sender<OwnedFd>, PipeWriter)>,
 }
 
 /// What the reader and the machine share.
@@ -197,6 +199,7 @@ impl SocketEnd {
         let line = Arc::new(Line { peer, outlet });
         let keyboard = Keyboard::new(id, users, reporter.clone());
         let mut conversation = Conversation { id, line: Arc::clone(&line), keyboard, reporter: reporter.clone() };
+        let mut door = None;
         let (reader, first_client, local) = match role {
             SocketRole::Client { .. } => {
                 let stream = conversation.begin(connect(address)?);
@@ -207,7 +210,11 @@ impl SocketEnd {
                 let listener = Listener::open(address)?;
                 let local = listener.local_address();
                 let (tell, told) = mpsc::channel();
-                let reader = Reader::start(move |stopped| conversation.serve(&listener, &tell, &stopped))?;
+                let (bring, brought) = mpsc::channel();
+                let (bell, ring) = io::pipe()?;
+                door = Some((bring, ring));
+                let visitors = Visitors { listener, bell, brought };
+                let reader = Reader::start(move |stopped| conversation.serve(visitors, &tell, &stopped))?;
                 (reader, wait.then_some(told), local)
             }
         };
@@ -216,7 +223,7 @@ impl SocketEnd {
             _ => None,
         };
         let origin = chardev.origin.clone();
-        Ok(SocketEnd { line, reader, first_client, origin, reporter: reporter.clone(), local, name })
+        Ok(SocketEnd { line, reader, first_client, origin, reporter: reporter.clone(), local, name, door })
     }
 
     /// Returns when the first client is there, for a server that waits, or when the run is to end.
@@ -240,6 +247,13 @@ impl SocketEnd {
         }
     }
 
+    /// Takes a client that was accepted elsewhere; false if this is no server or has one.
+    pub(super) fn add_client(&self, client: OwnedFd) -> bool {
+        let is_stream = rustix::net::sockopt::socket_type(&client) == Ok(rustix::net::SocketType::STREAM);
+        let Some((bring, mut bell)) = self.door.as_ref().map(|(bring, bell)| (bring, bell)) else { return false };
+        is_stream && self.line.peer.get().is_none() && bring.send(client).is_ok() && bell.write_all(&[0]).is_ok()
+    }
+
     pub(super) fn local_address(&self) -> Option<SocketAddress> {
         self.local.clone()
     }
@@ -256,6 +270,22 @@ impl SocketEnd {
     }
 }
 
+/// Where a server's clients come from.
+struct Visitors {
+    listener: Listener,
+    /// Readable once for each that was brought.
+    bell: PipeReader,
+    brought: Receiver<OwnedFd>,
+}
+
+impl Visitors {
+    /// The next one that was brought. What is read and written is a stream, whatever kind of socket it is.
+    fn let_in(&mut self) -> Option<Stream> {
+        self.bell.read_exact(&mut [0]).ok()?;
+        self.brought.try_recv().ok().map(|socket| Stream::Unix(socket.into()))
+    }
+}
+
 /// The reading side of a socket.
 struct Conversation {
     id: ChardevId,
@@ -266,9 +296,10 @@ struct Conversation {
 
 impl Conversation {
     /// Talks to one client after the other.
-    fn serve(mut self, listener: &Listener, came: &Sender<()>, stopped: &PipeReader) {
-        while wait_readable(listener.as_fd(), stopped) {
-            if let Ok(stream) = listener.accept() {
+    fn serve(mut self, mut visitors: Visitors, came: &Sender<()>, stopped: &PipeReader) {
+        while let Some(at) = wait_readable_of([visitors.listener.as_fd(), visitors.bell.as_fd()], stopped) {
+            let visitor = if at == 0 { visitors.listener.accept().ok() } else { visitors.let_in() };
+            if let Some(stream) = visitor {
                 let stream = self.begin(stream);
                 // Only the first one is waited for.
                 let _ = came.send(());

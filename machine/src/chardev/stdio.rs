@@ -43,13 +43,22 @@ impl Reader {
 
 /// Waits until `fd` has something (true) or `stopped` does (false).
 pub(super) fn wait_readable(fd: BorrowedFd<'_>, stopped: &PipeReader) -> bool {
-    let mut fds = [PollFd::new(&fd, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+    wait_readable_of([fd], stopped).is_some()
+}
+
+/// Waits until one of some has something: its place. `None` if `stopped` has.
+pub(super) fn wait_readable_of<const COUNT: usize>(
+    sources: [BorrowedFd<'_>; COUNT],
+    stopped: &PipeReader,
+) -> Option<usize> {
+    let mut fds: Vec<PollFd<'_>> = sources.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    fds.push(PollFd::new(stopped, PollFlags::IN));
     loop {
         match poll(&mut fds, None) {
             Err(Errno::INTR) => {}
-            Err(_) => return false,
-            Ok(_) if !fds[1].revents().is_empty() => return false,
-            Ok(_) => return true,
+            Err(_) => return None,
+            Ok(_) if !fds[COUNT].revents().is_empty() => return None,
+            Ok(_) => return fds.iter().position(|fd| !fd.revents().is_empty()),
         }
     }
 }

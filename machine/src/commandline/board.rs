@@ -109,8 +109,9 @@ fn machine_kind(name: &str) -> Result<MachineKind, Reason> {
     };
     match name {
         "pc" => Ok(MachineKind::Pc),
+        "none" => Ok(MachineKind::None),
         _ if name.strip_prefix("pc-i440fx-").is_some_and(is_version) => Ok(MachineKind::Pc),
-        "q35" | "microvm" | "isapc" | "none" | "x-remote" => Err(Reason::not_built(format!("machine '{name}'"))),
+        "q35" | "microvm" | "isapc" | "x-remote" => Err(Reason::not_built(format!("machine '{name}'"))),
         _ if name.strip_prefix("pc-q35-").is_some_and(is_version) => {
             Err(Reason::not_built(format!("machine '{name}'")))
         }

@@ -13,23 +13,13 @@ use super::values;
 const MOST_SERIAL_PORTS: usize = 4;
 
 /// Backends that QEMU has and Lockstep does not have yet.
-const UNBUILT_BACKENDS: [&str; 13] = [
-    "udp",
-    "telnet",
-    "websocket",
-    "msmouse",
-    "vc",
-    "ringbuf",
-    "pipe",
-    "pty",
-    "braille",
-    "serial",
-    "tty",
-    "parallel",
-    "COM1",
-];
+const UNBUILT_BACKENDS: [&str; 12] =
+    ["udp", "telnet", "websocket", "msmouse", "vc", "pipe", "pty", "braille", "serial", "tty", "parallel", "COM1"];
 
-const BACKENDS_HELP: &str = "Available chardev backend types:\n  file\n  null\n  socket\n  stdio\n";
+/// Bytes of a ring buffer unless something else is said.
+pub(crate) const USUAL_RING: u64 = 64 << 10;
+
+const BACKENDS_HELP: &str = "Available chardev backend types:\n  file\n  null\n  ringbuf\n  socket\n  stdio\n";
 
 pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if argument == "help" {
@@ -47,6 +37,10 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
             append: options.switch("append")?.unwrap_or(false),
         },
         "socket" => socket(&mut options)?,
+        "ringbuf" => {
+            let size = options.size("size", 1)?.unwrap_or(USUAL_RING);
+            Backend::ring(size).ok_or_else(|| Reason::bad("size", &size.to_string(), "use a power of two"))?
+        }
         other if UNBUILT_BACKENDS.contains(&other) => return Err(Reason::not_built(format!("backend '{other}'"))),
         other => return Err(Reason::UnknownName { kind: "backend", name: other.to_owned(), option: "-chardev" }),
     };
@@ -95,7 +89,7 @@ fn socket_role(options: &mut Suboptions) -> Result<SocketRole, Reason> {
 }
 
 /// Reads the host part of an address. Guests' consoles are for this host only.
-fn loopback(host: &str) -> Result<IpAddr, Reason> {
+pub(crate) fn loopback(host: &str) -> Result<IpAddr, Reason> {
     let address = match host {
         "" | "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         _ => host.trim_matches(['[', ']']).parse().ok(),

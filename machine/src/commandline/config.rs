@@ -63,6 +63,12 @@ pub struct Config {
     pub name: Option<String>,
     /// `-uuid`, in the order written.
     pub uuid: Option<[u8; 16]>,
+    /// `-object`: what users make beside the machine, in order.
+    #[serde(default)]
+    pub objects: Vec<ObjectConfig>,
+    /// `-daemonize`: once all is open, the run goes on in the background.
+    #[serde(default)]
+    pub daemonize: bool,
     /// `-pidfile`.
     pub pidfile: Option<PathBuf>,
     /// `-d` and `-D`.
@@ -76,6 +82,8 @@ pub struct Config {
 pub enum MachineKind {
     /// i440FX and PIIX3 with ISA devices.
     Pc,
+    /// No board at all: for clients that only want to know what there is.
+    None,
 }
 
 /// The board and its switches.
@@ -187,6 +195,13 @@ pub struct ChardevConfig {
     pub mux: bool,
 }
 
+impl ChardevConfig {
+    /// It was removed while the machine ran. Its place stays, since character devices are numbered.
+    pub fn is_gone(&self) -> bool {
+        self.id.is_empty()
+    }
+}
+
 /// A monitor that speaks QMP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QmpConfig {
@@ -220,11 +235,21 @@ pub enum Backend {
         /// Who calls whom.
         role: SocketRole,
     },
+    /// Memory that keeps what was written last, for QMP's `ringbuf-read`.
+    Ring {
+        /// How many bytes, a power of two.
+        size: usize,
+    },
 }
 
 impl Backend {
     /// The kinds that `-chardev` takes.
-    pub const NAMES: [&'static str; 4] = ["file", "null", "socket", "stdio"];
+    pub const NAMES: [&'static str; 5] = ["file", "null", "ringbuf", "socket", "stdio"];
+
+    /// Memory of so many bytes; `None` if that is no power of two.
+    pub fn ring(size: u64) -> Option<Self> {
+        usize::try_from(size).ok().filter(|size| size.is_power_of_two()).map(|size| Self::Ring { size })
+    }
 }
 
 /// Where a socket is.
@@ -335,6 +360,19 @@ pub enum OnShutdown {
     Pause,
 }
 
+/// One `-object`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectConfig {
+    /// The option, for messages.
+    pub origin: String,
+    /// Its type.
+    pub ty: String,
+    /// Its name.
+    pub id: String,
+    /// Its settings; texts that were not JSON have no type yet.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+}
+
 /// Diagnostic logging.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
@@ -374,6 +412,8 @@ impl Default for Config {
             start_stopped: false,
             name: None,
             uuid: None,
+            objects: Vec::new(),
+            daemonize: false,
             pidfile: None,
             log: LogConfig::default(),
             escape: 0x01,

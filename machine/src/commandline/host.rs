@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::config::{OnReboot, OnShutdown};
+use super::config::{ObjectConfig, OnReboot, OnShutdown};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
 use super::{table, values};
 use lockstep_fabric::actions::UnknownAction;
+use serde_json::{Map, Value};
 
 /// The release of QEMU whose command line this is.
 const QEMU_RELEASE: &str = "7.2.0";
@@ -70,6 +71,29 @@ pub(super) fn name(draft: &mut Draft<'_>, argument: &str) -> Handled {
 pub(super) fn uuid(draft: &mut Draft<'_>, argument: &str) -> Handled {
     let uuid = values::uuid(argument).ok_or(Reason::Expected(values::UUID_SYNTAX))?;
     draft.config.uuid = Some(uuid);
+    Ok(Flow::Next)
+}
+
+pub(super) fn daemonize(draft: &mut Draft<'_>, _: &str) -> Handled {
+    draft.config.daemonize = true;
+    Ok(Flow::Next)
+}
+
+/// What it is made of is looked at when it is made.
+pub(super) fn object(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut settings = if argument.trim_start().starts_with('{') {
+        serde_json::from_str(argument).map_err(|_| Reason::Expected("a JSON object"))?
+    } else {
+        let pairs = Suboptions::parse(argument, Some("qom-type")).rest();
+        pairs.into_iter().map(|(name, text)| (name, Value::String(text))).collect::<Map<_, _>>()
+    };
+    let mut text = |name: &'static str| match settings.remove(name) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(Reason::Expected("texts for qom-type and id")),
+        None => Err(Reason::MissingProperty(name)),
+    };
+    let (ty, id) = (text("qom-type")?, text("id")?);
+    draft.config.objects.push(ObjectConfig { origin: draft.current.clone(), ty, id, settings });
     Ok(Flow::Next)
 }
 

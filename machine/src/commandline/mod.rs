@@ -30,6 +30,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use characters::{USUAL_RING, loopback};
 pub use config::*;
 pub(crate) use draft::DEFAULT_CARD;
 pub use error::{OptionError, Reason};

@@ -1,33 +1,267 @@
-//! Character devices.
+//! Character devices: what is behind them is the host's, so nothing here enters a recording but what reaches the guest.
 
-use crate::commandline::Backend;
+use super::denied;
+use crate::chardev::{ChardevId, Problem, Ring};
+use crate::commandline::{Backend, ChardevConfig, SocketAddress, SocketRole, USUAL_RING, loopback};
 use crate::monitor::backend_name;
+use crate::object_model::is_identifier;
 use crate::run::Control;
-use lockstep_qmp::commands::char::{ChardevBackendInfo, ChardevInfo, QueryChardev, QueryChardevBackends};
+use lockstep_fabric::Input;
+use lockstep_qmp::Error;
+use lockstep_qmp::commands::char::{
+    ChardevAdd, ChardevBackend, ChardevBackendInfo, ChardevBackendOf, ChardevChange, ChardevInfo, ChardevRemove,
+    ChardevReturn, ChardevSendBreak, ChardevSocket, DataFormat, QueryChardev, QueryChardevBackends, RingbufRead,
+    RingbufWrite, SocketAddressLegacyOf,
+};
 use lockstep_qmp::registry::{Answer, Registry};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
-    registry.on(query_chardev).on(query_chardev_backends);
+    registry.on(query_chardev).on(query_chardev_backends).on(chardev_add).on(chardev_change).on(chardev_remove);
+    registry.on(chardev_send_break).on(ringbuf_read).on(ringbuf_write);
+}
+
+/// A monitor speaks on it.
+fn monitored(control: &Control, id: &str) -> bool {
+    control.config.monitors.iter().any(|other| other == id) || control.config.qmp.iter().any(|qmp| qmp.chardev == id)
+}
+
+/// A device or a monitor uses it.
+fn used(control: &Control, id: &str) -> bool {
+    monitored(control, id)
+        || control.board.ports.iter().any(|(_, other)| other == id)
+        || control.board.serial_ports.iter().any(|port| port.chardev.as_deref() == Some(id))
 }
 
 fn query_chardev(control: &mut Control, _: QueryChardev) -> Answer<Vec<ChardevInfo>> {
-    let config = &control.config;
-    let used = |id: &str| {
-        config.monitors.iter().any(|other| other == id)
-            || config.qmp.iter().any(|qmp| qmp.chardev == id)
-            || control.board.ports.iter().any(|(_, other)| other == id)
-    };
-    Ok(config
-        .chardevs
-        .iter()
+    let there = control.config.chardevs.iter().filter(|chardev| !chardev.is_gone());
+    Ok(there
         .map(|chardev| ChardevInfo {
             label: chardev.id.clone(),
             filename: backend_name(&chardev.backend),
-            frontend_open: used(&chardev.id),
+            frontend_open: used(control, &chardev.id),
         })
         .collect())
 }
 
 fn query_chardev_backends(_: &mut Control, _: QueryChardevBackends) -> Answer<Vec<ChardevBackendInfo>> {
     Ok(Backend::NAMES.iter().map(|name| ChardevBackendInfo { name: (*name).to_owned() }).collect())
+}
+
+/// Where a character device is in the configuration.
+fn find(control: &Control, id: &str) -> Option<usize> {
+    control.config.chardevs.iter().position(|chardev| chardev.id == id && !chardev.is_gone())
+}
+
+fn not_found(id: &str) -> Error {
+    Error::new(format!("Chardev '{id}' not found"))
+}
+
+fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevReturn> {
+    let ChardevAdd { id, backend } = command;
+    if !is_identifier(&id) {
+        return Err(Error::expects("id", "an identifier"));
+    }
+    if find(control, &id).is_some() {
+        return Err(Error::new(format!("Chardev with id '{id}' already exists")));
+    }
+    let backend = wanted(&backend)?;
+    let chardevs = &mut control.config.chardevs;
+    let place = chardevs.iter().position(ChardevConfig::is_gone).unwrap_or(chardevs.len());
+    let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false };
+    if place == chardevs.len() {
+        chardevs.push(made);
+    } else {
+        chardevs[place] = made;
+    }
+    let opened = control.chardevs.open_at(&control.config, place);
+    opened.map_err(|why| {
+        control.config.chardevs[place] = gone();
+        failed(&why)
+    })?;
+    Ok(ChardevReturn { pty: None })
+}
+
+/// What stands at the place of a character device that was removed.
+fn gone() -> ChardevConfig {
+    ChardevConfig { id: String::new(), origin: String::new(), backend: Backend::Null, mux: false }
+}
+
+fn failed(why: &Problem) -> Error {
+    Error::new(format!("Failed to open the character device: {why}"))
+}
+
+/// Those who use it talk to the new one from now on.
+fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<ChardevReturn> {
+    let ChardevChange { id, backend } = command;
+    let place = find(control, &id).ok_or_else(|| not_found(&id))?;
+    let there = control.config.chardevs[place].clone();
+    if there.mux {
+        return Err(Error::new("Mux device hotswap not supported yet"));
+    }
+    if monitored(control, &id) || matches!(there.backend, Backend::Stdio { .. }) {
+        return Err(Error::new("Chardev user does not support chardev hotswap"));
+    }
+    control.config.chardevs[place].backend = wanted(&backend)?;
+    let opened = control.chardevs.open_at(&control.config, place);
+    opened.map_err(|why| {
+        control.config.chardevs[place] = there;
+        failed(&why)
+    })?;
+    Ok(ChardevReturn { pty: None })
+}
+
+fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
+    let place = find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
+    if used(control, &command.id) {
+        return Err(Error::new(format!("Chardev '{}' is busy", command.id)));
+    }
+    control.chardevs.close(ChardevId(place));
+    control.config.chardevs[place] = gone();
+    Ok(())
+}
+
+/// The serial line behind it, if there is one, sees a break condition.
+fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answer<()> {
+    find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
+    let device = control.board.ports.iter().find(|(_, chardev)| *chardev == command.id).map(|(device, _)| *device);
+    device.map_or(Ok(()), |device| control.input(device, Input::Break).map_err(denied))
+}
+
+/// What a client wants, in the words of the command line.
+fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
+    let absent = |kind: &str| Err(Error::new(format!("'{kind}' is not a valid char driver name")));
+    match &backend.kind {
+        ChardevBackendOf::Null(options) => no_log(&options.data.logfile).map(|()| Backend::Null),
+        ChardevBackendOf::File(options) => {
+            let options = &options.data;
+            no_log(&options.logfile)?;
+            if options.input.is_some() {
+                return Err(Error::new("Input from a file is not built"));
+            }
+            Ok(Backend::File { path: options.out.clone().into(), append: options.append == Some(true) })
+        }
+        ChardevBackendOf::Ringbuf(options) | ChardevBackendOf::Memory(options) => {
+            no_log(&options.data.logfile)?;
+            let size = options.data.size.map_or(Some(USUAL_RING), |size| u64::try_from(size).ok());
+            let ring = size.and_then(Backend::ring);
+            ring.ok_or_else(|| Error::new("size of ringbuf chardev must be power of two"))
+        }
+        ChardevBackendOf::Socket(options) => socket(&options.data),
+        ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
+        ChardevBackendOf::Serial(_) => absent("serial"),
+        ChardevBackendOf::Pipe(_) => absent("pipe"),
+        ChardevBackendOf::Pty(_) => absent("pty"),
+    }
+}
+
+fn no_log(file: &Option<String>) -> Answer<()> {
+    if file.is_none() { Ok(()) } else { Err(Error::new("Logs of character devices are not built")) }
+}
+
+fn socket(options: &ChardevSocket) -> Answer<Backend> {
+    no_log(&options.logfile)?;
+    let ChardevSocket { tls_creds, tls_authz, telnet, tn3270, websocket, reconnect, .. } = options;
+    if tls_creds.is_some() || tls_authz.is_some() {
+        return Err(Error::new("TLS is not built"));
+    }
+    if [telnet, tn3270, websocket].iter().any(|wanted| **wanted == Some(true)) {
+        return Err(Error::new("Protocols on top of a socket are not built"));
+    }
+    if reconnect.is_some_and(|seconds| seconds != 0) {
+        return Err(Error::new("Reconnecting is for QMP's own sockets only"));
+    }
+    let address = match &options.addr.kind {
+        SocketAddressLegacyOf::Unix(unix) if unix.data.is_abstract == Some(true) => {
+            return Err(Error::new("Abstract names of sockets are not built"));
+        }
+        SocketAddressLegacyOf::Unix(unix) => SocketAddress::Unix(unix.data.path.clone().into()),
+        SocketAddressLegacyOf::Inet(inet) => {
+            let host = loopback(&inet.data.host).map_err(|why| Error::new(why.to_string()))?;
+            let port = inet.data.port.parse().map_err(|_| Error::expects("port", "a number from 0 to 65535"))?;
+            SocketAddress::Tcp(host, port)
+        }
+        SocketAddressLegacyOf::Fd(_) => {
+            return Err(Error::new("Descriptors are for QMP's own sockets; see add_client"));
+        }
+    };
+    let role = match (options.server.unwrap_or(true), options.wait) {
+        (true, Some(true)) => return Err(Error::new("The machine does not wait for clients while it runs")),
+        (true, _) => SocketRole::Server { wait: false },
+        (false, None) => SocketRole::Client { reconnect: None },
+        (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
+    };
+    Ok(Backend::Socket { address, role })
+}
+
+fn ring<'a>(control: &'a Control, device: &str) -> Answer<&'a Ring> {
+    let place = find(control, device).ok_or_else(|| Error::new(format!("Device '{device}' not found")))?;
+    let ring = control.chardevs.ring(ChardevId(place));
+    ring.ok_or_else(|| Error::new(format!("{device} is not a ringbuf device")))
+}
+
+fn ringbuf_write(control: &mut Control, command: RingbufWrite) -> Answer<()> {
+    let ring = ring(control, &command.device)?;
+    match command.format.unwrap_or(DataFormat::Utf8) {
+        DataFormat::Utf8 => ring.write(command.data.as_bytes()),
+        DataFormat::Base64 => {
+            ring.write(&from_base64(&command.data).ok_or_else(|| Error::expects("data", "base 64"))?);
+        }
+    }
+    Ok(())
+}
+
+/// In UTF-8, what is none is shown as U+FFFD.
+fn ringbuf_read(control: &mut Control, command: RingbufRead) -> Answer<String> {
+    let ring = ring(control, &command.device)?;
+    let most = usize::try_from(command.size).ok().filter(|size| *size > 0);
+    let bytes = ring.take(most.ok_or_else(|| Error::new("size must be greater than zero"))?);
+    Ok(match command.format.unwrap_or(DataFormat::Utf8) {
+        DataFormat::Utf8 => String::from_utf8_lossy(&bytes).into_owned(),
+        DataFormat::Base64 => to_base64(&bytes),
+    })
+}
+
+/// RFC 4648, section 4.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+fn to_base64(bytes: &[u8]) -> String {
+    let group = |three: &[u8]| {
+        let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
+        let sextet = move |at: usize| (bits >> (18 - 6 * at) & 0x3f) as usize;
+        let there = three.len() + 1;
+        (0..4).map(move |at| if at < there { char::from(BASE64[sextet(at)]) } else { '=' })
+    };
+    bytes.chunks(3).flat_map(group).collect()
+}
+
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let text = text.as_bytes();
+    let letters = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    if !text.len().is_multiple_of(4) || letters.len() % 4 == 1 {
+        return None;
+    }
+    let sextet = |letter: &u8| BASE64.iter().position(|known| known == letter).map(|at| at as u32);
+    let mut bytes = Vec::new();
+    for group in letters.chunks(4) {
+        let bits = group.iter().try_fold(0, |bits, letter| Some(bits << 6 | sextet(letter)?))?;
+        let bits = bits << (6 * (4 - group.len()));
+        bytes.extend(&bits.to_be_bytes()[1..group.len()]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_64_is_as_rfc_4648_has_it() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(to_base64(bytes.as_bytes()), text);
+            assert_eq!(from_base64(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        for wrong in ["Z", "Zg", "Zg=", "Z===", "Zm9!", "=Zg="] {
+            assert_eq!(from_base64(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -48,16 +48,17 @@ fn closefd(control: &mut Control, caller: &mut Caller, command: Closefd) -> Answ
     found.map(drop).ok_or_else(|| Error::new(format!("File descriptor named '{}' not found", command.fdname)))
 }
 
-/// No character device takes a client that was accepted elsewhere.
+/// A client that was accepted elsewhere, for the server of a character device. It is gone even if it is not taken.
 fn add_client(control: &mut Control, caller: &mut Caller, command: AddClient) -> Answer<()> {
-    let named = (caller.session, command.fdname.clone());
-    if !control.descriptors.named.contains_key(&named) {
-        return Err(Error::new(format!("File descriptor named '{}' not found", command.fdname)));
-    }
-    Err(match command.protocol.as_str() {
-        protocol @ ("vnc" | "spice") => Error::device_not_active(protocol),
-        protocol => Error::new(format!("protocol '{protocol}' is invalid")),
-    })
+    let client = control.descriptors.take(caller.session, &command.fdname);
+    let client = client.ok_or_else(|| Error::new(format!("File descriptor named '{}' not found", command.fdname)))?;
+    let chardev = match command.protocol.as_str() {
+        protocol @ ("vnc" | "spice") => return Err(Error::device_not_active(protocol)),
+        protocol => control.chardevs.id(protocol).filter(|_| !protocol.is_empty()),
+    };
+    let chardev = chardev.ok_or_else(|| Error::new(format!("protocol '{}' is invalid", command.protocol)))?;
+    let taken = control.chardevs.add_client(chardev, client);
+    taken.then_some(()).ok_or_else(|| Error::new("Could not add client"))
 }
 
 fn add_fd(control: &mut Control, caller: &mut Caller, command: AddFd) -> Answer<AddfdInfo> {

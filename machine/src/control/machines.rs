@@ -22,7 +22,7 @@ pub(super) fn register(registry: &mut Registry<Control>) {
 const MOST_CPUS: i64 = 255;
 
 fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>> {
-    Ok(vec![MachineInfo {
+    let pc = MachineInfo {
         name: "pc-i440fx-7.2".into(),
         alias: Some("pc".into()),
         is_default: Some(true),
@@ -33,7 +33,20 @@ fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>>
         default_cpu_type: Some(super::processors::type_name("qemu64")),
         default_ram_id: Some("pc.ram".into()),
         acpi: Some(true),
-    }])
+    };
+    let none = MachineInfo {
+        name: "none".into(),
+        alias: None,
+        is_default: None,
+        cpu_max: 1,
+        hotpluggable_cpus: false,
+        numa_mem_supported: Some(false),
+        deprecated: Some(false),
+        default_cpu_type: None,
+        default_ram_id: None,
+        acpi: Some(false),
+    };
+    Ok(vec![pc, none])
 }
 
 fn query_current_machine(_: &mut Control, _: QueryCurrentMachine) -> Answer<CurrentMachineParams> {

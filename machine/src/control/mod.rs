@@ -6,6 +6,7 @@
 // A handler is given its command whole: that is the registry's signature.
 #![allow(clippy::needless_pass_by_value)]
 
+mod acpi;
 mod balloon;
 mod block;
 mod block_query;
@@ -67,6 +68,7 @@ pub fn registry() -> Registry<Control> {
     replay::register(&mut registry);
     run_state::register(&mut registry);
     stats::register(&mut registry);
+    acpi::register(&mut registry);
     tpm::register(&mut registry);
     ui::register(&mut registry);
     registry

@@ -2,6 +2,7 @@
 
 use super::registry;
 use crate::bare_guest::BareGuest;
+use crate::chardev::{Chardevs, Reporter};
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::{Caller, Kind, Order, Reply, Request};
@@ -13,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
 mod block;
+mod char;
 mod input;
 mod object_model;
 mod pci;
@@ -28,6 +30,20 @@ impl Asked {
         let config = guest.config(options);
         let board = guest.board(&config);
         Self { control: Control::new(&config, board, None), guest }
+    }
+
+    /// With a server whose host's end is really open.
+    fn listening(name: &str) -> Self {
+        let guest = BareGuest::new(name);
+        let socket = guest.folder.join("socket").display().to_string();
+        let config = guest.config(&format!("-chardev socket,id=line,path={socket},server=on,wait=off"));
+        let board = guest.board(&config);
+        let mut control = Control::new(&config, board, None);
+        let (reporter, events) = Reporter::new();
+        control.chardevs = Chardevs::open(&config, &reporter).expect("a socket");
+        // Events have nobody to hear them here, and a reporter takes that.
+        drop(events);
+        Self { control, guest }
     }
 
     fn ask(&mut self, name: &str, arguments: Value) -> Result<Value, Error> {

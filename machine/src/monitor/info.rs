@@ -131,6 +131,7 @@ fn backend(chardev: &ChardevConfig) -> String {
 pub(crate) fn backend_name(backend: &Backend) -> String {
     match backend {
         Backend::Null => "null".to_owned(),
+        Backend::Ring { .. } => "ringbuf".to_owned(),
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),

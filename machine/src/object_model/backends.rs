@@ -200,6 +200,26 @@ impl Takes {
         }
     }
 
+    /// What a text of the command line means.
+    fn read(self, name: &str, value: &Value) -> Answer<Value> {
+        let Value::String(text) = value else { return Ok(value.clone()) };
+        match self {
+            Self::Number | Self::Size => {
+                let number = crate::commandline::size(text, 1);
+                number.map(Value::from).ok_or_else(|| Error::expects(name, "a number"))
+            }
+            Self::Switch => {
+                let on = lockstep_devices::properties::switch(text);
+                on.map(Value::from).ok_or_else(|| Error::expects(name, "'on' or 'off'"))
+            }
+            Self::Numbers => {
+                let number = text.parse::<u16>().map_err(|_| Error::expects(name, "uint16"))?;
+                Ok(json!([number]))
+            }
+            Self::Text | Self::Word(..) | Self::Limits | Self::Nothing => Ok(value.clone()),
+        }
+    }
+
     /// Checks a value that a client gives.
     fn check(self, name: &str, value: &Value) -> Answer<()> {
         let mistyped = |expected| Err(Error::mistyped(name, expected));
@@ -356,6 +376,19 @@ impl Objects {
         }
         self.0.push(made);
         Ok(())
+    }
+
+    /// Makes an object of the command line: a text stands for what its setting takes.
+    ///
+    /// # Errors
+    /// As [`Objects::add`]; or a text that is none of what the setting takes.
+    pub fn add_typed(&mut self, ty: &str, id: &str, given: &Map<String, Value>) -> Answer<()> {
+        let kind = Kind::find(ty).ok_or_else(|| Error::not_accepted("qom-type", ty))?;
+        let typed = given.iter().map(|(name, value)| {
+            let field = kind.fields().find(|field| field.name == name);
+            Ok((name.clone(), field.map_or_else(|| Ok(value.clone()), |field| field.takes.read(name, value))?))
+        });
+        self.add(ty, id, typed.collect::<Answer<_>>()?)
     }
 
     /// Removes an object; false if there is none of this name.

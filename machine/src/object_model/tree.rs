@@ -1,7 +1,7 @@
 //! The tree of the objects that there are, put together from the command line and the board when someone asks.
 
-use super::types::{Types, cpu_type, machine_type};
-use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, Media};
+use super::types::{NO_MACHINE, Types, cpu_type, machine_type};
+use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, MachineKind, Media};
 use crate::run::Control;
 use lockstep_devices::catalog::Entry;
 use lockstep_devices::parts::PartBus;
@@ -102,7 +102,9 @@ impl Tree {
             parent: None,
             bus: None,
         });
-        let machine = tree.add(ROOT, "machine", machine_type(), What::Machine);
+        let none = control.config.machine.kind == MachineKind::None;
+        let machine_type = if none { NO_MACHINE } else { machine_type() };
+        let machine = tree.add(ROOT, "machine", machine_type, What::Machine);
         for (name, ids) in [("objects", true), ("chardevs", false)] {
             let folder = tree.add(ROOT, name, "container", What::Container);
             if ids { tree.objects(folder, control) } else { tree.chardevs(folder, &control.config) }
@@ -110,6 +112,9 @@ impl Tree {
         tree.add(ROOT, "backend", "container", What::Container);
         let [unattached, peripheral, anonymous] = ["unattached", "peripheral", "peripheral-anon"]
             .map(|name| tree.add(machine, name, "container", What::Container));
+        if none {
+            return tree;
+        }
         let host = tree.add(machine, HOST_BRIDGE, "i440FX-pcihost", What::Device(Placed::default()));
         let pci = tree.add(host, ROOT_PCI_BUS, "PCI", What::Bus);
         let cpu = cpu_type(&control.config.cpu.model);
@@ -136,16 +141,19 @@ impl Tree {
     }
 
     fn objects(&mut self, folder: usize, control: &Control) {
-        self.add(folder, "pc.ram", "memory-backend-ram", What::Memory);
+        if control.config.machine.kind != MachineKind::None {
+            self.add(folder, "pc.ram", "memory-backend-ram", What::Memory);
+        }
         for object in control.objects.iter() {
             self.add(folder, &object.id, object.kind.ty, What::Object(object.id.clone()));
         }
     }
 
     fn chardevs(&mut self, folder: usize, config: &Config) {
-        for chardev in &config.chardevs {
+        for chardev in config.chardevs.iter().filter(|chardev| !chardev.is_gone()) {
             let ty = match chardev.backend {
                 Backend::Null => "chardev-null",
+                Backend::Ring { .. } => "chardev-ringbuf",
                 Backend::Stdio { .. } => "chardev-stdio",
                 Backend::File { .. } => "chardev-file",
                 Backend::Socket { .. } => "chardev-socket",

@@ -39,6 +39,9 @@ pub const fn machine_type() -> &'static str {
     "pc-i440fx-7.2-machine"
 }
 
+/// The type's name of the machine that is none.
+pub const NO_MACHINE: &str = "none-machine";
+
 /// The type of a model's processors.
 pub fn cpu_type(model: &str) -> String {
     format!("{model}-x86_64-cpu")
@@ -66,6 +69,7 @@ const ROWS: &[Row] = &[
     ("x86-machine", "machine", true, &["nmi"], Has::Nothing),
     ("generic-pc-machine", "x86-machine", true, &["hotplug-handler"], Has::Nothing),
     (machine_type(), "generic-pc-machine", false, NONE, Has::Nothing),
+    (NO_MACHINE, "machine", false, NONE, Has::Nothing),
     ("device", "object", true, &["vmstate-if"], Has::Device),
     ("cpu", "device", true, NONE, Has::Nothing),
     ("x86_64-cpu", "cpu", true, NONE, Has::Cpu),
@@ -79,6 +83,7 @@ const ROWS: &[Row] = &[
     ("i440FX", "pci-device", false, PCI_CARD, Has::Nothing),
     ("PIIX3", "pci-device", false, PCI_CARD, Has::Nothing),
     ("PIIX4_PM", "pci-device", false, &["conventional-pci-device", "hotplug-handler"], Has::Nothing),
+    ("acpi-pci-hotplug", "device", false, NONE, Has::Nothing),
     ("piix3-ide", "pci-device", false, PCI_CARD, Has::Nothing),
     ("apic", "device", false, NONE, Has::Nothing),
     ("ioapic", "sys-bus-device", false, NONE, Has::Nothing),
@@ -100,6 +105,7 @@ const ROWS: &[Row] = &[
     ("chardev-file", "chardev-fd", false, NONE, Has::Nothing),
     ("chardev-stdio", "chardev-fd", false, NONE, Has::Nothing),
     ("chardev-null", "chardev", false, NONE, Has::Nothing),
+    ("chardev-ringbuf", "chardev", false, NONE, Has::Nothing),
     ("chardev-socket", "chardev", false, NONE, Has::Nothing),
     ("memory-backend", "object", true, USERS, Has::Nothing),
     ("rng-backend", "object", true, USERS, Has::Nothing),

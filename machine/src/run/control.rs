@@ -3,7 +3,7 @@
 use super::dumps::Dumps;
 use super::hotplug::Request;
 use crate::board::Board;
-use crate::chardev::QuitCause;
+use crate::chardev::{Chardevs, QuitCause};
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::control::Descriptors;
 use crate::machine::{CutOff, Ending};
@@ -57,6 +57,8 @@ pub struct Control {
     pub board: Board,
     /// What the command line asks for.
     pub config: Config,
+    /// The host's ends of the character devices.
+    pub chardevs: Chardevs,
     /// The objects that users made. The guest sees nothing of them.
     pub objects: Objects,
     state: RunState,
@@ -89,6 +91,7 @@ impl Control {
         Self {
             board,
             config: config.clone(),
+            chardevs: Chardevs::default(),
             objects: Objects::default(),
             state,
             recorder,

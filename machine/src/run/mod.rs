@@ -83,13 +83,23 @@ pub enum RunError {
     /// The host could not do what a drive was asked, and the run could not be repeated if the guest saw that.
     #[error("rr: {0}")]
     Drive(Fault),
+    /// An object cannot be made.
+    #[error("{origin}: {why}")]
+    Object {
+        /// The option.
+        origin: String,
+        /// Why not.
+        why: lockstep_qmp::Error,
+    },
     /// The host refuses something that every run needs.
     #[error("{0}")]
     Host(#[from] io::Error),
 }
 
 /// Runs the machine that `config` describes until it ends or is ended.
-pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
+///
+/// `ready` is called once everything is open that the command line names.
+pub fn run(config: &Config, ready: impl FnOnce()) -> Result<ExitStatus, RunError> {
     let replayed = match &config.icount.record_replay {
         RecordReplay::Replay(path) => Some(Log::read(path)?),
         RecordReplay::Off | RecordReplay::Record(_) => None,
@@ -119,9 +129,14 @@ pub fn run(config: &Config) -> Result<ExitStatus, RunError> {
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
     let mut control = Control::new(config, board, recorder);
+    for object in &config.objects {
+        let made = control.objects.add_typed(&object.ty, &object.id, &object.settings);
+        made.map_err(|why| RunError::Object { origin: object.origin.clone(), why })?;
+    }
     control.tell_by(qmp.teller());
     control.wake_by(reporter.clone());
     let mut session = Session::new(control, chardevs, events, qmp);
+    ready();
     let ended = match replayed {
         Some(log) => session.replay(&log),
         None => session.live(),

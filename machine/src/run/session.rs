@@ -26,7 +26,6 @@ pub(super) struct Session {
     pub(super) digester: Digester,
     pub(super) next_digest: Tick,
     pub(super) events: Receiver<HostEvent>,
-    chardevs: Chardevs,
     attached: Vec<(DeviceId, ChardevId)>,
     lines: Lines,
     monitors: Vec<(ChardevId, Monitor)>,
@@ -34,7 +33,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(control: Control, chardevs: Chardevs, events: Receiver<HostEvent>, qmp: Qmp) -> Self {
+    pub(super) fn new(mut control: Control, chardevs: Chardevs, events: Receiver<HostEvent>, qmp: Qmp) -> Self {
         let ports = control.board.ports.iter();
         let attached: Vec<_> = ports.filter_map(|(device, name)| Some((*device, chardevs.id(name)?))).collect();
         let named = control.config.monitors.iter().filter_map(|name| chardevs.id(name));
@@ -42,17 +41,9 @@ impl Session {
         let shared = |id| attached.iter().any(|(_, other)| *other == id) || lines.uses(id);
         let monitors = named.map(|id| (id, Monitor::new(shared(id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
-        let mut session = Self {
-            control,
-            digester: Digester::default(),
-            next_digest,
-            events,
-            chardevs,
-            attached,
-            lines,
-            monitors,
-            qmp,
-        };
+        control.chardevs = chardevs;
+        let mut session =
+            Self { control, digester: Digester::default(), next_digest, events, attached, lines, monitors, qmp };
         session.greet();
         session
     }
@@ -61,7 +52,7 @@ impl Session {
     fn greet(&mut self) {
         for (id, monitor) in &mut self.monitors {
             if !waits_for_client(&self.control.config, *id) {
-                self.chardevs.write(*id, &monitor.open());
+                self.control.chardevs.write(*id, &monitor.open());
             }
         }
     }
@@ -135,19 +126,19 @@ impl Session {
     fn with_monitor(&mut self, on: ChardevId, call: impl FnOnce(&mut Monitor, &mut Control) -> Vec<u8>) {
         if let Some((id, monitor)) = self.monitors.iter_mut().find(|(id, _)| *id == on) {
             let says = call(monitor, &mut self.control);
-            self.chardevs.write(*id, &says);
+            self.control.chardevs.write(*id, &says);
         }
     }
 
     pub(super) fn pass_output(&mut self) {
         for (device, bytes) in self.control.board.machine.take_output() {
             for (_, chardev) in self.attached.iter().filter(|(d, _)| *d == device) {
-                self.chardevs.write(*chardev, &bytes);
+                self.control.chardevs.write(*chardev, &bytes);
             }
         }
         for (device, port, bytes) in self.control.board.machine.take_port_output() {
             if let Some(chardev) = self.lines.behind(device, port) {
-                self.chardevs.write(chardev, &bytes);
+                self.control.chardevs.write(chardev, &bytes);
             }
         }
     }
@@ -188,7 +179,7 @@ impl Session {
         for (id, monitor) in &mut self.monitors {
             let says = monitor.follow_dump(&self.control.dumps);
             if !says.is_empty() {
-                self.chardevs.write(*id, &says);
+                self.control.chardevs.write(*id, &says);
             }
         }
     }
@@ -222,7 +213,7 @@ impl Session {
         let last = self.last_digest(&ended)?;
         self.qmp.tell(&mut self.control);
         self.qmp.shut_down();
-        self.chardevs.flush_and_close(patience);
+        std::mem::take(&mut self.control.chardevs).flush_and_close(patience);
         let ended = ended?;
         if let (Some(digest), true) = (last, self.control.config.digest) {
             eprintln!("digest {digest}");
