@@ -26,15 +26,15 @@ async def main():
     except ExecuteError as error:
         assert "'filename' is missing" in str(error), error
     with client.listener(("STOP", "RESUME")) as listener:
-        await client.execute("stop")
-        assert (await listener.get())["event"] == "STOP"
         await client.execute("cont")
         assert (await listener.get())["event"] == "RESUME"
+        await client.execute("stop")
+        assert (await listener.get())["event"] == "STOP"
     with client.listener("SHUTDOWN") as listener:
         await client.execute("quit")
         assert (await listener.get())["data"]["reason"] == "host-qmp-quit"
     await client.disconnect()
 
 
-asyncio.run(asyncio.wait_for(main(), 120))
+asyncio.run(asyncio.wait_for(main(), 30))
 print("all as expected")
