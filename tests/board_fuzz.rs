@@ -6,6 +6,7 @@ use lockstep_devices::catalog::CATALOG;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{Cpu, DeviceId, Input, MouseMotion, Outside, PinId, Space, Width};
 use lockstep_tests::guest::Guest;
+use lockstep_tests::random::Random;
 use lockstep_tests::whole_catalog::WholeCatalog;
 use std::collections::BTreeSet;
 
@@ -15,20 +16,16 @@ const SEEDS_OF_LONG_RUNS: u64 = 60;
 /// By then the firmware has placed the PCI functions.
 const PLACED: u64 = 30_000_000;
 
-/// The same numbers for the same seed (xorshift64*).
 #[derive(Clone)]
-struct Numbers(u64);
+struct Numbers(Random);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0.next()
     }
 
     fn below(&mut self, end: usize) -> usize {
-        ((self.next() >> 16) % end.max(1) as u64) as usize
+        self.0.below(end as u64) as usize
     }
 
     fn one_of<T: Copy>(&mut self, these: &[T]) -> Option<T> {
@@ -135,7 +132,7 @@ fn start(whole: &WholeCatalog) -> Guest {
 
 fn fuzz(seed: u64) {
     let whole = WholeCatalog::new(&format!("fuzz-{seed}"));
-    let mut numbers = Numbers(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut numbers = Numbers(Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
     let mut guest = start(&whole);
     let bus = &mut guest.board.machine.bus;
     let kinds: BTreeSet<_> = bus.devices().filter_map(|id| bus.with(id, |device, _| device.kind())).collect();

@@ -4,19 +4,9 @@ use lockstep::digest::Digest;
 use lockstep::machine::Ending;
 use lockstep::snapshot::Snapshot;
 use lockstep_tests::guest::{Guest, debian};
+use lockstep_tests::random::Random;
 
 const MINUTE: u64 = 60_000_000_000;
-/// A generator with a fixed start, so that a failure repeats too.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
 
 fn guest() -> Guest {
     Guest::start(&debian("quiet GUEST_RUN=poweroff"), &["-cpu", "max", "-smp", "2"])

@@ -4,6 +4,7 @@ use lockstep::snapshot::Snapshot;
 use lockstep_devices::catalog::Entry;
 use lockstep_tests::disk_traffic::{Drives, FAILED, KINDS, Kind, in_flight};
 use lockstep_tests::guest::Guest;
+use lockstep_tests::random::Random;
 
 const MINUTE: u64 = 60_000_000_000;
 /// How often each kind's requests are interrupted.
@@ -12,16 +13,6 @@ const TIMES: usize = 2;
 const STEP: u64 = 300_000;
 /// How long the copies go on after the last of them was made.
 const REST: u64 = 30_000_000;
-
-/// The same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 20) % limit
-    }
-}
 
 #[test]
 fn a_machine_saved_with_requests_in_flight_goes_on_alike() {

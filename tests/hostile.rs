@@ -5,21 +5,11 @@ use lockstep::machine::Ending;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rights, Segment, seg};
 use lockstep_tests::guest::Guest;
 use lockstep_tests::program::scratch;
+use lockstep_tests::random::Random;
 
 const IMAGE: usize = 0x1_0000;
 const RESET_VECTOR: usize = 0xfff0;
 const ROM: u64 = 0xf_0000;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
 
 /// A board whose firmware is this image.
 fn firmware(name: &str, image: &[u8], more: &[&str]) -> Guest {

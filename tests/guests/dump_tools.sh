@@ -10,25 +10,11 @@ mkdir -p "$1"
 tools=$(cd "$1" && pwd)/dump-tools
 [ -x "$tools/makedumpfile" ] && exit 0
 
-command -v apt-get >/dev/null && command -v dpkg >/dev/null || {
-    echo "dump_tools.sh: apt-get or dpkg is missing: put makedumpfile into $tools by hand" >&2
-    exit 1
-}
 work=$tools.part
 rm -rf "$work"
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root" "$work/lib"
-apt_options=()
-# The host's package lists, or, where there are none, private ones.
-if ! apt-cache show makedumpfile >/dev/null 2>&1; then
-    apt_options=(-o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
-    apt-get "${apt_options[@]}" update -qq
-fi
-(cd "$work" && apt-get "${apt_options[@]}" -o APT::Sandbox::User=root -qq download makedumpfile liblzo2-2 libdw1 libelf1)
-for package in "$work"/*.deb; do
-    dpkg -x "$package" "$work/root"
-done
+mkdir -p "$work/lib"
+"$(dirname "$0")/unpack.sh" "$work/root" makedumpfile liblzo2-2 libdw1 libelf1
 cp -L "$work/root/usr/bin/makedumpfile" "$work/"
 find "$work/root" \( -name 'liblzo2.so*' -o -name 'libdw*.so*' -o -name 'libelf*.so*' \) -exec cp -L {} "$work/lib" \;
-rm -rf "$work/root" "$work/lists" "$work/cache" "$work"/*.deb
-rm -rf "$tools"
+rm -rf "$work/root" "$tools"
 mv "$work" "$tools"

@@ -2,8 +2,8 @@
 # Makes an ISO image that boots by GRUB to a menu, and from there Debian's kernel with the tests' initial RAM disk. Menu and
 # kernel speak on the first serial port and on the screen.
 # usage: grub-iso.sh GUESTS
-# Takes vmlinuz and initrd.gz of the directory GUESTS and leaves grub.iso there. Needs of Debian's packages grub-common,
-# grub-pc-bin, xorriso and mtools; no root. What is newer than its sources is not made again.
+# Takes vmlinuz and initrd.gz of the directory GUESTS and leaves grub.iso there. Fetches GRUB and xorriso if they
+# are not installed; no root. What is newer than its sources is not made again.
 set -euo pipefail
 
 [ $# -eq 1 ] || { sed -n '2,6s/^# //p' "$0" >&2; exit 2; }
@@ -13,14 +13,16 @@ iso=$guests/grub.iso
 fresh() { [ -s "$iso" ] && [ ! "$0" -nt "$iso" ] && [ ! "$guests/vmlinuz" -nt "$iso" ] && [ ! "$guests/initrd.gz" -nt "$iso" ]; }
 fresh && exit 0
 
-for tool in grub-mkrescue xorriso mformat; do
-    command -v "$tool" >/dev/null || {
-        echo "grub-iso.sh: $tool is missing: apt-get install grub-common grub-pc-bin xorriso mtools" >&2
-        exit 1
-    }
-done
 modules=/usr/lib/grub/i386-pc
-[ -s "$modules/boot.img" ] || { echo "grub-iso.sh: $modules is missing: apt-get install grub-pc-bin" >&2; exit 1; }
+complete() { [ -s "$modules/boot.img" ] && command -v grub-mkrescue >/dev/null && command -v xorriso >/dev/null; }
+if ! complete; then
+    tools=$guests/grub-tools
+    [ -d "$tools" ] || "$(dirname "$0")/unpack.sh" "$tools" grub-common grub-pc-bin xorriso libdevmapper1.02.1 libefiboot1 \
+        libefivar1 libisoburn1 libisofs6 libburn4 libjte2 libreadline8
+    export PATH=$tools/usr/bin:$PATH LD_LIBRARY_PATH=$tools/usr/lib/x86_64-linux-gnu:$tools/lib/x86_64-linux-gnu
+    modules=$tools/usr/lib/grub/i386-pc
+    complete || { echo "grub-iso.sh: $tools lacks something: remove it, or apt-get install grub-pc-bin xorriso" >&2; exit 1; }
+fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -41,5 +43,5 @@ menuentry "Debian that powers off at once" {
     initrd /boot/initrd.gz
 }
 CFG
-grub-mkrescue -d "$modules" -o "$iso.part" "$tree" -- -volid LOCKSTEP >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+grub-mkrescue -d "$modules" --fonts= --locales= --themes= -o "$iso.part" "$tree" -- -volid LOCKSTEP >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
 mv "$iso.part" "$iso"

@@ -9,5 +9,6 @@ pub mod diskwork;
 pub mod guest;
 pub mod image;
 pub mod program;
+pub mod random;
 pub mod session;
 pub mod whole_catalog;

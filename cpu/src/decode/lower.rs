@@ -3,7 +3,7 @@
 use crate::cpuid::CpuModel;
 use crate::fault::Fault;
 use crate::op::{Handler, Op, Slot, Traits};
-use crate::ops::{Candidate, fused, paired};
+use crate::ops::{Part, fused, paired};
 use crate::state::{CodeMode, CodeSize, Usable, Vcpu, seg};
 use crate::table::{Row, TABLE, Unit};
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
@@ -28,7 +28,7 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
     let mut instruction = Instruction::default();
     let mut ops = Vec::with_capacity(8);
     // What each of them can be in a pair.
-    let mut candidates = Vec::with_capacity(8);
+    let mut parts = Vec::with_capacity(8);
     let mut end = 0;
     // The instruction before, if it may be fused with the one in hand.
     let mut before = Code::INVALID;
@@ -53,30 +53,30 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
         {
             fuse(first, &op, run);
             before = Code::INVALID;
-            if let Some(candidate) = candidates.last_mut() {
-                *candidate = None;
+            if let Some(part) = parts.last_mut() {
+                *part = None;
             }
             continue;
         }
         let memory = has_memory_operand(&instruction);
         before = if mode.size() == CodeSize::Bits64 && !memory { instruction.code() } else { Code::INVALID };
-        candidates.push(Candidate::of(instruction.code(), memory, &op));
+        parts.push(Part::of(instruction.code(), memory, &op));
         ops.push(op);
         if ends {
             break;
         }
     }
-    Lowered { ops: in_pairs(ops, &candidates), bytes: end }
+    Lowered { ops: in_pairs(ops, &parts), bytes: end }
 }
 
 /// Makes one of each two neighbours that can be paired, from the first on.
-fn in_pairs(ops: Vec<Op>, candidates: &[Option<Candidate>]) -> Vec<Op> {
+fn in_pairs(ops: Vec<Op>, parts: &[Option<Part>]) -> Vec<Op> {
     let mut pairs = Vec::with_capacity(ops.len());
     // The one before, as long as it is single.
     let mut single = None;
-    for (op, candidate) in ops.into_iter().zip(candidates.iter().copied().chain(std::iter::repeat(None))) {
-        let pair = match (pairs.last(), single, candidate) {
-            (Some(before), Some(what), Some(candidate)) => paired((before, what), (&op, candidate)),
+    for (op, part) in ops.into_iter().zip(parts.iter().copied().chain(std::iter::repeat(None))) {
+        let pair = match (pairs.last(), single, part) {
+            (Some(before), Some(what), Some(part)) => paired((before, what), (&op, part)),
             _ => None,
         };
         match (pair, pairs.last_mut()) {
@@ -86,7 +86,7 @@ fn in_pairs(ops: Vec<Op>, candidates: &[Option<Candidate>]) -> Vec<Op> {
             }
             _ => {
                 pairs.push(op);
-                single = candidate;
+                single = part;
             }
         }
     }

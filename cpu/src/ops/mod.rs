@@ -31,7 +31,7 @@ mod x87;
 mod xsave;
 
 pub(crate) use fused::fused;
-pub(crate) use paired::{Candidate, paired};
+pub(crate) use paired::{Part, paired};
 
 use crate::table::Row;
 

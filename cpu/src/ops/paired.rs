@@ -160,7 +160,7 @@ fn load_jump(cpu: &mut Vcpu, bus: &mut Bus, op: &Op) -> Result<(), Fault> {
 
 /// What an instruction can be in a pair.
 #[derive(Clone, Copy)]
-enum Part {
+pub(crate) enum Part {
     /// JMP to a 64-bit register.
     Jump,
     /// A step with this number.
@@ -244,38 +244,27 @@ parts! {
     }
 }
 
-/// The last of the loads above.
-const LOADS_OF_64_BITS: usize = LOADS - 1;
-
-/// An instruction as it was lowered, for looking for pairs.
-#[derive(Clone, Copy)]
-pub(crate) struct Candidate {
-    part: Part,
-}
-
-impl Candidate {
+impl Part {
     /// What `op` can be in a pair, if anything. `memory` says whether it has a memory operand.
     pub(crate) fn of(code: Code, memory: bool, op: &Op) -> Option<Self> {
-        let part = match code {
-            Code::Lea_r32_m => Part::Address { wide: false },
-            Code::Lea_r64_m => Part::Address { wide: true },
-            Code::Jmp_rm64 if !memory => Part::Jump,
-            _ if memory => Part::Load(load_of(code)?),
-            _ if op.is(Traits::HIGH_DST | Traits::HIGH_SRC) => return None,
-            _ => Part::Step(step_of(code)?),
-        };
-        Some(Self { part })
+        match code {
+            Code::Lea_r32_m => Some(Self::Address { wide: false }),
+            Code::Lea_r64_m => Some(Self::Address { wide: true }),
+            Code::Jmp_rm64 if !memory => Some(Self::Jump),
+            _ if memory => load_of(code).map(Self::Load),
+            _ if op.is(Traits::HIGH_DST | Traits::HIGH_SRC) => None,
+            _ => step_of(code).map(Self::Step),
+        }
     }
 }
 
-/// One op for two that follow each other, if there is a handler for them. If it faults, its length is what the instruction pointer
-/// goes back by: the second's, since a step or an address never faults.
-pub(crate) fn paired(first: (&Op, Candidate), second: (&Op, Candidate)) -> Option<Op> {
-    let ((a, first), (b, second)) = (first, second);
+/// One op for two that follow each other, if there is a handler for them. If it faults, its length is what the instruction
+/// pointer goes back by: the second's, since a step or an address never faults.
+pub(crate) fn paired((a, first): (&Op, Part), (b, second): (&Op, Part)) -> Option<Op> {
     // A step's registers and immediate beside a memory operand.
     let beside =
         |step: &Op, other: &Op, run| Op { run, third: step.dst, src: step.src, imm: step.imm, ..other.clone() };
-    let pair = match (first.part, second.part) {
+    let pair = match (first, second) {
         (Part::Step(number), Part::Step(with)) => {
             let run = OF_STEPS.get(number)?.steps.get(with).copied()?;
             let second = Op { base: b.src, disp: b.imm, ..b.clone() };
@@ -289,7 +278,7 @@ pub(crate) fn paired(first: (&Op, Candidate), second: (&Op, Candidate)) -> Optio
             let run = OF_STEPS.get(number)?.after_address[usize::from(wide)];
             Op { next: b.next, len: b.len, ..beside(b, a, run) }
         }
-        (Part::Load(load), Part::Jump) if LOADS_OF_64_BITS == load && a.dst == b.dst => {
+        (Part::Load(load), Part::Jump) if load_of(Code::Mov_r64_rm64) == Some(load) && a.dst == b.dst => {
             // If it is the load that faults, the instruction pointer goes back over both.
             Op { run: load_jump, imm: b.len.into(), next: b.next, len: a.len + b.len, ..a.clone() }
         }
