@@ -4,6 +4,7 @@
 use lockstep_tests::guest::guest_file;
 use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
 use lockstep_tests::session::Session;
+use lockstep_tests::small_disk::with_small_disk;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -100,19 +101,15 @@ struct Cramped {
 }
 
 impl Cramped {
-    /// Mounts in a mount namespace of its own, which ends with the process, and needs no root where users may have namespaces.
     fn start(name: &str, policy: &str) -> Self {
         let folder = scratch_path(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let at = folder.display();
-        let setup = format!(
-            "mount -t tmpfs -o size=16M tmpfs {at} && truncate -s 32M {at}/disk.raw && \
-             dd if=/dev/zero of={at}/ballast bs=1M count=12 status=none && exec \"$@\""
-        );
+        let setup =
+            format!("truncate -s 32M {at}/disk.raw && dd if=/dev/zero of={at}/ballast bs=1M count=12 status=none");
         let drive = format!("file={at}/disk.raw,format=raw,if=virtio,werror={policy}");
         let mut session = Session::start(
-            Command::new("unshare")
-                .args(["--user", "--map-root-user", "--mount", "sh", "-c", &setup, "sh"])
+            with_small_disk(&folder, "16M", &setup)
                 .arg(lockstep())
                 .args(["-m", "256", "-cpu", "max", "-nographic", "-nodefaults", "-serial", "mon:stdio", "-no-reboot"])
                 .args(["-kernel", &guest_file("vmlinuz"), "-initrd", &guest_file("diskwork.gz")])

@@ -11,4 +11,5 @@ pub mod image;
 pub mod program;
 pub mod random;
 pub mod session;
+pub mod small_disk;
 pub mod whole_catalog;
