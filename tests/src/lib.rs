@@ -6,6 +6,7 @@ pub mod client;
 pub mod differential;
 pub mod disk_traffic;
 pub mod diskwork;
+pub mod folder;
 pub mod guest;
 pub mod image;
 pub mod program;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The `lockstep` beside the tests' own folder, where `cargo build` puts it.
 pub fn lockstep() -> PathBuf {
@@ -18,14 +19,16 @@ pub fn run(arguments: &[impl AsRef<std::ffi::OsStr>]) -> Output {
     Command::new(lockstep()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
-/// A file of this process's own with these bytes.
+/// A file of the caller's own with these bytes.
 pub fn scratch(name: &str, bytes: &[u8]) -> PathBuf {
     let path = scratch_path(name);
     std::fs::write(&path, bytes).expect("a scratch file");
     path
 }
 
-/// Where a file of this process's own may be.
+/// Where a file may be that nobody else has: no other process, no other test of this one.
 pub fn scratch_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("lockstep-{}-{name}", std::process::id()))
+    static GIVEN: AtomicUsize = AtomicUsize::new(0);
+    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("lockstep-{}-{number}-{name}", std::process::id()))
 }

@@ -6,7 +6,7 @@ use lockstep_tests::program::scratch_path;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-const SCHEMA: &str = include_str!("qmp/schema-2.11.json");
+const SCHEMA: &str = include_str!("../qmp/schema-2.11.json");
 
 /// The schema's facts.
 struct Schema(Value);

@@ -4,6 +4,7 @@ use lockstep::dump;
 use lockstep_dump::codec::Codec;
 use lockstep_dump::read::Dump;
 use lockstep_dump::{Format, Options, Progress, Target};
+use lockstep_tests::folder::Folder;
 use lockstep_tests::guest::{Guest, debian, guest_file};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,27 +12,6 @@ use std::process::{Command, Stdio};
 /// Ticks that a boot may take: a minute of guest time.
 const MINUTE: u64 = 60_000_000_000;
 const PAGE: usize = 4096;
-
-/// A folder that goes away.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("lockstep-dump-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A Debian guest at its shell's prompt.
 fn at_the_shell(more: &[&str]) -> Guest {

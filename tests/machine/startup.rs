@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use lockstep_tests::guest::guest_file;
-use lockstep_tests::program::{run, scratch};
+use lockstep_tests::program::{run, scratch, scratch_path};
 
 fn refused(arguments: &[&str], said: &[&str]) {
     let output = run(arguments);
@@ -49,7 +49,7 @@ fn bad_input_gets_one_line_that_names_the_option_and_the_reason() {
 
 #[test]
 fn a_busy_socket_is_named() {
-    let path = std::env::temp_dir().join(format!("lockstep-{}-busy", std::process::id()));
+    let path = scratch_path("busy");
     let _listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
     let serial = format!("unix:{},server=on,wait=off", path.display());
     refused(&["-display", "none", "-serial", &serial], &["-serial", "in use"]);

@@ -1,5 +1,6 @@
 //! The human monitor from outside: the program, its standard input and what it says.
 
+use lockstep_tests::program::scratch_path;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -34,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn a_recorded_session_at_the_monitor_replays_to_the_same_digest() {
-    let log = std::env::temp_dir().join(format!("lockstep-monitor-{}.log", std::process::id()));
+    let log = scratch_path("monitor.log");
     let icount = |mode: &str| format!("shift=0,rr={mode},rrfile={}", log.display());
     let quiet = ["-display", "none", "-serial", "null", "-icount"];
     let recorded = operate(

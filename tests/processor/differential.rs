@@ -58,7 +58,7 @@ fn lockstep_does_what_was_recorded_of_a_cpu() {
     assert!(checked.failures.is_empty(), "{} recorded cases differ", checked.failures.len());
     assert!(
         checked.rows.len() >= 20 * missing.len(),
-        "record vectors of the new rows: LOCKSTEP_RECORD=1 cargo test --release -p lockstep-tests --test differential"
+        "record vectors of the new rows: LOCKSTEP_RECORD=1 cargo test --release -p lockstep-tests --test processor"
     );
 }
 

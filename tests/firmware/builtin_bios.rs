@@ -6,6 +6,7 @@ use iced_x86::code_asm::{CodeAssembler, ah, al, ax, bx, byte_ptr, cx, dh, ds, es
 use lockstep::snapshot::Snapshot;
 use lockstep_fabric::{Arrival, Input, Outside};
 use lockstep_tests::guest::{Guest, guest_file};
+use lockstep_tests::program::scratch;
 use std::path::PathBuf;
 
 /// Ticks that each step may take: a fifth of a second of guest time.
@@ -20,9 +21,7 @@ struct Image(PathBuf);
 
 impl Image {
     fn new(name: &str, bytes: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("lockstep-{}-{name}", std::process::id()));
-        std::fs::write(&path, bytes).expect("a temporary file");
-        Self(path)
+        Self(scratch(name, bytes))
     }
 
     fn path(&self) -> &str {

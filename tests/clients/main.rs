@@ -1,0 +1,8 @@
+//! What drives a machine from outside: QMP, the monitor, a terminal.
+
+mod abuse;
+mod conformance;
+mod hotplug;
+mod monitor;
+mod session;
+mod terminal;

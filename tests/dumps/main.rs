@@ -1,0 +1,5 @@
+//! Dumps of memory: their formats, who reads them, and what may go wrong.
+
+mod formats;
+mod readers;
+mod trouble;
