@@ -2,16 +2,19 @@
 
 use crate::{DumpError, Progress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::pwritev;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 /// What is written at once to a pipe or socket that said it has room: it surely has so much (`PIPE_BUF`).
 const SURE: usize = 4096;
+/// Pieces that are written by one call, of which the host takes 1024.
+const MOST_AT_ONCE: usize = 512;
 /// How often a pipe's reader is waited for before cancelling is thought of.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -113,11 +116,31 @@ impl Target {
         Ok(())
     }
 
-    /// Writes at a place, counted from the file's beginning.
-    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8], progress: &Progress) -> Result<(), DumpError> {
-        progress.check()?;
-        self.file.write_all_at(bytes, offset).map_err(DumpError::io(WRITING))?;
-        self.written = self.written.max(offset + bytes.len() as u64);
+    /// Writes pieces at the end, one after the other.
+    pub(crate) fn append_all(&mut self, pieces: &[Vec<u8>], progress: &Progress) -> Result<(), DumpError> {
+        if self.kind == Kind::Stream {
+            return pieces.iter().try_for_each(|piece| self.append(piece, progress));
+        }
+        for some in pieces.chunks(MOST_AT_ONCE) {
+            progress.check()?;
+            self.written += all_of(some, |_, slices| self.file.write_vectored(slices))?;
+        }
+        Ok(())
+    }
+
+    /// Writes pieces, one after the other, at a place that is counted from the file's beginning.
+    pub(crate) fn write_at(
+        &mut self,
+        mut offset: u64,
+        pieces: &[Vec<u8>],
+        progress: &Progress,
+    ) -> Result<(), DumpError> {
+        for some in pieces.chunks(MOST_AT_ONCE) {
+            progress.check()?;
+            let write = |done, slices: &[IoSlice<'_>]| Ok(pwritev(&self.file, slices, offset + done)?);
+            offset += all_of(some, write)?;
+        }
+        self.written = self.written.max(offset);
         Ok(())
     }
 
@@ -157,6 +180,28 @@ impl Target {
 }
 
 const WRITING: &str = "cannot write the dump";
+
+/// Writes all of some pieces by a call that writes as much as it pleases, told how much it has written so far; how much that
+/// was in the end.
+fn all_of(
+    pieces: &[Vec<u8>],
+    mut write: impl FnMut(u64, &[IoSlice<'_>]) -> io::Result<usize>,
+) -> Result<u64, DumpError> {
+    let mut slices: Vec<_> = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+    let (mut left, mut done) = (&mut slices[..], 0);
+    while !left.is_empty() {
+        match write(done, left) {
+            Ok(0) => return Err(DumpError::io(WRITING)(io::ErrorKind::WriteZero.into())),
+            Ok(wrote) => {
+                done += wrote as u64;
+                IoSlice::advance_slices(&mut left, wrote);
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(DumpError::io(WRITING)(why)),
+        }
+    }
+    Ok(done)
+}
 
 #[cfg(test)]
 mod tests {
