@@ -2,12 +2,13 @@
 
 use crate::{DumpError, Progress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::io::pwritev;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
@@ -42,12 +43,14 @@ enum Kind {
 
 impl Target {
     /// A file of this name, made in the same folder under another one. A name that belongs to a device or a pipe is opened
-    /// as it is.
+    /// as it is; a pipe must have a reader by then.
     pub fn create(path: &Path) -> Result<Self, DumpError> {
         let creating = DumpError::io("cannot create the dump");
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|there| !there.is_file()) {
-            let file = OpenOptions::new().write(true).open(&path).map_err(&creating)?;
+            // Not to wait for a pipe's reader, who may never come: without one it is ENXIO.
+            let flags = OFlags::NONBLOCK.bits() as i32;
+            let file = OpenOptions::new().write(true).custom_flags(flags).open(&path).map_err(&creating)?;
             return Self::open(file);
         }
         let name = path.file_name().ok_or_else(|| creating(io::ErrorKind::InvalidInput.into()))?;
@@ -246,6 +249,33 @@ mod tests {
     fn a_folder_that_is_not_there_is_an_error() {
         assert!(matches!(Target::create(Path::new("/nonexistent/dump")), Err(DumpError::Io { .. })));
         assert!(matches!(Target::create(Path::new("/")), Err(DumpError::Io { .. })));
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_an_error_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = Target::create(&path).unwrap_err();
+        assert!(matches!(&error, DumpError::Io { why, .. } if why.raw_os_error() == Some(6)), "{error}");
+
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
+        let mut target = Target::create(&path).unwrap();
+        let sent: Vec<u8> = (0..1 << 20).map(|n: u32| (n >> 4) as u8).collect();
+        let received = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| target.append(&sent, &Progress::default()).map(|()| drop(target)));
+            let mut received = Vec::new();
+            let begun = std::time::Instant::now();
+            while received.len() < sent.len() && begun.elapsed().as_secs() < 60 {
+                let mut some = [0; 10_000];
+                let len = reader.read(&mut some).unwrap_or(0);
+                received.extend_from_slice(&some[..len]);
+            }
+            writer.join().unwrap().unwrap();
+            received
+        });
+        assert!(received == sent, "a full pipe is waited for");
     }
 
     #[test]
