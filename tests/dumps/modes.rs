@@ -117,9 +117,9 @@ fn image(mode: &Mode) -> Vec<u8> {
     let in_mode = if mode.bits == 16 { TAIL as u64 } else { IMAGE + TAIL as u64 };
     let tail = code(mode.bits, in_mode, &|a| {
         if mode.bits == 64 {
-            a.mov(rbp, SIGN)?
+            a.mov(rbp, SIGN)?;
         } else {
-            a.mov(ebp, SIGN as u32)?
+            a.mov(ebp, SIGN as u32)?;
         }
         let mut here = a.create_label();
         a.set_label(&mut here)?;
