@@ -184,7 +184,7 @@ fn free_address(modules: &[&Module], slots: &MemorySlots, bytes: u64, wanted: u6
                 .into()
         });
     }
-    if wanted % ALIGNMENT != 0 {
+    if !wanted.is_multiple_of(ALIGNMENT) {
         return Err(format!("address must be aligned to {ALIGNMENT:#x} bytes"));
     }
     if wanted < slots.start || end_of(wanted).is_none() {
