@@ -423,7 +423,13 @@ impl Machine {
     fn complete_requests(&mut self) -> Option<Fault> {
         loop {
             match self.blocks.complete(self.now())? {
-                Due::Done(device, completion) => self.bus.input(device, &Input::Block(completion)),
+                Due::Done(device, completion) => {
+                    let input = Input::Block(completion);
+                    self.bus.input(device, &input);
+                    if let Input::Block(completion) = input {
+                        self.blocks.recycle(completion);
+                    }
+                }
                 Due::Fault(fault) => return Some(fault),
             }
         }

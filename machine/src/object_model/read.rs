@@ -143,6 +143,7 @@ fn feature_words(f: &Features) -> Value {
         (6, None, "EAX", f.leaf6_eax.bits()),
         (7, Some(0), "EBX", f.leaf7_ebx.bits()),
         (7, Some(0), "ECX", f.leaf7_ecx.bits()),
+        (7, Some(0), "EDX", f.leaf7_edx.bits()),
         (0xd, Some(1), "EAX", f.leaf_d_eax.bits()),
         (0x8000_0001_u32, None, "EDX", f.extended_edx.bits()),
         (0x8000_0001, None, "ECX", f.extended_ecx.bits()),
