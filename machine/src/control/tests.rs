@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
+mod any_arguments;
 mod block;
 mod char;
 mod input;
