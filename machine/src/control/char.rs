@@ -33,11 +33,11 @@ fn used(control: &Control, id: &str) -> bool {
 }
 
 fn query_chardev(control: &mut Control, _: QueryChardev) -> Answer<Vec<ChardevInfo>> {
-    let there = control.config.chardevs.iter().filter(|chardev| !chardev.is_gone());
+    let there = control.config.chardevs.iter().enumerate().filter(|(_, chardev)| !chardev.is_gone());
     Ok(there
-        .map(|chardev| ChardevInfo {
+        .map(|(place, chardev)| ChardevInfo {
             label: chardev.id.clone(),
-            filename: backend_name(&chardev.backend),
+            filename: backend_name(&chardev.backend, control.chardevs.terminal(ChardevId(place))),
             frontend_open: used(control, &chardev.id),
         })
         .collect())
@@ -78,7 +78,13 @@ fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevRetu
         control.config.chardevs[place] = gone();
         failed(&why)
     })?;
-    Ok(ChardevReturn { pty: None })
+    Ok(opened_at(control, place))
+}
+
+/// What the client is told of a new character device.
+fn opened_at(control: &Control, place: usize) -> ChardevReturn {
+    let terminal = control.chardevs.terminal(ChardevId(place));
+    ChardevReturn { pty: terminal.map(|path| path.display().to_string()) }
 }
 
 /// What stands at the place of a character device that was removed.
@@ -107,7 +113,7 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
         control.config.chardevs[place] = there;
         failed(&why)
     })?;
-    Ok(ChardevReturn { pty: None })
+    Ok(opened_at(control, place))
 }
 
 fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
@@ -129,7 +135,6 @@ fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answe
 
 /// What a client wants, in the words of the command line.
 fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
-    let absent = |kind: &str| Err(Error::new(format!("'{kind}' is not a valid char driver name")));
     match &backend.kind {
         ChardevBackendOf::Null(options) => no_log(&options.data.logfile).map(|()| Backend::Null),
         ChardevBackendOf::File(options) => {
@@ -148,9 +153,15 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
         }
         ChardevBackendOf::Socket(options) => socket(&options.data),
         ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
-        ChardevBackendOf::Serial(_) => absent("serial"),
-        ChardevBackendOf::Pipe(_) => absent("pipe"),
-        ChardevBackendOf::Pty(_) => absent("pty"),
+        ChardevBackendOf::Serial(options) => {
+            no_log(&options.data.logfile)?;
+            Ok(Backend::SerialLine { path: options.data.device.clone().into() })
+        }
+        ChardevBackendOf::Pipe(options) => {
+            no_log(&options.data.logfile)?;
+            Ok(Backend::Pipe { path: options.data.device.clone().into() })
+        }
+        ChardevBackendOf::Pty(options) => no_log(&options.data.logfile).map(|()| Backend::Pty),
     }
 }
 

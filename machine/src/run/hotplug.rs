@@ -39,6 +39,9 @@ impl Control {
         let globals = globals.map(|global| (global.property.clone(), global.value.clone()));
         device.properties = globals.chain(std::mem::take(&mut device.properties)).collect();
         let mut plug = self.board.plan(&self.config, device, bus).map_err(PlugError::Refused)?;
+        let nodes = self.config.nodes.iter();
+        let node = plug.drive.as_ref().and_then(|name| nodes.clone().find(|node| node.name == *name));
+        plug.node = node.filter(|node| !self.board.machine.has_spare_drive(&node.name)).cloned();
         let machine = &mut self.board.machine;
         if machine.bus.find(&plug.name).is_some() {
             return Err(PlugError::Refused(format!("Duplicate device ID '{}'", plug.name)));
