@@ -1,6 +1,6 @@
 //! The interpreter: finds blocks, runs them, and stops exactly where it was told to.
 
-use crate::decode::{Block, Cache, Key, lower_block};
+use crate::decode::{Block, Cache, Key, LONGEST_INSTRUCTION, LoneInstructions, lower_block};
 use crate::fault::{Fault, vector};
 use crate::mmu::Source;
 use crate::op::{Op, Slot};
@@ -48,6 +48,7 @@ pub type Tracer = Box<dyn FnMut(&Vcpu, &Bus, Traced) + Send>;
 #[derive(Default)]
 pub struct Engine {
     cache: Cache,
+    lone: LoneInstructions,
     tracer: Option<Tracer>,
     /// The tracer wants every instruction, not only exceptions.
     each_instruction: bool,
@@ -257,11 +258,20 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn uncached(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<(), Fault> {
-        let mut bytes = Vec::with_capacity(crate::decode::LONGEST_INSTRUCTION);
+        if let Some(lone) = self.lone.at(linear, cpu.mode)
+            && is_there(lone.bytes(), cpu, bus, linear)?
+        {
+            return execute(cpu, bus, std::slice::from_ref(&lone.op), lone.op.next);
+        }
+        let mut bytes = Vec::with_capacity(LONGEST_INSTRUCTION);
+        let mut memory = true;
         let mut fault = None;
-        while bytes.len() < crate::decode::LONGEST_INSTRUCTION {
-            match self.fetch_byte(cpu, bus, linear, bytes.len() as u64) {
-                Ok(byte) => bytes.push(byte),
+        while bytes.len() < LONGEST_INSTRUCTION {
+            match fetch_byte(cpu, bus, linear, bytes.len() as u64) {
+                Ok((byte, in_memory)) => {
+                    bytes.push(byte);
+                    memory &= in_memory;
+                }
                 Err(why) => {
                     fault = Some(why);
                     break;
@@ -269,26 +279,14 @@ impl Engine {
             }
             // Bytes beyond the instruction are not fetched: they could fault, or have side effects.
             let lowered = lower_block(&bytes, cpu.mode, &cpu.model, 1);
-            if !lowered.ops.is_empty() {
+            if let [op] = lowered.ops.as_slice() {
+                if memory {
+                    self.lone.hold(linear, cpu.mode, &bytes, op.clone());
+                }
                 return execute(cpu, bus, &lowered.ops, lowered.bytes);
             }
         }
         Err(fault.unwrap_or(Fault::GP0))
-    }
-
-    fn fetch_byte(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64, i: u64) -> Result<u8, Fault> {
-        if !cpu.code64() && cpu.ip + i > cpu.seg[seg::CS].limit.into() {
-            return Err(Fault::GP0);
-        }
-        let linear = cpu.wrapped(linear.wrapping_add(i));
-        Ok(match cpu.fetch(bus, linear)? {
-            Source::Memory(at) => bus.memory.load(at),
-            Source::Device(at) => {
-                bus.clock.set_now(cpu.tick);
-                cpu.pending |= Pending::ACCESS;
-                bus.read(Space::Memory, at, Width::Byte, Cpu(cpu.index)).unwrap_or(0xff) as u8
-            }
-        })
     }
 
     /// Delivers an exception. That costs no time, but for one that comes before anything has retired since the last: without
@@ -318,7 +316,41 @@ impl Engine {
     /// Forgets all decoded blocks.
     pub fn drop_blocks(&mut self, bus: &mut Bus) {
         self.cache.drop_all(&mut bus.memory);
+        self.lone = LoneInstructions::default();
     }
+}
+
+/// Where the byte `i` of the instruction at `linear` comes from.
+fn fetch_from(cpu: &mut Vcpu, bus: &mut Bus, linear: u64, i: u64) -> Result<Source, Fault> {
+    if !cpu.code64() && cpu.ip + i > cpu.seg[seg::CS].limit.into() {
+        return Err(Fault::GP0);
+    }
+    let linear = cpu.wrapped(linear.wrapping_add(i));
+    cpu.fetch(bus, linear)
+}
+
+/// The byte `i` of the instruction at `linear`, and whether it comes from memory.
+fn fetch_byte(cpu: &mut Vcpu, bus: &mut Bus, linear: u64, i: u64) -> Result<(u8, bool), Fault> {
+    Ok(match fetch_from(cpu, bus, linear, i)? {
+        Source::Memory(at) => (bus.memory.load(at), true),
+        Source::Device(at) => {
+            bus.clock.set_now(cpu.tick);
+            cpu.pending |= Pending::ACCESS;
+            (bus.read(Space::Memory, at, Width::Byte, Cpu(cpu.index)).unwrap_or(0xff) as u8, false)
+        }
+    })
+}
+
+/// Whether memory holds the bytes of an instruction at `linear`. One after the other: a byte is fetched only if those before
+/// it are no whole instruction.
+fn is_there(bytes: &[u8], cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<bool, Fault> {
+    for (i, byte) in (0..).zip(bytes) {
+        match fetch_from(cpu, bus, linear, i)? {
+            Source::Memory(at) if bus.memory.load::<u8>(at) == *byte => {}
+            _ => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 /// How offsets in the code segment become linear addresses, and how far they reach.

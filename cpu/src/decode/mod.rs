@@ -1,10 +1,12 @@
 //! From bytes to blocks of lowered instructions.
 
 mod cache;
+mod lone;
 mod lower;
 
 pub use cache::Cache;
 pub(crate) use cache::{Block, Key};
+pub(crate) use lone::LoneInstructions;
 pub(crate) use lower::{LONGEST_INSTRUCTION, Lowered, lower_block};
 
 /// An array on the heap, never on the stack.

@@ -65,6 +65,29 @@ fn a_store_to_the_next_instruction_of_the_same_block_takes_effect() {
 }
 
 #[test]
+fn an_instruction_across_two_pages_is_what_its_bytes_say_each_time() {
+    const ACROSS: u64 = 0x1_1000 - 2;
+    let mut m = Machine::new(Mode::Long);
+    // mov eax, 1; hlt
+    m.write(ACROSS, &[0xb8, 1, 0, 0, 0, 0xf4]);
+    let mut seen = |m: &mut Machine| {
+        m.cpu.gpr[..2].fill(0);
+        m.resume_at(ACROSS);
+        m.run();
+        [m.cpu.gpr[0], m.cpu.gpr[1]]
+    };
+    assert_eq!(seen(&mut m), [1, 0]);
+    assert_eq!(seen(&mut m), [1, 0]);
+    m.write(ACROSS + 2, &[2]);
+    assert_eq!(seen(&mut m), [0x201, 0], "its second page has changed");
+    // mov ecx, 0x201
+    m.write(ACROSS, &[0xb9]);
+    assert_eq!(seen(&mut m), [0, 0x201], "its first page has changed");
+    m.write(ACROSS, &[0xf4]);
+    assert_eq!(seen(&mut m), [0, 0], "it ends before the second page");
+}
+
+#[test]
 fn single_step_traps_after_each_instruction_and_not_inside_a_handler() {
     let mut m = Machine::new(Mode::Long);
     m.cpu.flags.set(Rflags::TF, true);
