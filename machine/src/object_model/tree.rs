@@ -328,6 +328,12 @@ impl Tree {
         })
     }
 
+    /// The path of the device of this number on the board's bus.
+    pub fn path_of_device(&self, device: DeviceId) -> Option<String> {
+        let (at, _) = self.devices_placed().find(|(_, placed)| placed.device == Some(device))?;
+        Some(self.path(at))
+    }
+
     /// The objects within another.
     pub fn children(&self, of: usize) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(move |(_, node)| node.parent == Some(of))
