@@ -103,6 +103,43 @@ fn file_is_truncated_unless_told_to_append() {
     }
 }
 
+#[test]
+fn client_calls_again_when_nobody_answers_and_when_the_other_one_hangs_up() {
+    let place = Place::new("reconnect");
+    let path = place.path("s");
+    let line = format!("-chardev socket,id=c,path={},reconnect=1 -serial chardev:c", path.display());
+    let fixture = open(&line).expect("nobody has to be there");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    for round in ["first", "second"] {
+        let (mut stream, _) = listener.accept().expect("a call");
+        assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+        stream.write_all(round.as_bytes()).expect("it listens");
+        assert_eq!(fixture.next(), heard(fixture.first, round));
+        fixture.say(round);
+        assert_eq!(read_exactly(&mut stream, round.len()), round);
+        drop(stream);
+        assert_eq!(fixture.next(), HostEvent::Closed { chardev: fixture.first });
+    }
+    fixture.close();
+}
+
+#[test]
+fn socket_that_was_inherited_is_listened_on() {
+    let place = Place::new("inherited");
+    let path = place.path("s");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
+    let fixture =
+        open(&format!("-chardev socket,id=c,fd={number},server=on,wait=off -serial chardev:c")).expect("it opens");
+    let mut stream = UnixStream::connect(&path).expect("it listens");
+    assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+    stream.write_all(b"hello").expect("it listens");
+    assert_eq!(fixture.next(), heard(fixture.first, "hello"));
+    drop(stream);
+    fixture.close();
+    assert!(open("-chardev socket,id=c,fd=987,server=on,wait=off -serial chardev:c").is_err());
+}
+
 /// The terminal of the first character device, opened as a user's program does it.
 fn opened(fixture: &Fixture) -> std::fs::File {
     let path = fixture.chardevs.terminal(fixture.first).expect("a path");

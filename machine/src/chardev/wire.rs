@@ -1,7 +1,7 @@
 //! What is read and written by one pair of file descriptors: pseudoterminals, pairs of pipes, serial lines of the host.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +16,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, isatty, speed, tcgetattr, tcsetattr};
 
 use super::outlet::{Outlet, Sink};
-use super::stdio::{CHUNK, Keyboard, Reader};
+use super::stdio::{CHUNK, Keyboard, Reader, goes_on_after};
 use super::{ChardevId, HostEvent, Patience, Problem, Reporter, Users};
 
 /// How often a pseudoterminal that nobody has open is looked at: nothing tells when it is opened.
@@ -129,7 +129,7 @@ impl WireEnd {
         let screen = Arc::clone(&outlet);
         let keyboard = Keyboard::new(id, users, reporter.clone());
         let mut listener = Listener { id, ends, keyboard, screen, reporter: reporter.clone() };
-        let reader = Reader::start(move |stopped| listener.listen(stopped.as_fd()))?;
+        let reader = Reader::start(move |stopped| listener.listen(&stopped))?;
         Ok(Self { outlet, reader, terminal })
     }
 
@@ -234,24 +234,20 @@ struct Listener {
 }
 
 impl Listener {
-    fn listen(&mut self, stopped: BorrowedFd<'_>) {
+    fn listen(&mut self, stopped: &PipeReader) {
         if !self.ends.is_terminal {
             self.reporter.report(HostEvent::Opened { chardev: self.id });
-            self.converse(stopped);
+            self.converse(stopped.as_fd());
             return;
         }
         loop {
             while !self.ends.has_user() {
-                // Only the order to stop is waited for.
-                let mut order = [PollFd::new(&stopped, PollFlags::IN)];
-                let pause = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
-                match poll(&mut order, Some(&pause)) {
-                    Ok(0) | Err(Errno::INTR) => {}
-                    Ok(_) | Err(_) => return,
+                if !goes_on_after(LOOK, stopped) {
+                    return;
                 }
             }
             self.reporter.report(HostEvent::Opened { chardev: self.id });
-            if self.converse(stopped) == Waited::Stopped {
+            if self.converse(stopped.as_fd()) == Waited::Stopped {
                 return;
             }
             self.screen.forget();

@@ -279,7 +279,7 @@ pub enum SocketAddress {
     Unix(PathBuf),
     /// A port of the loopback interface.
     Tcp(IpAddr, u16),
-    /// A socket that Lockstep was started with, by its number. For QMP only.
+    /// A socket that Lockstep was started with, by its number.
     Descriptor(u32),
 }
 
@@ -288,7 +288,7 @@ pub enum SocketAddress {
 pub enum SocketRole {
     /// Connects when the machine is built.
     Client {
-        /// After how many seconds to try again when it cannot be reached or has gone. For QMP only.
+        /// After how many seconds to try again when it cannot be reached or has gone.
         reconnect: Option<u32>,
     },
     /// Listens, for one client at a time.

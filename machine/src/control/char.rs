@@ -178,9 +178,8 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
     if [telnet, tn3270, websocket].iter().any(|wanted| **wanted == Some(true)) {
         return Err(Error::new("Protocols on top of a socket are not built"));
     }
-    if reconnect.is_some_and(|seconds| seconds != 0) {
-        return Err(Error::new("Reconnecting is for QMP's own sockets only"));
-    }
+    let reconnect = reconnect.filter(|seconds| *seconds != 0).map(u32::try_from).transpose();
+    let reconnect = reconnect.map_err(|_| Error::expects("reconnect", "a number of seconds"))?;
     let address = match &options.addr.kind {
         SocketAddressLegacyOf::Unix(unix) if unix.data.is_abstract == Some(true) => {
             return Err(Error::new("Abstract names of sockets are not built"));
@@ -198,7 +197,7 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
     let role = match (options.server.unwrap_or(true), options.wait) {
         (true, Some(true)) => return Err(Error::new("The machine does not wait for clients while it runs")),
         (true, _) => SocketRole::Server { wait: false },
-        (false, None) => SocketRole::Client { reconnect: None },
+        (false, None) => SocketRole::Client { reconnect },
         (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
     };
     Ok(Backend::Socket { address, role })
