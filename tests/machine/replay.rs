@@ -177,7 +177,7 @@ fn traffic_on_a_port_is_recorded_and_replays() {
 #[test]
 fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let (log, socket) = (scratch_path("steered.log"), scratch_path("steered.socket"));
-    let discs = ["one", "two", "late"].map(|name| scratch(&format!("{name}.iso"), &[0; 8192]).display().to_string());
+    let discs = ["one", "two"].map(|name| scratch(&format!("{name}.iso"), &[0; 8192]).display().to_string());
     let machine = ["-device", "virtio-balloon-pci,id=balloon", "-drive", "if=none,media=cdrom,id=cd"]
         .into_iter()
         .chain(["-device", "ide-cd,drive=cd,id=tray", "-device", "i6300esb"])
@@ -197,7 +197,6 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let tray = json!({ "id": "tray" });
     let node = json!({ "driver": "raw", "node-name": "disc", "read-only": true,
                        "file": { "driver": "file", "filename": discs[1] } });
-    let late = json!({ "driver": "raw", "node-name": "late", "file": { "driver": "file", "filename": discs[2] } });
     let steered = [
         ("send-key", json!({ "keys": [{ "type": "qcode", "data": "ret" }], "hold-time": 20 })),
         ("input-send-event", json!({ "events": [button(true), moved, key(true), key(false), button(false)] })),
@@ -217,10 +216,6 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
         ),
         ("watchdog-set-action", json!({ "action": "inject-nmi" })),
         ("set-action", json!({ "panic": "none", "watchdog": "none" })),
-        ("device_add", json!({ "driver": "virtio-rng-pci", "id": "noise" })),
-        ("blockdev-add", late),
-        ("device_add", json!({ "driver": "virtio-blk-pci", "id": "late-disk", "drive": "late" })),
-        ("device_del", json!({ "id": "late-disk" })),
         ("stop", json!({})),
         ("cont", json!({})),
         ("inject-nmi", json!({})),
@@ -242,7 +237,7 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let text = std::fs::read_to_string(&log).expect("the log");
     let all =
         ["Typed", "Mouse", "Key", "medium", "Tray", "Balloon", "watchdog-action", "panic-action", "nmi", "PowerButton"];
-    for what in all.iter().chain(&["plug", "Slot", "reset"]) {
+    for what in all.iter().chain(&["reset"]) {
         assert!(text.contains(&format!("\"{what}\"")), "{what} is in the log");
     }
     discs.iter().for_each(|disc| std::fs::remove_file(disc).expect("a scratch file"));
