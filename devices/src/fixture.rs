@@ -3,7 +3,7 @@
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, MachineRequest, Memory,
-    Nanos, Output, PinId, Reg, RegionSpec, Sink, Space, Width,
+    Nanos, Notice, Output, PinId, Reg, RegionSpec, Sink, Space, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +153,12 @@ impl Bench {
     pub(crate) fn sent(&mut self) -> Vec<u8> {
         let sent = self.bus.take_output().into_iter();
         sent.flat_map(|(_, o)| if let Output::Bytes(bytes) = o { bytes } else { Vec::new() }).collect()
+    }
+
+    /// Takes what the device has told those outside.
+    pub(crate) fn notices(&mut self) -> Vec<Notice> {
+        let sent = self.bus.take_output().into_iter();
+        sent.filter_map(|(_, o)| if let Output::Notice(notice) = o { Some(notice) } else { None }).collect()
     }
 
     /// Takes the requests made to the machine.

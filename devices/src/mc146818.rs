@@ -10,7 +10,7 @@ mod calendar;
 use crate::ports::ports;
 use bitflags::bitflags;
 use calendar::Calendar;
-use lockstep_fabric::{Cx, Device, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
+use lockstep_fabric::{Cx, Device, Nanos, Notice, PinId, Reg, RegionSpec, TimerId, Width};
 use serde::{Deserialize, Serialize};
 
 /// The interrupt request.
@@ -115,6 +115,8 @@ pub struct Rtc {
     updated: u64,
     /// Whole periods of the periodic interrupt that have been seen.
     periods: u64,
+    /// The date at guest time zero, had nobody set the clock.
+    base: i64,
     /// The reset at power-on has been.
     powered: bool,
     /// What the next reset sets.
@@ -134,6 +136,7 @@ impl Rtc {
             phase: 0,
             updated: 0,
             periods: 0,
+            base: config.base,
             powered: false,
             at_reset: config.after_first_reset.clone(),
         };
@@ -367,12 +370,18 @@ impl Device for Rtc {
         }
         let now = cx.now();
         self.catch_up(now);
+        let held = self.b.contains(B::SET);
         match self.index {
             REG_A => self.write_a(now, value),
             REG_B => self.write_b(B::from_bits_retain(value)),
             REG_C | REG_D => {}
             CENTURY_PS2 => self.set(CENTURY, value),
             address => self.set(address, value),
+        }
+        let is_time = matches!(self.index, SECONDS | MINUTES | HOURS | WEEKDAY..=YEAR | CENTURY | CENTURY_PS2);
+        if !self.b.contains(B::SET) && (held || is_time) {
+            let usual = self.base.saturating_add((now / SECOND) as i64);
+            cx.tell(Notice::ClockSet(self.shown().epoch().saturating_sub(usual)));
         }
         self.follow(cx);
     }

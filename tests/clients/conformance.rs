@@ -2,7 +2,9 @@
 //! back is checked against the facts of the schema: names, members, types, optionality, values of enumerations.
 
 use lockstep_tests::client::Connected;
-use lockstep_tests::program::scratch_path;
+use lockstep_tests::guest::guest_file;
+use lockstep_tests::initrd::with_file;
+use lockstep_tests::program::{scratch, scratch_path};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -216,6 +218,32 @@ fn broken(schema: &Schema, facts: &Value, valid: &Value) -> Vec<(Value, String)>
     all
 }
 
+/// What the guest's shell does first: it takes up the balloon, and puts its clock a day ahead.
+const GUESTS_PART: &str = "
+for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_balloon; do
+    insmod /modules/$m.ko
+done
+date -s @$(($(date +%s) + 86400)) && hwclock -w -u && echo CLOCK-IS-SET
+";
+const A_DAY: i64 = 86_400;
+
+/// A module of memory comes, which the guest takes, and is asked back, which it refuses; and the clock was set.
+fn make_things_happen(client: &mut Connected) {
+    client.until_guest_says("CLOCK-IS-SET");
+    client.until_told("RTC_CHANGE");
+    client.returns("object-add", json!({ "qom-type": "memory-backend-ram", "id": "m1", "size": 128 << 20 }));
+    client.returns("device_add", json!({ "driver": "pc-dimm", "id": "late", "memdev": "m1" }));
+    client.until_told("ACPI_DEVICE_OST");
+    // The refusal is written to the registers in the guest's name, who would let go of what it does not use.
+    client.returns("stop", json!({}));
+    client.returns("device_del", json!({ "id": "late" }));
+    for (port, value) in [("0xa00", "1"), ("0xa04", "3"), ("0xa08", "0x82")] {
+        client.returns("human-monitor-command", json!({ "command-line": format!("o /w {port} {value}") }));
+    }
+    client.returns("cont", json!({}));
+    client.until_told("MEM_UNPLUG_ERROR");
+}
+
 const CLASSES: [&str; 5] = ["GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"];
 
 #[test]
@@ -223,6 +251,9 @@ fn every_command_of_the_schema_answers_a_running_linux_as_the_schema_says() {
     let schema = Schema(serde_json::from_str(SCHEMA).expect("JSON"));
     let folder = scratch_path("conformance").display().to_string();
     std::fs::write(format!("{folder}-disc"), [0; 4096]).expect("an image");
+    let read = |name: &str| std::fs::read(guest_file(name)).expect("a guest's file");
+    let initrd = [read("initrd.gz"), read("virtio.gz"), with_file("begin", GUESTS_PART.as_bytes())].concat();
+    let initrd = scratch("conformance-initrd", &initrd).display().to_string();
     let mut client = Connected::with(
         "conformance",
         &["-device", "virtio-balloon-pci", "-device", "vmgenid", "-drive", "if=none,media=cdrom,id=cd"]
@@ -230,9 +261,10 @@ fn every_command_of_the_schema_answers_a_running_linux_as_the_schema_says() {
             .chain(["-device", "ide-cd,drive=cd,id=tray", "-name", "moon", "-smp", "1,maxcpus=2"])
             .chain(["-m", "256M,slots=2,maxmem=1G", "-object", "memory-backend-ram,id=m,size=128M"])
             .chain(["-device", "pc-dimm,id=dimm,memdev=m"])
+            .chain(["-initrd", &initrd, "-append", "console=ttyS0 ENV=/begin"])
             .collect::<Vec<_>>(),
     );
-    client.until_guest_says("INIT-REACHED");
+    make_things_happen(&mut client);
     let commands = schema.0["command"].as_object().expect("commands");
     let (mut right, mut refused_well, mut told) = (BTreeSet::new(), 0, BTreeSet::new());
     for (name, arguments, comes) in asked(&folder) {
@@ -261,12 +293,21 @@ fn every_command_of_the_schema_answers_a_running_linux_as_the_schema_says() {
             assert!(CLASSES.iter().any(|class| error["class"] == *class), "{name}: {error}");
         }
         right.insert(name);
+        match name {
+            "balloon" => client.until_told("BALLOON_CHANGE"),
+            "device_del" => client.until_told("DEVICE_DELETED"),
+            _ => {}
+        }
         for event in client.take_events_whole() {
             let name = event["event"].as_str().expect("a name").to_owned();
             if let Some(facts) = schema.0["event"].get(&name) {
                 let data = event.get("data").cloned().unwrap_or_else(|| json!({}));
                 let data = data.as_object().expect("an event's data");
                 schema.check_members(&facts["members"], data, &name).unwrap_or_else(|why| panic!("{why}"));
+                if name == "RTC_CHANGE" {
+                    let offset = data["offset"].as_i64().expect("seconds");
+                    assert!((A_DAY - 60..=A_DAY + 60).contains(&offset), "{offset}");
+                }
                 told.insert(name);
             }
         }
@@ -275,7 +316,9 @@ fn every_command_of_the_schema_answers_a_running_linux_as_the_schema_says() {
     println!("events seen: {}/{}: {told:?}", told.len(), schema.0["event"].as_object().expect("events").len());
     let asked: BTreeSet<&str> = commands.keys().map(String::as_str).collect();
     assert_eq!(right, asked, "every command was asked");
-    assert!(told.contains("DUMP_COMPLETED"));
+    let all: BTreeSet<String> = schema.0["event"].as_object().expect("events").keys().cloned().collect();
+    assert_eq!(told, all, "every event was seen");
+    std::fs::remove_file(initrd).expect("a scratch file");
     for name in ["disc", "memory", "dump"] {
         let _ = std::fs::remove_file(format!("{folder}-{name}"));
     }

@@ -3,6 +3,7 @@
 mod abuse;
 mod conformance;
 mod hotplug;
+mod libvirt;
 mod memory;
 mod monitor;
 mod session;

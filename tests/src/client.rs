@@ -99,6 +99,15 @@ impl Connected {
         answer.get("return").unwrap_or_else(|| panic!("{command}: {answer}")).clone()
     }
 
+    /// Waits until an event has been told, and leaves it where it is.
+    pub fn until_told(&mut self, name: &str) {
+        while self.events.iter().all(|event| event["event"] != name) {
+            let line = self.line();
+            assert!(line.get("event").is_some(), "no answer is due: {line}");
+            self.events.push(line);
+        }
+    }
+
     /// The names of the events since this was last asked.
     pub fn take_events(&mut self) -> Vec<String> {
         let events = std::mem::take(&mut self.events);

@@ -9,6 +9,8 @@ pub mod diskwork;
 pub mod folder;
 pub mod guest;
 pub mod image;
+pub mod initrd;
+pub mod libvirt;
 pub mod program;
 pub mod random;
 pub mod session;

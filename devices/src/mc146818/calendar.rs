@@ -43,11 +43,16 @@ impl Calendar {
         (u64::from(self.hour) * 3600 + u64::from(self.minute) * 60 + u64::from(self.second)) % DAY as u64
     }
 
+    /// Seconds since 1970-01-01T00:00:00, out-of-range fields carried.
+    pub(super) fn epoch(self) -> i64 {
+        let days = days_before(self.year, self.month.clamp(1, 12), self.day.max(1));
+        days * DAY + i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second)
+    }
+
     /// The date `seconds` later.
     pub(super) fn after(self, seconds: u64) -> Self {
         let days = days_before(self.year, self.month.clamp(1, 12), self.day.max(1));
-        let of_day = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
-        let later = days * DAY + of_day + seconds as i64;
+        let later = self.epoch() + seconds as i64;
         let passed = later.div_euclid(DAY) - days;
         let weekday = (i64::from(self.weekday.max(1)) - 1 + passed).rem_euclid(7) + 1;
         Self { weekday: weekday as u8, ..Self::from_epoch(later) }

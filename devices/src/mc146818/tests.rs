@@ -36,6 +36,24 @@ fn the_clock_starts_at_the_configured_date_and_runs_with_guest_time() {
 }
 
 #[test]
+fn who_sets_the_clock_is_told_of_and_by_how_much() {
+    let mut b = rtc(NEW_YEAR_2026);
+    b.advance(10 * SECOND);
+    set(&mut b, REG_B, 0x82);
+    set(&mut b, HOURS, 0x02);
+    set(&mut b, SECONDS, 0x00);
+    assert_eq!(b.notices(), [], "not before it is all there");
+    set(&mut b, REG_B, 0x02);
+    assert_eq!(b.notices(), [Notice::ClockSet(7190)]);
+    set(&mut b, DAY, 0x02);
+    assert_eq!(b.notices(), [Notice::ClockSet(7190 + 86_400)], "a clock that runs is set byte by byte");
+    for (address, value) in [(HOURS_ALARM, 5), (REG_A, 0x26), (0x40, 1), (REG_B, 0x02)] {
+        set(&mut b, address, value);
+    }
+    assert_eq!(b.notices(), []);
+}
+
+#[test]
 fn the_century_turns() {
     let mut b = rtc(946_684_799);
     b.advance(SECOND);

@@ -284,6 +284,8 @@ pub enum Notice {
     Watchdog(WatchdogAction),
     /// The guest said that it has panicked, and the machine did this.
     GuestPanicked(PanicAction),
+    /// The guest set its clock: it is ahead of the one that was set going by so many seconds.
+    ClockSet(i64),
     /// The guest said that it has panicked and loaded a kernel to look at the wreck, which runs on.
     GuestCrashLoaded,
     /// The guest opened or closed the tray of one of the drives behind this device.

@@ -4,6 +4,7 @@ use super::drive::{Drive, DriveInfo, Policy};
 use super::image::{self, ImageError, identity};
 use crate::commandline::{Config, DriveConfig, DriveInterface, ImageConfig, Media, NodeConfig, RecordReplay};
 use crate::record::BootedFile;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
@@ -38,8 +39,10 @@ pub enum DriveError {
 pub struct Drives {
     drives: Vec<(DriveConfig, Option<Drive>)>,
     nodes: Vec<NodeConfig>,
-    /// Drives whose devices are gone.
+    /// Drives that are open and that no device has.
     left: Vec<Drive>,
+    /// Those nodes among them that no device has ever had.
+    unused: BTreeSet<String>,
     /// The run is recorded or replayed.
     repeatable: bool,
     files: Vec<BootedFile>,
@@ -49,8 +52,14 @@ impl Drives {
     /// Opens what `-drive` and its relatives name. Nodes of `-blockdev` are opened when a device takes them.
     pub fn open(config: &Config) -> Result<Self, DriveError> {
         let repeatable = config.icount.record_replay != RecordReplay::Off;
-        let mut drives =
-            Self { drives: Vec::new(), nodes: config.nodes.clone(), left: Vec::new(), repeatable, files: Vec::new() };
+        let mut drives = Self {
+            drives: Vec::new(),
+            nodes: config.nodes.clone(),
+            left: Vec::new(),
+            unused: BTreeSet::new(),
+            repeatable,
+            files: Vec::new(),
+        };
         for config in &config.drives {
             let policy = Policy { read: config.read_errors, write: config.write_errors };
             let drive = match &config.image {
@@ -124,12 +133,45 @@ impl Drives {
             serial: None,
             present: false,
         };
-        self.fill(&node.origin, info, Policy::default(), &node.image)
+        let drive = self.fill(&node.origin, info, Policy::default(), &node.image)?;
+        self.unused.insert(node.name);
+        Ok(drive)
+    }
+
+    /// A drive that was only looked at.
+    pub fn put_back(&mut self, drive: Drive) {
+        self.left.push(drive);
     }
 
     /// A drive whose device is gone, for another one.
-    pub fn put_back(&mut self, drive: Drive) {
+    pub fn take_back(&mut self, drive: Drive) {
+        self.unused.remove(&drive.info().id);
         self.left.push(drive);
+    }
+
+    /// Whether there is a drive or a node of this name that a device can have.
+    pub fn has(&self, name: &str) -> bool {
+        let free = |(config, drive): &(DriveConfig, Option<Drive>)| config.id == name && drive.is_some();
+        self.left.iter().any(|drive| drive.info().id == name)
+            || self.drives.iter().any(free)
+            || self.nodes.iter().any(|node| node.name == name)
+    }
+
+    /// Whether this is an open node that no device has had yet.
+    pub fn is_unused(&self, name: &str) -> bool {
+        self.unused.contains(name)
+    }
+
+    /// One more node for devices.
+    pub fn define(&mut self, node: NodeConfig) {
+        self.nodes.push(node);
+    }
+
+    /// Closes a node, and takes it that there is none of this name any more.
+    pub fn forget(&mut self, name: &str) {
+        self.nodes.retain(|node| node.name != name);
+        self.left.retain(|drive| drive.info().id != name);
+        self.unused.remove(name);
     }
 
     /// A drive with a medium that was to hang on an interface and that no device took.

@@ -159,6 +159,7 @@ impl Function<'_> {
             seed: seed(config, bus, at),
             ram: config.memory.size,
             drive: self.drive.as_ref().map(|drive| drive.info().id.clone()),
+            node: None,
             write_errors: board.write_errors,
             read_errors: board.read_errors,
             files: Vec::new(),

@@ -101,6 +101,7 @@ impl Board {
             seed,
             ram: config.memory.size,
             drive: drive.and_then(|property| device.property(property.name)).map(str::to_owned),
+            node: None,
             write_errors: board.write_errors,
             read_errors: board.read_errors,
             files: Vec::new(),

@@ -200,7 +200,7 @@ fn bios(config: &Config, platform: &PlatformConfig, drives: Vec<BiosDrive>) -> B
 fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     let mut platform = PlatformConfig::pc(cpus.len() as u32, config.memory.size);
     for (port, there) in platform.serial_ports.iter_mut().enumerate() {
-        *there = config.serial.get(port).is_some_and(Option::is_some);
+        *there = config.serial.get(port).is_some_and(Option::is_some) || has_isa_serial(config, port);
     }
     if let Ok(Some(slots)) = memory_slots::range(config) {
         platform = platform.with_memory_slots(slots);
@@ -229,6 +229,15 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
         processors::vendor_name(cpu.model.vendor).clone_into(&mut platform.cpu_vendor);
     }
     platform
+}
+
+/// Whether a `-device isa-serial` is the serial port of this number.
+fn has_isa_serial(config: &Config, port: usize) -> bool {
+    let mut ports = config.devices.iter().filter(|device| device.driver == Uart16550Config::NAME);
+    ports.any(|device| {
+        let settings = configured::<Uart16550Config>(&device.properties);
+        settings.is_ok_and(|settings| usize::from(settings.index) == port && settings.iobase.is_none())
+    })
 }
 
 /// What the board is fitted with.

@@ -54,7 +54,7 @@ pub(super) fn of(config: &Config, console: &DeviceConfig) -> Result<Vec<PlannedP
         let kind = if device.driver == CONSOLE_DRIVER { PortKind::Console } else { PortKind::Serial };
         let number = model.class_mut().add_port(kind, &port).map_err(|why| refused(device, why.to_string()))?;
         let backend = port.chardev.as_ref().and_then(|chardev| config.chardev(&chardev.0)).map(|c| &c.backend);
-        let awaits_client = kind == PortKind::Serial && matches!(backend, Some(Backend::Socket { .. }));
+        let awaits_client = kind == PortKind::Serial && backend.is_some_and(Backend::has_visitors);
         ports.push(PlannedPort { kind, config: port, number, id: device.id.clone(), awaits_client });
     }
     Ok(ports)

@@ -9,6 +9,7 @@ mod outlet;
 mod ring;
 mod socket;
 mod stdio;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ mod tests;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -27,6 +29,7 @@ pub use outlet::Outlet;
 pub use ring::Ring;
 use socket::SocketEnd;
 use stdio::StdioEnd;
+use wire::WireEnd;
 
 /// Names a character device: its place in [`Config::chardevs`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,6 +148,9 @@ pub enum Problem {
     /// There is something at the path that is not a socket.
     #[error("the path is taken by something that is not a socket")]
     NotASocket,
+    /// What was named as a serial line is none.
+    #[error("it is no terminal")]
+    NotATerminal,
     /// Anything else that the host says.
     #[error("{}", host_words(.0))]
     Host(#[from] io::Error),
@@ -176,6 +182,7 @@ enum End {
     Stdio(StdioEnd),
     Socket(SocketEnd),
     Ring(Ring),
+    Wire(WireEnd),
 }
 
 impl End {
@@ -185,6 +192,7 @@ impl End {
             End::File(outlet) => outlet.finish(patience),
             End::Stdio(stdio) => stdio.finish(patience),
             End::Socket(socket) => socket.finish(patience),
+            End::Wire(wire) => wire.finish(patience),
         }
     }
 }
@@ -242,6 +250,7 @@ impl Chardevs {
             Some(End::Stdio(stdio)) => stdio.outlet().write(data),
             Some(End::Socket(socket)) => socket.write(data),
             Some(End::Ring(ring)) => ring.write(data),
+            Some(End::Wire(wire)) => wire.outlet().write(data),
             Some(End::Null) | None => {}
         }
     }
@@ -274,6 +283,14 @@ impl Chardevs {
     pub fn ring(&self, id: ChardevId) -> Option<&Ring> {
         match self.ends.get(id.0)? {
             End::Ring(ring) => Some(ring),
+            _ => None,
+        }
+    }
+
+    /// Where the pseudoterminal is that users open.
+    pub fn terminal(&self, id: ChardevId) -> Option<&Path> {
+        match self.ends.get(id.0)? {
+            End::Wire(wire) => wire.terminal(),
             _ => None,
         }
     }
@@ -316,7 +333,23 @@ fn open_unattended(
             let file = options.open(path)?;
             Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
         }
-        Backend::Socket { .. } if is_replayed(config) || speaks_qmp(config, chardev) => Ok(End::Null),
+        Backend::Socket { .. } | Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. }
+            if is_replayed(config) || speaks_qmp(config, chardev) =>
+        {
+            Ok(End::Null)
+        }
+        Backend::Pty => {
+            let users = Users::of(config, chardev);
+            Ok(End::Wire(WireEnd::pseudoterminal(id, users, &chardev.origin, reporter)?))
+        }
+        Backend::Pipe { path } => {
+            let users = Users::of(config, chardev);
+            Ok(End::Wire(WireEnd::pipe(id, users, &chardev.origin, reporter, path)?))
+        }
+        Backend::SerialLine { path } => {
+            let users = Users::of(config, chardev);
+            Ok(End::Wire(WireEnd::serial_line(id, users, &chardev.origin, reporter, path)?))
+        }
         Backend::Socket { address, role } => {
             let users = Users::of(config, chardev);
             Ok(End::Socket(SocketEnd::open(id, users, chardev, address, *role, reporter)?))

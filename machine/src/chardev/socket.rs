@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::outlet::{Outlet, Sink};
-use super::stdio::{CHUNK, Keyboard, Reader, wait_readable, wait_readable_of};
+use super::stdio::{CHUNK, Keyboard, Reader, goes_on_after, wait_readable, wait_readable_of};
 use super::{ChardevId, HostEvent, Patience, Problem, Reporter, Users};
 use crate::commandline::{ChardevConfig, SocketAddress, SocketRole};
+use lockstep_qmp::server::inherited;
+use rustix::net::AddressFamily;
 
 pub(super) struct SocketEnd {
     line: Arc<Line>,
@@ -114,7 +116,15 @@ impl Listener {
                 Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Problem::Busy),
                 Err(error) => Err(error.into()),
             },
-            SocketAddress::Descriptor(_) => Err(Problem::Host(ErrorKind::Unsupported.into())),
+            SocketAddress::Descriptor(number) => {
+                let socket = inherited(*number)?;
+                let family = rustix::net::sockopt::socket_domain(&socket).map_err(io::Error::from)?;
+                Ok(if family == AddressFamily::UNIX {
+                    Listener::Unix(socket.into())
+                } else {
+                    Listener::Tcp(socket.into())
+                })
+            }
         }
     }
 
@@ -181,7 +191,8 @@ fn connect(address: &SocketAddress) -> io::Result<Stream> {
             stream.set_nodelay(true)?;
             Ok(Stream::Tcp(stream))
         }
-        SocketAddress::Descriptor(_) => Err(ErrorKind::Unsupported.into()),
+        // What is read and written is a stream, whatever kind of socket it is.
+        SocketAddress::Descriptor(number) => Ok(Stream::Unix(inherited(*number)?.into())),
     }
 }
 
@@ -201,7 +212,12 @@ impl SocketEnd {
         let mut conversation = Conversation { id, line: Arc::clone(&line), keyboard, reporter: reporter.clone() };
         let mut door = None;
         let (reader, first_client, local) = match role {
-            SocketRole::Client { .. } => {
+            SocketRole::Client { reconnect: Some(seconds) } => {
+                let (address, pause) = (address.clone(), Duration::from_secs(seconds.into()));
+                let reader = Reader::start(move |stopped| conversation.call(&address, pause, &stopped))?;
+                (reader, None, None)
+            }
+            SocketRole::Client { reconnect: None } => {
                 let stream = conversation.begin(connect(address)?);
                 let reader = Reader::start(move |stopped| conversation.carry_on(&stream, &stopped))?;
                 (reader, None, None)
@@ -304,6 +320,19 @@ impl Conversation {
                 // Only the first one is waited for.
                 let _ = came.send(());
                 self.carry_on(&stream, stopped);
+            }
+        }
+    }
+
+    /// Calls, and calls again some time after nobody answered or the other one hung up.
+    fn call(mut self, address: &SocketAddress, pause: Duration, stopped: &PipeReader) {
+        loop {
+            if let Ok(stream) = connect(address) {
+                let stream = self.begin(stream);
+                self.carry_on(&stream, stopped);
+            }
+            if !goes_on_after(pause, stopped) {
+                return;
             }
         }
     }

@@ -4,8 +4,9 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::outlet::{Outlet, Sink};
@@ -59,6 +60,20 @@ pub(super) fn wait_readable_of<const COUNT: usize>(
             Err(_) => return None,
             Ok(_) if !fds[COUNT].revents().is_empty() => return None,
             Ok(_) => return fds.iter().position(|fd| !fd.revents().is_empty()),
+        }
+    }
+}
+
+/// Waits for some time: false if `stopped` has something before it is over.
+pub(super) fn goes_on_after(pause: Duration, stopped: &PipeReader) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(stopped, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return true,
+            Err(Errno::INTR) => {}
+            Ok(_) | Err(_) => return false,
         }
     }
 }

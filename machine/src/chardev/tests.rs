@@ -104,6 +104,111 @@ fn file_is_truncated_unless_told_to_append() {
 }
 
 #[test]
+fn client_calls_again_when_nobody_answers_and_when_the_other_one_hangs_up() {
+    let place = Place::new("reconnect");
+    let path = place.path("s");
+    let line = format!("-chardev socket,id=c,path={},reconnect=1 -serial chardev:c", path.display());
+    let fixture = open(&line).expect("nobody has to be there");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    for round in ["first", "second"] {
+        let (mut stream, _) = listener.accept().expect("a call");
+        assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+        stream.write_all(round.as_bytes()).expect("it listens");
+        assert_eq!(fixture.next(), heard(fixture.first, round));
+        fixture.say(round);
+        assert_eq!(read_exactly(&mut stream, round.len()), round);
+        drop(stream);
+        assert_eq!(fixture.next(), HostEvent::Closed { chardev: fixture.first });
+    }
+    fixture.close();
+}
+
+#[test]
+fn socket_that_was_inherited_is_listened_on() {
+    let place = Place::new("inherited");
+    let path = place.path("s");
+    let listener = UnixListener::bind(&path).expect("a socket");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
+    let fixture =
+        open(&format!("-chardev socket,id=c,fd={number},server=on,wait=off -serial chardev:c")).expect("it opens");
+    let mut stream = UnixStream::connect(&path).expect("it listens");
+    assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+    stream.write_all(b"hello").expect("it listens");
+    assert_eq!(fixture.next(), heard(fixture.first, "hello"));
+    drop(stream);
+    fixture.close();
+    assert!(open("-chardev socket,id=c,fd=987,server=on,wait=off -serial chardev:c").is_err());
+}
+
+/// The terminal of the first character device, opened as a user's program does it.
+fn opened(fixture: &Fixture) -> std::fs::File {
+    let path = fixture.chardevs.terminal(fixture.first).expect("a path");
+    std::fs::OpenOptions::new().read(true).write(true).open(path).expect("a terminal")
+}
+
+#[test]
+fn pseudoterminal_is_opened_and_closed_and_passes_every_byte_as_it_is() {
+    let fixture = open("-serial pty").expect("it opens");
+    fixture.say("nobody hears this\n");
+    std::thread::sleep(Duration::from_millis(50));
+    for _ in 0..2 {
+        let mut terminal = opened(&fixture);
+        assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+        terminal.write_all(b"\x03a\r\x00").expect("it listens");
+        let mut came = Vec::new();
+        while came.len() < 4 {
+            match fixture.next() {
+                HostEvent::Bytes { data, .. } => came.extend(data),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(came, b"\x03a\r\x00");
+        fixture.say("a line\n");
+        assert_eq!(read_exactly(&mut terminal, 7), "a line\n", "no carriage return is added");
+        drop(terminal);
+        assert_eq!(fixture.next(), HostEvent::Closed { chardev: fixture.first });
+    }
+    fixture.close();
+}
+
+#[test]
+fn pipes_go_one_way_each_if_there_are_two() {
+    let place = Place::new("pipes");
+    for side in ["p.in", "p.out"] {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, place.path(side), mode).expect("a pipe");
+    }
+    let fixture = open(&format!("-serial pipe:{}", place.path("p").display())).expect("it opens");
+    assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+    let mut to = std::fs::OpenOptions::new().write(true).open(place.path("p.in")).expect("a pipe");
+    to.write_all(b"typed").expect("it listens");
+    assert_eq!(fixture.next(), heard(fixture.first, "typed"));
+    fixture.say("said");
+    let mut from = std::fs::File::open(place.path("p.out")).expect("a pipe");
+    assert_eq!(read_exactly(&mut from, 4), "said");
+    fixture.close();
+    let error = open("-serial pipe:/nonexistent/p").err().expect("it cannot");
+    assert_eq!(error.to_string(), "-serial pipe:/nonexistent/p: No such file or directory");
+}
+
+#[test]
+fn serial_line_of_the_host_is_a_terminal_and_nothing_else() {
+    let other = open("-serial pty").expect("it opens");
+    let path = other.chardevs.terminal(other.first).expect("a path").display().to_string();
+    let fixture = open(&format!("-serial {path}")).expect("it opens");
+    assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+    assert_eq!(other.next(), HostEvent::Opened { chardev: other.first });
+    fixture.say("ping");
+    assert_eq!(other.next(), heard(other.first, "ping"));
+    other.say("pong");
+    assert_eq!(fixture.next(), heard(fixture.first, "pong"));
+    fixture.close();
+    other.close();
+    let error = open("-serial /dev/null").err().expect("it cannot");
+    assert_eq!(error.to_string(), "-serial /dev/null: it is no terminal");
+}
+
+#[test]
 fn file_that_cannot_be_made_names_the_option() {
     let error = open("-serial file:/nonexistent/out").err().expect("it cannot");
     assert_eq!(error.to_string(), "-serial file:/nonexistent/out: No such file or directory");

@@ -2,10 +2,11 @@
 
 use super::config::{MachineConfig, MachineKind, MemoryConfig};
 use super::draft::{Draft, Flow, Handled};
-use super::error::Reason;
+use super::error::{OptionError, Reason};
 use super::introspection::ParameterKind;
 use super::suboptions::Suboptions;
 use super::values::{self, MIB};
+use serde_json::Value;
 
 /// Guest memory is mapped in units of this many bytes; sizes are rounded up to it, as QEMU does.
 const MEMORY_UNIT: u64 = 8 << 10;
@@ -47,6 +48,9 @@ const HARMLESS: [&str; 11] = [
 /// Properties that add something to the board when on: accepted when off.
 const ABSENT: [&str; 5] = ["usb", "vmport", "nvdimm", "hmat", "smbus"];
 
+/// The object that memory comes from.
+const MEMORY_BACKEND: &str = "memory-backend";
+
 /// Files and text that options of their own give too.
 type Handler = fn(&mut Draft<'_>, &str) -> Handled;
 const BOOTED: [(&str, Handler); 4] = [
@@ -60,7 +64,7 @@ const BOOTED: [(&str, Handler); 4] = [
 pub(super) fn parameters() -> impl Iterator<Item = (&'static str, ParameterKind)> {
     let switches = SWITCHES.into_iter().map(|(name, _)| name).chain(HARMLESS).chain(ABSENT);
     let switches = switches.map(|name| (name, ParameterKind::Switch));
-    let texts = BOOTED.into_iter().map(|(name, _)| name).chain(["accel"]);
+    let texts = BOOTED.into_iter().map(|(name, _)| name).chain(["accel", MEMORY_BACKEND]);
     switches.chain(texts.map(|name| (name, ParameterKind::Text)))
 }
 
@@ -91,6 +95,9 @@ pub(super) fn machine(draft: &mut Draft<'_>, argument: &str) -> Handled {
         if options.text(name).is_some_and(|value| !matches!(value.as_str(), "off" | "no" | "false" | "n" | "auto")) {
             return Err(Reason::not_built(format!("{name}=on")));
         }
+    }
+    if let Some(name) = options.text(MEMORY_BACKEND) {
+        draft.config.machine.memory_backend = Some(name);
     }
     for (name, handler) in BOOTED {
         if let Some(value) = options.text(name) {
@@ -162,7 +169,40 @@ pub(super) fn no_hpet(draft: &mut Draft<'_>, _: &str) -> Handled {
     Ok(Flow::Next)
 }
 
+/// Takes the size of memory from the object that backs it, if `-m` does not say it, and checks that they agree.
+pub(super) fn finish_memory(draft: &mut Draft<'_>) -> Result<(), OptionError> {
+    let Some(id) = &draft.config.machine.memory_backend else { return Ok(()) };
+    let option = format!("-machine {MEMORY_BACKEND}={id}");
+    let refuse = |why: String| OptionError::refused(&option, why);
+    let backend = draft.config.objects.iter().find(|object| object.id == *id);
+    let backend = backend.ok_or_else(|| refuse(format!("Memory backend '{id}' not found")))?;
+    match backend.ty.as_str() {
+        "memory-backend-ram" | "memory-backend-memfd" => {}
+        // What the guest writes would have to be in the file.
+        "memory-backend-file" => {
+            return Err(OptionError { option, reason: Reason::not_built("guest memory in a file") });
+        }
+        other => return Err(refuse(format!("'{id}' is of type {other}, no memory backend"))),
+    }
+    let size = match backend.settings.get("size") {
+        Some(Value::Number(number)) => number.as_u64(),
+        Some(Value::String(text)) => values::size(text, 1),
+        _ => None,
+    };
+    // An object without a size, or with a wrong one, is refused when it is made.
+    let Some(size) = size else { return Ok(()) };
+    if draft.memory_given && size != draft.config.memory.size {
+        return Err(refuse("Machine memory size does not match the size of the memory backend".into()));
+    }
+    if size < MIB || !size.is_multiple_of(MEMORY_UNIT) {
+        return Err(refuse("memory comes in units of 8 KiB, and at least 1 MiB of it".into()));
+    }
+    draft.config.memory.size = size;
+    Ok(())
+}
+
 pub(super) fn memory(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    draft.memory_given = true;
     let mut options = Suboptions::parse(argument, Some("size"));
     let size = options.size("size", MIB)?;
     let slots = options.number("slots")?;

@@ -13,17 +13,15 @@ use super::values;
 const MOST_SERIAL_PORTS: usize = 4;
 
 /// Backends that QEMU has and Lockstep does not have yet.
-const UNBUILT_BACKENDS: [&str; 12] =
-    ["udp", "telnet", "websocket", "msmouse", "vc", "pipe", "pty", "braille", "serial", "tty", "parallel", "COM1"];
+const UNBUILT_BACKENDS: [&str; 8] = ["udp", "telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
 
 /// Bytes of a ring buffer unless something else is said.
 pub(crate) const USUAL_RING: u64 = 64 << 10;
 
-const BACKENDS_HELP: &str = "Available chardev backend types:\n  file\n  null\n  ringbuf\n  socket\n  stdio\n";
-
 pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if argument == "help" {
-        return Ok(Flow::Print(BACKENDS_HELP.to_owned()));
+        let names = Backend::NAMES.map(|name| format!("  {name}\n"));
+        return Ok(Flow::Print(format!("Available chardev backend types:\n{}", names.concat())));
     }
     let mut options = Suboptions::parse(argument, Some("backend"));
     let kind = options.required("backend")?;
@@ -37,6 +35,9 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
             append: options.switch("append")?.unwrap_or(false),
         },
         "socket" => socket(&mut options)?,
+        "pty" => Backend::Pty,
+        "pipe" => Backend::Pipe { path: PathBuf::from(options.required("path")?) },
+        "serial" | "tty" => Backend::SerialLine { path: PathBuf::from(options.required("path")?) },
         "ringbuf" => {
             let size = options.size("size", 1)?.unwrap_or(USUAL_RING);
             Backend::ring(size).ok_or_else(|| Reason::bad("size", &size.to_string(), "use a power of two"))?
@@ -124,6 +125,9 @@ fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Atta
         ("null", "") => Backend::Null,
         ("stdio", "") => Backend::Stdio { signals: !mux },
         ("file", path) if !path.is_empty() => Backend::File { path: PathBuf::from(path), append: false },
+        ("pty", "") => Backend::Pty,
+        ("pipe", path) if !path.is_empty() => Backend::Pipe { path: PathBuf::from(path) },
+        _ if text.starts_with("/dev/") => Backend::SerialLine { path: PathBuf::from(text) },
         ("unix", rest) => {
             let mut options = Suboptions::parse(rest, Some("path"));
             let path = PathBuf::from(options.required("path")?);
@@ -140,12 +144,9 @@ fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Atta
             options.finish()?;
             Backend::Socket { address, role }
         }
-        _ if UNBUILT_BACKENDS.contains(&kind) || text.starts_with("/dev/") => {
-            return Err(Reason::not_built(format!("'{kind}'")));
-        }
+        _ if UNBUILT_BACKENDS.contains(&kind) => return Err(Reason::not_built(format!("'{kind}'"))),
         _ => {
-            let syntax =
-                "stdio, null, none, file:PATH, unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
+            let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
             return Err(Reason::Expected(syntax));
         }
     };
@@ -218,6 +219,8 @@ pub(super) fn mon(draft: &mut Draft<'_>, argument: &str) -> Handled {
     let chardev = options.required("chardev")?;
     let mode = options.text("mode").unwrap_or_else(|| "readline".into());
     let pretty = options.switch("pretty")?.unwrap_or(false);
+    // A monitor's own name is for error messages only.
+    options.text("id");
     options.finish()?;
     draft.refer(&chardev);
     match mode.as_str() {

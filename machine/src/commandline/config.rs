@@ -101,6 +101,9 @@ pub struct MachineConfig {
     pub pit: bool,
     /// The 8042 is there.
     pub i8042: bool,
+    /// `memory-backend=`: the object that all memory comes from, if it is not the machine's own `pc.ram`.
+    #[serde(default)]
+    pub memory_backend: Option<String>,
 }
 
 /// The processor model and what was changed in it.
@@ -235,6 +238,18 @@ pub enum Backend {
         /// Who calls whom.
         role: SocketRole,
     },
+    /// A new pseudoterminal.
+    Pty,
+    /// Named pipes.
+    Pipe {
+        /// The name without `.in` and `.out`, or one name for both directions.
+        path: PathBuf,
+    },
+    /// A serial line of the host, or another terminal.
+    SerialLine {
+        /// Where.
+        path: PathBuf,
+    },
     /// Memory that keeps what was written last, for QMP's `ringbuf-read`.
     Ring {
         /// How many bytes, a power of two.
@@ -244,7 +259,12 @@ pub enum Backend {
 
 impl Backend {
     /// The kinds that `-chardev` takes.
-    pub const NAMES: [&'static str; 5] = ["file", "null", "ringbuf", "socket", "stdio"];
+    pub const NAMES: [&'static str; 8] = ["file", "null", "pipe", "pty", "ringbuf", "serial", "socket", "stdio"];
+
+    /// Whether users come and go, which is told by [`crate::chardev::HostEvent::Opened`].
+    pub fn has_visitors(&self) -> bool {
+        matches!(self, Self::Socket { .. } | Self::Pty | Self::Pipe { .. } | Self::SerialLine { .. })
+    }
 
     /// Memory of so many bytes; `None` if that is no power of two.
     pub fn ring(size: u64) -> Option<Self> {
@@ -259,7 +279,7 @@ pub enum SocketAddress {
     Unix(PathBuf),
     /// A port of the loopback interface.
     Tcp(IpAddr, u16),
-    /// A socket that Lockstep was started with, by its number. For QMP only.
+    /// A socket that Lockstep was started with, by its number.
     Descriptor(u32),
 }
 
@@ -268,7 +288,7 @@ pub enum SocketAddress {
 pub enum SocketRole {
     /// Connects when the machine is built.
     Client {
-        /// After how many seconds to try again when it cannot be reached or has gone. For QMP only.
+        /// After how many seconds to try again when it cannot be reached or has gone.
         reconnect: Option<u32>,
     },
     /// Listens, for one client at a time.
@@ -387,7 +407,15 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             argv: Vec::new(),
-            machine: MachineConfig { kind: MachineKind::Pc, acpi: true, hpet: true, smm: true, pit: true, i8042: true },
+            machine: MachineConfig {
+                kind: MachineKind::Pc,
+                acpi: true,
+                hpet: true,
+                smm: true,
+                pit: true,
+                i8042: true,
+                memory_backend: None,
+            },
             cpu: CpuConfig { model: "qemu64".to_owned(), properties: Vec::new() },
             smp: Topology { cpus: 1, maxcpus: 1, sockets: 1, dies: 1, cores: 1, threads: 1 },
             memory: MemoryConfig { size: 128 << 20, slots: 0, max: 128 << 20 },

@@ -1,6 +1,7 @@
 //! A command line half read: the configuration so far, and what can only be settled once every option is known.
 
-use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global, SocketAddress, SocketRole};
+use super::board;
+use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 
@@ -45,6 +46,8 @@ pub(super) struct Draft<'a> {
     pub(super) references: Vec<(String, String)>,
     /// `-kernel`'s companions that were given, for the complaint when it is missing.
     pub(super) needs_kernel: Option<String>,
+    /// `-m` was given.
+    pub(super) memory_given: bool,
     /// `-snapshot` was given.
     pub(super) snapshot: bool,
 }
@@ -63,6 +66,7 @@ impl<'a> Draft<'a> {
             monitor_given: false,
             references: Vec::new(),
             needs_kernel: None,
+            memory_given: false,
             snapshot: false,
         }
     }
@@ -103,6 +107,7 @@ impl<'a> Draft<'a> {
         self.default_screen();
         self.check_references()?;
         self.apply_globals()?;
+        board::finish_memory(&mut self)?;
         self.finish_drives()?;
         if self.config.boot.kernel.is_none()
             && let Some(option) = self.needs_kernel
@@ -159,19 +164,17 @@ impl<'a> Draft<'a> {
             }
             users.push((id, option));
         }
-        self.check_sockets()
+        self.check_qmp()
     }
 
-    /// QMP's server can do with sockets what the guest's character devices cannot yet.
-    fn check_sockets(&self) -> Result<(), OptionError> {
+    /// QMP is spoken on sockets and on the terminal.
+    fn check_qmp(&self) -> Result<(), OptionError> {
         let speaks_qmp = |chardev: &&ChardevConfig| self.config.qmp.iter().any(|qmp| qmp.chardev == chardev.id);
-        for chardev in self.config.chardevs.iter().filter(|chardev| !speaks_qmp(chardev)) {
-            let unbuilt = match &chardev.backend {
-                Backend::Socket { address: SocketAddress::Descriptor(_), .. } => "fd, but for QMP,",
-                Backend::Socket { role: SocketRole::Client { reconnect: Some(_) }, .. } => "reconnect, but for QMP,",
-                _ => continue,
-            };
-            return Err(OptionError { option: chardev.origin.clone(), reason: Reason::not_built(unbuilt) });
+        for chardev in self.config.chardevs.iter().filter(speaks_qmp) {
+            if let Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. } = &chardev.backend {
+                let reason = Reason::not_built("QMP on something other than a socket or the terminal");
+                return Err(OptionError { option: chardev.origin.clone(), reason });
+            }
         }
         Ok(())
     }

@@ -11,14 +11,7 @@ use serde_json::Value;
 const LONGEST_NAME: usize = 31;
 
 pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
-    let options = if argument.trim_start().starts_with('{') {
-        let json: Value = serde_json::from_str(argument).map_err(|_| Reason::Expected("a JSON object"))?;
-        let mut pairs = Vec::new();
-        flatten("", &json, &mut pairs);
-        Suboptions::of(pairs)
-    } else {
-        Suboptions::parse(argument, None)
-    };
+    let options = Suboptions::parse_or_json(argument, None)?;
     let node = define(&draft.config.nodes, &draft.config.drives, options, &draft.current)?;
     draft.config.nodes.push(node);
     Ok(Flow::Next)
@@ -26,9 +19,7 @@ pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
 
 /// A node that a QMP client describes, beside those that are there.
 pub(crate) fn from_json(nodes: &[NodeConfig], drives: &[DriveConfig], json: &Value) -> Result<NodeConfig, Reason> {
-    let mut pairs = Vec::new();
-    flatten("", json, &mut pairs);
-    define(nodes, drives, Suboptions::of(pairs), "blockdev-add")
+    define(nodes, drives, Suboptions::of_json(json), "blockdev-add")
 }
 
 /// Reads a node with a name of its own.
@@ -54,21 +45,6 @@ fn define(
 
 fn find<'a>(nodes: &'a [NodeConfig], name: &str) -> Option<&'a NodeConfig> {
     nodes.iter().find(|node| node.name == name)
-}
-
-/// One object of JSON as dotted keys, as QEMU's other syntax has them.
-fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
-    let key = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| flatten(&key(name), value, into)),
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(at, value)| flatten(&key(&at.to_string()), value, into));
-        }
-        Value::Bool(on) => into.push((prefix.to_owned(), if *on { "on" } else { "off" }.to_owned())),
-        Value::Null => into.push((prefix.to_owned(), String::new())),
-        Value::String(text) => into.push((prefix.to_owned(), text.clone())),
-        Value::Number(number) => into.push((prefix.to_owned(), number.to_string())),
-    }
 }
 
 /// Reads a node; the flag says whether it is a file without a format.

@@ -11,7 +11,7 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if matches!(argument, "help" | "?") {
         return Ok(Flow::Print(draft.vocabulary.device_help()));
     }
-    let mut options = Suboptions::parse(argument, Some("driver"));
+    let mut options = Suboptions::parse_or_json(argument, Some("driver"))?;
     let name = options.required("driver")?;
     let Some(driver) = draft.vocabulary.driver(&name) else {
         return Err(Reason::not_built(format!("device '{name}'")));
@@ -73,4 +73,18 @@ pub(super) fn no_network(_draft: &mut Draft<'_>, argument: &str) -> Handled {
         "none" => Ok(Flow::Next),
         _ => Err(Reason::not_built("a network card")),
     }
+}
+
+/// `-audiodev`: with the driver `none` what is played goes nowhere, and nothing here plays.
+pub(super) fn audio(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = Suboptions::parse_or_json(argument, Some("driver"))?;
+    let (driver, _) = (options.required("driver")?, options.required("id")?);
+    if driver != "none" {
+        return Err(Reason::not_built(format!("audio driver '{driver}'")));
+    }
+    options.text("timer-period");
+    options.group("in");
+    options.group("out");
+    options.finish()?;
+    Ok(Flow::Next)
 }

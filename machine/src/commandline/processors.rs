@@ -6,7 +6,7 @@ use super::error::Reason;
 use super::suboptions::Suboptions;
 
 /// How many processors the machine pc can have.
-const MOST_CPUS: u64 = 8;
+pub(crate) const MOST_CPUS: u64 = 8;
 
 pub(super) fn cpu(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if matches!(argument, "help" | "?") {

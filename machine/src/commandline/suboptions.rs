@@ -2,6 +2,7 @@
 
 use super::error::Reason;
 use super::values;
+use serde_json::Value;
 
 /// The suboptions of one option, taken out one by one; what nobody took is unknown ([`Suboptions::finish`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,21 @@ impl Suboptions {
             })
             .collect();
         Suboptions { entries }
+    }
+
+    /// Reads a JSON object, which some options take instead; anything else is read by [`Suboptions::parse`].
+    pub fn parse_or_json(text: &str, implied: Option<&str>) -> Result<Self, Reason> {
+        if !text.trim_start().starts_with('{') {
+            return Ok(Self::parse(text, implied));
+        }
+        serde_json::from_str(text).map(|json| Self::of_json(&json)).map_err(|_| Reason::Expected("a JSON object"))
+    }
+
+    /// The members of a JSON object, those of objects in it under dotted keys.
+    pub fn of_json(json: &Value) -> Self {
+        let mut pairs = Vec::new();
+        flatten("", json, &mut pairs);
+        Self::of(pairs)
     }
 
     /// Suboptions that came in another syntax.
@@ -140,6 +156,21 @@ impl Suboptions {
     }
 }
 
+/// One object of JSON as dotted keys, as QEMU's other syntax has them.
+fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
+    let key = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| flatten(&key(name), value, into)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(at, value)| flatten(&key(&at.to_string()), value, into));
+        }
+        Value::Bool(on) => into.push((prefix.to_owned(), if *on { "on" } else { "off" }.to_owned())),
+        Value::Null => into.push((prefix.to_owned(), String::new())),
+        Value::String(text) => into.push((prefix.to_owned(), text.clone())),
+        Value::Number(number) => into.push((prefix.to_owned(), number.to_string())),
+    }
+}
+
 /// Splits at single commas; a doubled comma is one comma of the element.
 fn split(text: &str) -> Vec<String> {
     let mut elements = vec![String::new()];
@@ -204,6 +235,21 @@ mod tests {
         }
         assert_eq!(Suboptions::parse("", None).switch("x"), Ok(None));
         assert!(Suboptions::parse("x=maybe", None).switch("x").is_err());
+    }
+
+    #[test]
+    fn a_json_object_is_the_same_as_keys_with_dots() {
+        let text = r#"{"driver":"file","cache":{"direct":true},"size":3,"server":["a","b"]}"#;
+        let json = Suboptions::parse_or_json(text, None);
+        let typed = Suboptions::parse("cache.direct=on,driver=file,server.0=a,server.1=b,size=3", None);
+        let sorted = |mut options: Suboptions| {
+            let mut pairs = options.rest();
+            pairs.sort();
+            pairs
+        };
+        assert_eq!(json.map(sorted), Ok(sorted(typed)));
+        assert_eq!(Suboptions::parse_or_json("{\"a\":", None), Err(Reason::Expected("a JSON object")));
+        assert_eq!(Suboptions::parse_or_json("a,b=1", Some("x")), Ok(Suboptions::parse("a,b=1", Some("x"))));
     }
 
     #[test]

@@ -82,6 +82,40 @@ fn options_of_qemu_that_are_not_built_are_refused_by_name() {
 }
 
 #[test]
+fn what_libvirt_writes_is_read() {
+    let line = r#"-name guest=moon,debug-threads=on -S -object memory-backend-ram,id=pc.ram,size=268435456
+        -object {"qom-type":"secret","id":"masterKey0","format":"raw","file":"/x"} -accel tcg -overcommit mem-lock=off
+        -machine pc-i440fx-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram -m 256 -display none -no-user-config
+        -nodefaults -chardev socket,id=charmonitor,fd=23,server=on,wait=off -mon chardev=charmonitor,id=monitor,mode=control
+        -no-shutdown -boot strict=on -chardev pty,id=charserial0 -audiodev {"id":"audio1","driver":"none"}
+        -device {"driver":"isa-serial","chardev":"charserial0","id":"serial0","index":0} -msg timestamp=on"#;
+    let config = config(line);
+    assert_eq!(config.machine.memory_backend.as_deref(), Some("pc.ram"));
+    let [serial] = &config.devices[..] else { panic!("{:?}", config.devices) };
+    assert_eq!((serial.driver.as_str(), serial.id.as_deref()), ("isa-serial", Some("serial0")));
+    assert_eq!((serial.property("chardev"), serial.number("index")), (Some("charserial0"), Some(0)));
+    assert_eq!(error("-device {"), "-device {: expected a JSON object");
+    assert!(error("-audiodev alsa,id=a").contains("audio driver 'alsa' is not built"));
+}
+
+#[test]
+fn memory_comes_from_the_backend_that_the_machine_names() {
+    let with = |size: &str, more: &str| {
+        format!("-object memory-backend-ram,id=r,size={size} -machine pc,memory-backend=r {more}")
+    };
+    assert_eq!(config(&with("64M", "")).memory.size, 64 << 20);
+    assert_eq!(config(&with("64M", "-m 64")).memory.size, 64 << 20);
+    assert!(error(&with("64M", "-m 128")).contains("does not match the size of the memory backend"));
+    assert!(error(&with("1000", "")).contains("units of 8 KiB"));
+    assert!(error("-machine pc,memory-backend=r").contains("Memory backend 'r' not found"));
+    let other = "-machine pc,memory-backend=r -object";
+    assert!(error(&format!("{other} iothread,id=r")).contains("'r' is of type iothread, no memory backend"));
+    assert!(
+        error(&format!("{other} memory-backend-file,id=r,size=64M,mem-path=/x")).contains("in a file is not built")
+    );
+}
+
+#[test]
 fn no_option_is_both_built_and_not() {
     for name in unbuilt::UNBUILT {
         assert!(table::find(name).is_none(), "-{name} is in both lists");
@@ -488,14 +522,28 @@ mod characters {
 
     #[test]
     fn other_kinds_are_refused_by_name() {
-        assert!(error("-serial pty").contains("'pty' is not built"));
-        assert!(error("-serial /dev/ttyS0").contains("not built"));
+        assert!(error("-serial vc").contains("'vc' is not built"));
+        let behind_pty = error("-chardev pty,id=x -mon x,mode=control");
+        assert!(
+            behind_pty.contains("QMP on something other than a socket or the terminal is not built"),
+            "{behind_pty}"
+        );
         assert!(error("-serial nonsense").contains("expected stdio"));
-        assert!(error("-chardev pty,id=x").contains("backend 'pty' is not built"));
+        assert!(error("-chardev udp,id=x").contains("backend 'udp' is not built"));
         assert!(error("-vga cirrus").contains("graphic card 'cirrus' is not built"));
         assert!(error("-display gtk,gl=on").contains("display 'gtk' is not built"));
         config("-vga none -vnc none -parallel none -net none -nic none");
         assert!(error("-net user").contains("a network card is not built"));
+    }
+
+    #[test]
+    fn what_is_read_and_written_elsewhere_is_named_by_its_path() {
+        let config = config("-serial pty -serial pipe:/tmp/p -serial /dev/ttyS0 -chardev tty,id=t,path=/dev/ttyS1");
+        assert_eq!(*backend(&config, "serial0"), Backend::Pty);
+        assert_eq!(*backend(&config, "serial1"), Backend::Pipe { path: "/tmp/p".into() });
+        assert_eq!(*backend(&config, "serial2"), Backend::SerialLine { path: "/dev/ttyS0".into() });
+        assert_eq!(*backend(&config, "t"), Backend::SerialLine { path: "/dev/ttyS1".into() });
+        assert!(error("-chardev pipe,id=p").contains("'path' is missing"));
     }
 
     #[test]

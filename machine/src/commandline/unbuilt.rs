@@ -7,7 +7,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "async-teardown",
     "audio",
     "audio-help",
-    "audiodev",
     "chroot",
     "compat",
     "dfilter",

@@ -124,5 +124,6 @@ fn blockdev_del(control: &mut Control, command: BlockdevDel) -> Answer<()> {
         return Err(Error::new(format!("Node {name} is in use")));
     }
     control.config.nodes.remove(at);
+    control.board.machine.forget_drive(&name);
     Ok(())
 }

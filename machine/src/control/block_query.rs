@@ -4,8 +4,10 @@ use super::block::in_use;
 use crate::block::image::{self, Facts};
 use crate::block::{Count, Statistics};
 use crate::commandline::{Access, Cache, DetectZeroes, ImageConfig, ImageFormat, NodeConfig};
-use crate::object_model::{Tree, What};
+use crate::object_model::{DISK_BEHIND, Tree, What};
 use crate::run::{Control, DriveState};
+use lockstep_devices::catalog::Creatable;
+use lockstep_devices::virtio::BlkConfig;
 use lockstep_fabric::Tick;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::block::{BlockInfo, QueryBlock};
@@ -42,7 +44,8 @@ pub(super) fn drive_by(control: &mut Control, device: Option<&str>, id: Option<&
 pub(super) fn drive_of_device(control: &mut Control, id: &str) -> Answer<String> {
     let tree = Tree::of(control);
     let path = if id.starts_with('/') { id.to_owned() } else { format!("/machine/peripheral/{id}") };
-    let at = tree.resolve(&path).map_err(|_| Error::device_not_found(id))?;
+    let device = path.strip_suffix(DISK_BEHIND).and_then(|path| path.strip_suffix('/')).unwrap_or(&path);
+    let at = tree.resolve(device).map_err(|_| Error::device_not_found(id))?;
     let What::Device(placed) = &tree.node(at).what else { return Err(Error::device_not_found(id)) };
     let named = placed.typed.iter().rev().find(|(name, _)| name == "drive").map(|(_, drive)| drive.as_str());
     let drives = control.board.machine.drives();
@@ -50,13 +53,16 @@ pub(super) fn drive_of_device(control: &mut Control, id: &str) -> Answer<String>
     found.map(str::to_owned).ok_or_else(|| Error::new("Device does not have a block device backend"))
 }
 
-/// The device of a drive: its id, or its path if it has none.
+/// The device of a drive: its id, or its path if it has none. What has the drive in a virtio disk is a part of it.
 pub(crate) fn device_of_drive(control: &mut Control, drive: &str) -> Option<String> {
     let tree = Tree::of(control);
     let named = |(name, value): &(String, String)| name == "drive" && value == drive;
     let by_drive = tree.devices_placed().find(|(_, placed)| placed.typed.iter().any(named));
     let by_name = || tree.devices_placed().find(|(_, placed)| placed.id.as_deref() == Some(drive));
     let (at, placed) = by_drive.or_else(by_name)?;
+    if tree.node(at).ty == BlkConfig::NAME {
+        return Some(format!("{}/{DISK_BEHIND}", tree.path(at)));
+    }
     Some(placed.id.clone().unwrap_or_else(|| tree.path(at)))
 }
 

@@ -33,11 +33,11 @@ fn used(control: &Control, id: &str) -> bool {
 }
 
 fn query_chardev(control: &mut Control, _: QueryChardev) -> Answer<Vec<ChardevInfo>> {
-    let there = control.config.chardevs.iter().filter(|chardev| !chardev.is_gone());
+    let there = control.config.chardevs.iter().enumerate().filter(|(_, chardev)| !chardev.is_gone());
     Ok(there
-        .map(|chardev| ChardevInfo {
+        .map(|(place, chardev)| ChardevInfo {
             label: chardev.id.clone(),
-            filename: backend_name(&chardev.backend),
+            filename: backend_name(&chardev.backend, control.chardevs.terminal(ChardevId(place))),
             frontend_open: used(control, &chardev.id),
         })
         .collect())
@@ -78,7 +78,13 @@ fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevRetu
         control.config.chardevs[place] = gone();
         failed(&why)
     })?;
-    Ok(ChardevReturn { pty: None })
+    Ok(opened_at(control, place))
+}
+
+/// What the client is told of a new character device.
+fn opened_at(control: &Control, place: usize) -> ChardevReturn {
+    let terminal = control.chardevs.terminal(ChardevId(place));
+    ChardevReturn { pty: terminal.map(|path| path.display().to_string()) }
 }
 
 /// What stands at the place of a character device that was removed.
@@ -107,7 +113,7 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
         control.config.chardevs[place] = there;
         failed(&why)
     })?;
-    Ok(ChardevReturn { pty: None })
+    Ok(opened_at(control, place))
 }
 
 fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
@@ -129,7 +135,6 @@ fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answe
 
 /// What a client wants, in the words of the command line.
 fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
-    let absent = |kind: &str| Err(Error::new(format!("'{kind}' is not a valid char driver name")));
     match &backend.kind {
         ChardevBackendOf::Null(options) => no_log(&options.data.logfile).map(|()| Backend::Null),
         ChardevBackendOf::File(options) => {
@@ -148,9 +153,15 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
         }
         ChardevBackendOf::Socket(options) => socket(&options.data),
         ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
-        ChardevBackendOf::Serial(_) => absent("serial"),
-        ChardevBackendOf::Pipe(_) => absent("pipe"),
-        ChardevBackendOf::Pty(_) => absent("pty"),
+        ChardevBackendOf::Serial(options) => {
+            no_log(&options.data.logfile)?;
+            Ok(Backend::SerialLine { path: options.data.device.clone().into() })
+        }
+        ChardevBackendOf::Pipe(options) => {
+            no_log(&options.data.logfile)?;
+            Ok(Backend::Pipe { path: options.data.device.clone().into() })
+        }
+        ChardevBackendOf::Pty(options) => no_log(&options.data.logfile).map(|()| Backend::Pty),
     }
 }
 
@@ -167,9 +178,8 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
     if [telnet, tn3270, websocket].iter().any(|wanted| **wanted == Some(true)) {
         return Err(Error::new("Protocols on top of a socket are not built"));
     }
-    if reconnect.is_some_and(|seconds| seconds != 0) {
-        return Err(Error::new("Reconnecting is for QMP's own sockets only"));
-    }
+    let reconnect = reconnect.filter(|seconds| *seconds != 0).map(u32::try_from).transpose();
+    let reconnect = reconnect.map_err(|_| Error::expects("reconnect", "a number of seconds"))?;
     let address = match &options.addr.kind {
         SocketAddressLegacyOf::Unix(unix) if unix.data.is_abstract == Some(true) => {
             return Err(Error::new("Abstract names of sockets are not built"));
@@ -187,7 +197,7 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
     let role = match (options.server.unwrap_or(true), options.wait) {
         (true, Some(true)) => return Err(Error::new("The machine does not wait for clients while it runs")),
         (true, _) => SocketRole::Server { wait: false },
-        (false, None) => SocketRole::Client { reconnect: None },
+        (false, None) => SocketRole::Client { reconnect },
         (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
     };
     Ok(Backend::Socket { address, role })

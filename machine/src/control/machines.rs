@@ -1,6 +1,7 @@
 //! Machine types, processors and threads of a machine.
 
 use super::disabled;
+use crate::commandline::MOST_CPUS;
 use crate::run::Control;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Activity, seg};
@@ -18,15 +19,12 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(xen_set_global_dirty_log).on(xen_load_devices_state);
 }
 
-/// vCPUs are numbered by a byte.
-const MOST_CPUS: i64 = 255;
-
 fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>> {
     let pc = MachineInfo {
         name: "pc-i440fx-7.2".into(),
         alias: Some("pc".into()),
         is_default: Some(true),
-        cpu_max: MOST_CPUS,
+        cpu_max: MOST_CPUS as i64,
         hotpluggable_cpus: false,
         numa_mem_supported: Some(false),
         deprecated: Some(false),

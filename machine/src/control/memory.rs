@@ -19,7 +19,7 @@ fn query_memory_size_summary(control: &mut Control, _: QueryMemorySizeSummary) -
 }
 
 fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
-    let machines = Memdev {
+    let machines = control.config.machine.memory_backend.is_none().then(|| Memdev {
         id: Some("pc.ram".into()),
         size: control.config.memory.size,
         merge: false,
@@ -29,9 +29,9 @@ fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
         reserve: Some(false),
         host_nodes: Vec::new(),
         policy: HostMemPolicy::Default,
-    };
+    });
     let others = control.objects.iter().filter(|object| object.kind.ty.starts_with("memory-backend-"));
-    Ok([machines].into_iter().chain(others.map(memdev)).collect())
+    Ok(machines.into_iter().chain(others.map(memdev)).collect())
 }
 
 fn memdev(object: &Backend) -> Memdev {

@@ -3,8 +3,8 @@
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::migration::{
-    Migrate, MigrateCancel, MigrateSetCapabilities, MigrationCapabilityStatus, MigrationInfo, MigrationParameters,
-    QueryMigrate, QueryMigrateCapabilities, QueryMigrateParameters,
+    Migrate, MigrateCancel, MigrateSetCapabilities, MigrationCapability, MigrationCapabilityStatus, MigrationInfo,
+    MigrationParameters, QueryMigrate, QueryMigrateCapabilities, QueryMigrateParameters,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 
@@ -19,11 +19,17 @@ fn migrate(_: &mut Control, _: Migrate) -> Answer<()> {
     Err(Error::new(BLOCKED))
 }
 
-fn migrate_set_capabilities(_: &mut Control, command: MigrateSetCapabilities) -> Answer<()> {
-    match command.capabilities.iter().find(|capability| capability.state) {
-        Some(wanted) => Err(Error::new(format!("Capability '{}' is not supported", wanted.capability.name()))),
-        None => Ok(()),
+/// Clients may ask to be told how a migration goes, which then is nothing. All else would be a promise.
+fn migrate_set_capabilities(control: &mut Control, command: MigrateSetCapabilities) -> Answer<()> {
+    let harmless = |status: &&MigrationCapabilityStatus| status.capability == MigrationCapability::Events;
+    let (events, others): (Vec<_>, Vec<_>) = command.capabilities.iter().partition(harmless);
+    if let Some(wanted) = others.iter().find(|status| status.state) {
+        return Err(Error::new(format!("Capability '{}' is not supported", wanted.capability.name())));
     }
+    if let Some(status) = events.last() {
+        control.migration_events = status.state;
+    }
+    Ok(())
 }
 
 fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
@@ -38,8 +44,12 @@ fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
     })
 }
 
-fn query_migrate_capabilities(_: &mut Control, _: QueryMigrateCapabilities) -> Answer<Vec<MigrationCapabilityStatus>> {
-    Ok(Vec::new())
+fn query_migrate_capabilities(
+    control: &mut Control,
+    _: QueryMigrateCapabilities,
+) -> Answer<Vec<MigrationCapabilityStatus>> {
+    let state = control.migration_events;
+    Ok(vec![MigrationCapabilityStatus { capability: MigrationCapability::Events, state }])
 }
 
 fn query_migrate_parameters(_: &mut Control, _: QueryMigrateParameters) -> Answer<MigrationParameters> {

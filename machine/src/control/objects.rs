@@ -28,7 +28,7 @@ fn object_add(control: &mut Control, command: ObjectAdd) -> Answer<()> {
         }
         Some(_) => return Err(Error::mistyped("props", "object")),
     }
-    if command.id == MEMORY {
+    if command.id == MEMORY && control.config.machine.memory_backend.is_none() {
         return Err(Error::new(format!("attempt to add duplicate property '{MEMORY}' to object (type 'container')")));
     }
     control.objects.add(&command.qom_type, &command.id, given)
@@ -39,7 +39,7 @@ fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
     let named = |(name, value): &(String, String)| REFERENCES.contains(&name.as_str()) && *value == id;
     let used = control.config.devices.iter().any(|device| device.properties.iter().any(named));
     match control.objects.find(&id) {
-        _ if id == MEMORY => Err(in_use(&id)),
+        _ if id == control.config.machine.memory_backend.as_deref().unwrap_or(MEMORY) => Err(in_use(&id)),
         None => Err(Error::new(format!("object '{id}' not found"))),
         Some(_) if used => Err(in_use(&id)),
         Some(_) => {

@@ -19,6 +19,12 @@ pub(super) fn register(registry: &mut Registry<Control>) {
 /// The model with no feature at all, on which static models are built.
 const BASE: &str = "base";
 
+/// The best that there can be on this host, which here is the best that this program has.
+const HOST: &str = "host";
+
+/// Properties of QEMU's models that change nothing without a hypervisor.
+const HARMLESS: [&str; 2] = ["migratable", "hv-passthrough"];
+
 /// The type of a model's processors in the object model.
 pub(super) fn type_name(model: &str) -> String {
     format!("{model}-x86_64-cpu")
@@ -98,6 +104,8 @@ fn on_base(features: &Features) -> CpuModelInfo {
 fn model_of(info: &CpuModelInfo, parameter: &str) -> Answer<CpuModel> {
     let mut model = if info.name == BASE {
         CpuModel { name: BASE.into(), features: Features::default(), ..CpuModel::max() }
+    } else if info.name == HOST {
+        CpuModel { name: HOST.into(), ..CpuModel::max() }
     } else {
         CpuModel::named(&info.name)
             .ok_or_else(|| Error::new(format!("The CPU definition '{}' is unknown.", info.name)))?
@@ -114,6 +122,9 @@ fn model_of(info: &CpuModelInfo, parameter: &str) -> Answer<CpuModel> {
             Value::String(word) if word == "off" => false,
             _ => return Err(Error::mistyped(&format!("{parameter}.props.{name}"), "boolean")),
         };
+        if HARMLESS.contains(&name.as_str()) {
+            continue;
+        }
         model.set(name, on).map_err(|why| match why {
             ModelError::Feature(_) => Error::new(format!("Property '{}.{name}' not found", type_name(&info.name))),
             why => Error::new(why.to_string()),

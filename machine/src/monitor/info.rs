@@ -4,6 +4,7 @@ use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
 use super::{Answer, Desk, dump, interrupts, media, memory, mouse, mtree, pci, registers, screen, translation, trees};
+use crate::chardev::ChardevId;
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
@@ -11,6 +12,7 @@ use lockstep_cpu::state::Activity;
 use lockstep_fabric::Space;
 use lockstep_fabric::memory::Backing as MemoryBacking;
 use std::fmt::Write;
+use std::path::Path;
 
 /// Every topic, in the order of names.
 pub(super) const TOPICS: &[Command] = &[
@@ -131,20 +133,24 @@ fn saved_devices(control: &Control) -> Result<serde_json::Value, CommandError> {
 
 fn chardevs(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    let lines: Vec<_> = control.config.chardevs.iter().map(|c| format!("{}: {}", c.id, backend(c))).collect();
+    let there = control.config.chardevs.iter().enumerate().filter(|(_, chardev)| !chardev.is_gone());
+    let lines: Vec<_> = there.map(|(place, c)| format!("{}: {}", c.id, backend(control, place, c))).collect();
     Ok(lines.join("\n"))
 }
 
-fn backend(chardev: &ChardevConfig) -> String {
-    let name = backend_name(&chardev.backend);
+fn backend(control: &Control, place: usize, chardev: &ChardevConfig) -> String {
+    let name = backend_name(&chardev.backend, control.chardevs.terminal(ChardevId(place)));
     if chardev.mux { format!("{name}, shared with the monitor") } else { name }
 }
 
-/// A character device's other end, as people write it.
-pub(crate) fn backend_name(backend: &Backend) -> String {
+/// A character device's other end, as people write it; `terminal` is what a pseudoterminal is known by.
+pub(crate) fn backend_name(backend: &Backend, terminal: Option<&Path>) -> String {
     match backend {
         Backend::Null => "null".to_owned(),
         Backend::Ring { .. } => "ringbuf".to_owned(),
+        Backend::Pty => terminal.map_or_else(|| "pty".to_owned(), |path| format!("pty:{}", path.display())),
+        Backend::Pipe { path } => format!("pipe:{}", path.display()),
+        Backend::SerialLine { path } => format!("serial:{}", path.display()),
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),

@@ -12,5 +12,6 @@ mod types;
 pub use backends::{Backend, Objects, Store, is_file, is_identifier};
 pub use property::{Property, setting_value};
 pub use read::read;
+pub(crate) use tree::DISK_BEHIND;
 pub use tree::{Node, Placed, Tree, Unresolved, What};
 pub use types::{Type, Types, cpu_type, machine_type};

@@ -3,9 +3,10 @@
 use super::types::{NO_MACHINE, Types, cpu_type, machine_type};
 use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, MachineKind, Media};
 use crate::run::Control;
-use lockstep_devices::catalog::Entry;
+use lockstep_devices::catalog::{Creatable, Entry};
 use lockstep_devices::parts::PartBus;
 use lockstep_devices::properties::number;
+use lockstep_devices::virtio::BlkConfig;
 use lockstep_fabric::DeviceId;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -71,9 +72,14 @@ pub enum Unresolved {
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
+    /// The object that memory comes from, if it is a user's.
+    memory_backend: Option<String>,
     /// The types.
     pub types: Types,
 }
+
+/// The part of a virtio disk that has the drive, under the name that clients look for.
+pub(crate) const DISK_BEHIND: &str = "virtio-backend";
 
 const ROOT: usize = 0;
 /// The board's name for the host bridge, whose state knows where PCI functions are.
@@ -94,7 +100,8 @@ struct Places {
 impl Tree {
     /// The objects of a machine.
     pub fn of(control: &mut Control) -> Self {
-        let mut tree = Self { nodes: Vec::new(), types: Types::new() };
+        let memory_backend = control.config.machine.memory_backend.clone();
+        let mut tree = Self { nodes: Vec::new(), memory_backend, types: Types::new() };
         tree.nodes.push(Node {
             name: String::new(),
             ty: "container".into(),
@@ -141,7 +148,8 @@ impl Tree {
     }
 
     fn objects(&mut self, folder: usize, control: &Control) {
-        if control.config.machine.kind != MachineKind::None {
+        let machine = &control.config.machine;
+        if machine.kind != MachineKind::None && machine.memory_backend.is_none() {
             self.add(folder, "pc.ram", "memory-backend-ram", What::Memory);
         }
         for object in control.objects.iter() {
@@ -157,6 +165,9 @@ impl Tree {
                 Backend::Stdio { .. } => "chardev-stdio",
                 Backend::File { .. } => "chardev-file",
                 Backend::Socket { .. } => "chardev-socket",
+                Backend::Pty => "chardev-pty",
+                Backend::Pipe { .. } => "chardev-pipe",
+                Backend::SerialLine { .. } => "chardev-serial",
             };
             self.add(folder, &chardev.id, ty, What::Chardev(chardev.id.clone()));
         }
@@ -256,6 +267,9 @@ impl Tree {
         for (name, ty) in buses {
             self.add(node, name, ty, What::Bus);
         }
+        if kind == BlkConfig::NAME {
+            self.add(node, DISK_BEHIND, "virtio-blk-device", What::Container);
+        }
     }
 
     /// Finds each device's bus, now that all are there.
@@ -314,6 +328,12 @@ impl Tree {
         })
     }
 
+    /// The path of the device of this number on the board's bus.
+    pub fn path_of_device(&self, device: DeviceId) -> Option<String> {
+        let (at, _) = self.devices_placed().find(|(_, placed)| placed.device == Some(device))?;
+        Some(self.path(at))
+    }
+
     /// The objects within another.
     pub fn children(&self, of: usize) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(move |(_, node)| node.parent == Some(of))
@@ -333,7 +353,11 @@ impl Tree {
         let child = self.children(at).find(|(_, node)| node.name == property).map(|(child, _)| child);
         child.or_else(|| match (&self.nodes[at].what, property) {
             (_, "parent_bus") => self.nodes[at].bus,
-            (What::Machine, "memory-backend") => self.nodes.iter().position(|node| matches!(node.what, What::Memory)),
+            (What::Machine, "memory-backend") => self.nodes.iter().position(|node| match &node.what {
+                What::Memory => true,
+                What::Object(id) => self.memory_backend.as_ref() == Some(id),
+                _ => false,
+            }),
             _ => None,
         })
     }

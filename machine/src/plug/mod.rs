@@ -5,7 +5,7 @@ mod modules;
 pub use modules::Module;
 
 use crate::block::{Drive, DriveInfo, Drives};
-use crate::commandline::{DeviceConfig, ErrorPolicy};
+use crate::commandline::{DeviceConfig, ErrorPolicy, NodeConfig};
 use crate::machine::Machine;
 use crate::record::BootedFile;
 use lockstep_devices::catalog::Made;
@@ -39,6 +39,9 @@ pub struct Plug {
     pub ram: u64,
     /// The drive behind it.
     pub drive: Option<String>,
+    /// The node that is its drive, if it was defined while the machine ran and no device has had it yet.
+    #[serde(default)]
+    pub node: Option<NodeConfig>,
     /// What becomes of write errors, if not as the drive says.
     pub write_errors: Option<ErrorPolicy>,
     /// What becomes of read errors, if not as the drive says.
@@ -152,6 +155,18 @@ impl Machine {
         self.parts.as_ref().map_or(&[], |parts| parts.slots.spare.files())
     }
 
+    /// Whether there is a drive or node of this name that a device can have.
+    pub fn has_spare_drive(&self, name: &str) -> bool {
+        self.parts.as_ref().is_some_and(|parts| parts.slots.spare.has(name))
+    }
+
+    /// Closes the image of a node that no device has.
+    pub fn forget_drive(&mut self, name: &str) {
+        if let Some(parts) = &mut self.parts {
+            parts.slots.spare.forget(name);
+        }
+    }
+
     /// Why a function cannot be plugged; what is wrong with the place is the caller's to know. The files of its drive are
     /// open afterwards.
     pub fn check_plug(&mut self, plug: &Plug) -> Result<(), String> {
@@ -164,6 +179,9 @@ impl Machine {
 
     fn prepare(&mut self, plug: &Plug) -> Result<(Made, Option<Drive>), String> {
         let Some(parts) = &mut self.parts else { return Err("this machine has no slots".into()) };
+        if let Some(node) = plug.node.as_ref().filter(|node| !parts.slots.spare.has(&node.name)) {
+            parts.slots.spare.define(node.clone());
+        }
         let drive = match &plug.drive {
             Some(reference) if self.blocks.drives().any(|(_, _, drive)| drive.info().id == *reference) => {
                 return Err(format!("Drive '{reference}' is already in use by another device"));
@@ -194,6 +212,12 @@ impl Machine {
     /// Plugs a function, and tells the guest.
     fn plug(&mut self, plug: Plug) -> Result<DeviceId, String> {
         let id = self.bus.next_id();
+        // In a replay nothing else tells that a node of this name was deleted and another one defined.
+        if let (Some(node), Some(parts)) = (&plug.node, &mut self.parts)
+            && !parts.slots.spare.is_unused(&node.name)
+        {
+            parts.slots.spare.forget(&node.name);
+        }
         let (bridge, slot) = (plug.bridge, plug.at.device());
         self.put_in(id, plug)?;
         if let Some(controller) = self.parts.as_ref().and_then(|parts| parts.slots.controller) {
@@ -235,7 +259,7 @@ impl Machine {
         let Some(plug) = parts.present.remove(&id) else { return };
         self.bus.with(plug.bridge, |bridge, _| bridge.pci().map(|bridge| bridge.detach(id)));
         self.bus.remove(id);
-        self.blocks.detach(id).into_iter().for_each(|(_, drive)| parts.slots.spare.put_back(drive));
+        self.blocks.detach(id).into_iter().for_each(|(_, drive)| parts.slots.spare.take_back(drive));
         parts.changes.push(Change::Went(id, plug));
     }
 

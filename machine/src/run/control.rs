@@ -70,6 +70,8 @@ pub struct Control {
     pub descriptors: Descriptors,
     /// The tick at which a replay stops.
     pub replay_break: Option<Tick>,
+    /// A client has asked to be told how a migration goes.
+    pub migration_events: bool,
     /// The nodes that lie in drives since they were put there by their name: drive, node.
     pub nodes_in_drives: BTreeMap<String, String>,
     /// The dumps that operators have asked for.
@@ -99,6 +101,7 @@ impl Control {
             quit: None,
             descriptors: Descriptors::default(),
             replay_break: None,
+            migration_events: false,
             nodes_in_drives: BTreeMap::new(),
             dumps: Dumps::default(),
             happened: Vec::new(),

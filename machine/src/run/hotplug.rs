@@ -36,6 +36,9 @@ impl Control {
         }
         self.apply_globals(&mut device);
         let mut plug = self.board.plan(&self.config, device, bus).map_err(PlugError::Refused)?;
+        let nodes = self.config.nodes.iter();
+        let node = plug.drive.as_ref().and_then(|name| nodes.clone().find(|node| node.name == *name));
+        plug.node = node.filter(|node| !self.board.machine.has_spare_drive(&node.name)).cloned();
         let machine = &mut self.board.machine;
         if machine.bus.find(&plug.name).is_some() {
             return Err(PlugError::Refused(format!("Duplicate device ID '{}'", plug.name)));

@@ -1,11 +1,12 @@
 //! What devices have to tell, for the user at the terminal and for QMP's clients.
 
 use super::Control;
+use crate::object_model::Tree;
 use lockstep_fabric::{DeviceId, Notice, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::char::VserportChange;
 use lockstep_qmp::commands::memory::BalloonChange;
 use lockstep_qmp::commands::run_state::{
-    GuestCrashloaded, GuestPanicAction, GuestPanicked, WatchdogAction as Expired, WatchdogExpired,
+    GuestCrashloaded, GuestPanicAction, GuestPanicked, RtcChange, WatchdogAction as Expired, WatchdogExpired,
 };
 
 /// What a user without a client that is told of everything has to know.
@@ -17,7 +18,11 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
         Notice::Watchdog(WatchdogAction::None) => None,
         Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
         Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } | Notice::SlotStatus { .. } => None,
+        Notice::PortOpen { .. }
+        | Notice::Balloon(_)
+        | Notice::Tray { .. }
+        | Notice::SlotStatus { .. }
+        | Notice::ClockSet(_) => None,
     }
 }
 
@@ -32,6 +37,10 @@ pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
             id.iter().for_each(|id| control.tell_tray(id, open));
         }
         Notice::SlotStatus { slot, event, status } => control.tell_report(device, slot, event, status),
+        Notice::ClockSet(offset) => {
+            let qom_path = Tree::of(control).path_of_device(device);
+            control.tell(&RtcChange { offset, qom_path });
+        }
         Notice::Balloon(actual) => control.tell(&BalloonChange { actual: actual as i64 }),
         Notice::PortOpen { port, open } => {
             // As with QEMU, of ports without an id nobody is told.

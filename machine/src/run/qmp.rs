@@ -75,7 +75,12 @@ impl Qmp {
 /// Where the clients of a character device are met; `None` if there can be none.
 fn endpoint(chardev: &ChardevConfig) -> Result<Option<Endpoint>, StartError> {
     let (address, role) = match &chardev.backend {
-        Backend::Null | Backend::File { .. } | Backend::Ring { .. } => return Ok(None),
+        Backend::Null
+        | Backend::File { .. }
+        | Backend::Ring { .. }
+        | Backend::Pty
+        | Backend::Pipe { .. }
+        | Backend::SerialLine { .. } => return Ok(None),
         Backend::Stdio { .. } => return Ok(Some(Endpoint::Stdio)),
         Backend::Socket { address, role } => (address, *role),
     };

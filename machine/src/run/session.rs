@@ -4,7 +4,7 @@ use super::lines::Lines;
 use super::qmp::Qmp;
 use super::{Control, Ended, ExitStatus, RunError, RunState, news};
 use crate::chardev::{ChardevId, Chardevs, HostEvent, Patience, QuitCause};
-use crate::commandline::{Backend, Config};
+use crate::commandline::Config;
 use crate::digest::{Digest, Digester};
 use crate::machine::Ending;
 use crate::monitor::Monitor;
@@ -168,6 +168,7 @@ impl Session {
                 | Notice::Balloon(_)
                 | Notice::Tray { .. }
                 | Notice::SlotStatus { .. }
+                | Notice::ClockSet(_)
                 | Notice::GuestCrashLoaded => {}
             }
         }
@@ -250,5 +251,5 @@ impl Session {
 
 /// Whether the character device is a socket, whose client is announced by [`HostEvent::Opened`].
 fn waits_for_client(config: &Config, id: ChardevId) -> bool {
-    config.chardevs.get(id.0).is_some_and(|chardev| matches!(chardev.backend, Backend::Socket { .. }))
+    config.chardevs.get(id.0).is_some_and(|chardev| chardev.backend.has_visitors())
 }
