@@ -5,5 +5,6 @@ mod conformance;
 mod hotplug;
 mod memory;
 mod monitor;
+mod processors;
 mod session;
 mod terminal;

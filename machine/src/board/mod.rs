@@ -14,6 +14,7 @@ mod kernel;
 mod memory_slots;
 mod none;
 mod pc;
+mod processor_places;
 mod processors;
 mod serial_ports;
 mod slots;

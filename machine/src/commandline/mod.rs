@@ -38,6 +38,7 @@ pub use firmware_config::*;
 pub(crate) use host::is_log_item;
 pub use introspection::{OptionInfo, ParameterInfo, ParameterKind, options};
 pub(crate) use nodes::from_json as node_from_json;
+pub(crate) use peripherals::{cpu_model, is_place};
 pub use startup::Image;
 pub use storage_config::*;
 pub use suboptions::Suboptions;

@@ -61,7 +61,8 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
 fn cpus(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
     let mut text = String::new();
-    for (index, cpu) in control.board.machine.cpus.iter().enumerate() {
+    for cpu in &control.board.machine.cpus {
+        let index = usize::from(cpu.index);
         let mark = if index == desk.selected { '*' } else { ' ' };
         let activity = match cpu.activity {
             Activity::Running => "",
