@@ -5,6 +5,7 @@ mod conformance;
 mod hotplug;
 mod memory;
 mod monitor;
+mod nodes;
 mod processors;
 mod session;
 mod terminal;

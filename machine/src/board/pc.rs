@@ -10,8 +10,8 @@ use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{
-    Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, processor_places, processors,
-    video,
+    Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, numa, processor_places,
+    processors, video,
 };
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
@@ -88,6 +88,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let mut handover = Handover::read(config)?;
     let mut platform = platform(config, &cpus);
+    platform.numa = numa::plan(config)?;
     handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
@@ -226,7 +227,6 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     }
     platform.apic_ids = processors::apic_ids(cpus);
     let possible = processor_places::apic_ids(config);
-    platform.numa = memory_slots::numa(config, &possible);
     platform.processor_places = processor_places::pluggable(config).then_some(possible);
     platform.cores = config.smp.dies * config.smp.cores;
     platform.threads = config.smp.threads;

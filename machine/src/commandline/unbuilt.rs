@@ -25,7 +25,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "mem-prealloc",
     "mtdblock",
     "netdev",
-    "numa",
     "old-param",
     "option-rom",
     "perfmap",

@@ -75,7 +75,7 @@ pub(crate) fn place(control: &Control, index: usize) -> CpuInstanceProperties {
     let dies = i64::from(topology.dies.max(1));
     let index = index as i64;
     CpuInstanceProperties {
-        node_id: None,
+        node_id: crate::board::numa_node(&control.config, index as u32).map(i64::from),
         socket_id: Some(index / (threads * cores * dies)),
         die_id: Some(index / (threads * cores) % dies),
         cluster_id: None,
