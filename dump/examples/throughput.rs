@@ -1,4 +1,4 @@
-//! How fast each format is written: `throughput FILE [MIB]`. The guest's memory is half zeroes, a quarter what FILE holds
+//! How fast each format is written, and with how much of the processors: `throughput FILE [MIB]`. The guest's memory is half zeroes, a quarter what FILE holds
 //! and a quarter noise; dumps go to the folder of temporary files.
 
 use lockstep_dump::{Format, Guest, Options, PhysicalMemory, Processors, Progress, Range, Registers, Target, write};
@@ -56,6 +56,14 @@ fn peak() -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
+/// Seconds of processor time that the process has used, all threads, its own and the host's for it.
+fn processor_seconds() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let seconds = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / 100.0;
+    (seconds(11), seconds(12))
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let file = std::fs::read(arguments.next().ok_or("usage: throughput FILE [MIB]")?)?;
@@ -67,11 +75,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for format in Format::ALL {
         let guest = Guest { memory: &memory, processors: &One, vmcoreinfo: None };
         let options = Options { format, paging: false, only: None };
-        let start = Instant::now();
+        let (start, (user, system)) = (Instant::now(), processor_seconds());
         let summary = write(&guest, &options, Target::create(&path)?, &Progress::default())?;
         let seconds = start.elapsed().as_secs_f64();
+        let (user_after, system_after) = processor_seconds();
+        let (user, system) = (user_after - user, system_after - system);
         let rate = summary.memory as f64 / seconds / 1e6;
-        println!("{:<16} {seconds:>7.3} s {rate:>7.0} MB/s {:>6} MB written", format.name(), summary.file / 1_000_000);
+        println!(
+            "{:<16} {seconds:>7.3} s ({user:.2} + {system:.2} s of processors) {rate:>7.0} MB/s {:>6} MB written",
+            format.name(),
+            summary.file / 1_000_000
+        );
         std::fs::remove_file(&path)?;
     }
     println!("memory beside the guest's: {} MiB at most", peak() - before);

@@ -4,10 +4,10 @@ use crate::DumpError;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Pieces that may be in the making or waiting, per worker. With pieces of 256 KiB and the most workers this is 24 MiB at
-/// worst, when nothing compresses.
+/// Pieces that may be in the making or waiting, per worker. With pieces of 256 KiB the fewest are 16 MiB, which keeps
+/// workers busy while whoever takes the results writes some MiB at once, and the most 24 MiB, when nothing compresses.
 const AHEAD_PER_WORKER: u64 = 4;
-const FEWEST_AHEAD: u64 = 16;
+const FEWEST_AHEAD: u64 = 64;
 const MOST_AHEAD: u64 = 96;
 const MOST_WORKERS: usize = 32;
 

@@ -2,16 +2,20 @@
 
 use crate::{DumpError, Progress};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::pwritev;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 /// What is written at once to a pipe or socket that said it has room: it surely has so much (`PIPE_BUF`).
 const SURE: usize = 4096;
+/// Pieces that are written by one call, of which the host takes 1024.
+const MOST_AT_ONCE: usize = 512;
 /// How often a pipe's reader is waited for before cancelling is thought of.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
@@ -39,12 +43,14 @@ enum Kind {
 
 impl Target {
     /// A file of this name, made in the same folder under another one. A name that belongs to a device or a pipe is opened
-    /// as it is.
+    /// as it is; a pipe must have a reader by then.
     pub fn create(path: &Path) -> Result<Self, DumpError> {
         let creating = DumpError::io("cannot create the dump");
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|there| !there.is_file()) {
-            let file = OpenOptions::new().write(true).open(&path).map_err(&creating)?;
+            // Not to wait for a pipe's reader, who may never come: without one it is ENXIO.
+            let flags = OFlags::NONBLOCK.bits() as i32;
+            let file = OpenOptions::new().write(true).custom_flags(flags).open(&path).map_err(&creating)?;
             return Self::open(file);
         }
         let name = path.file_name().ok_or_else(|| creating(io::ErrorKind::InvalidInput.into()))?;
@@ -113,11 +119,31 @@ impl Target {
         Ok(())
     }
 
-    /// Writes at a place, counted from the file's beginning.
-    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8], progress: &Progress) -> Result<(), DumpError> {
-        progress.check()?;
-        self.file.write_all_at(bytes, offset).map_err(DumpError::io(WRITING))?;
-        self.written = self.written.max(offset + bytes.len() as u64);
+    /// Writes pieces at the end, one after the other.
+    pub(crate) fn append_all(&mut self, pieces: &[Vec<u8>], progress: &Progress) -> Result<(), DumpError> {
+        if self.kind == Kind::Stream {
+            return pieces.iter().try_for_each(|piece| self.append(piece, progress));
+        }
+        for some in pieces.chunks(MOST_AT_ONCE) {
+            progress.check()?;
+            self.written += all_of(some, |_, slices| self.file.write_vectored(slices))?;
+        }
+        Ok(())
+    }
+
+    /// Writes pieces, one after the other, at a place that is counted from the file's beginning.
+    pub(crate) fn write_at(
+        &mut self,
+        mut offset: u64,
+        pieces: &[Vec<u8>],
+        progress: &Progress,
+    ) -> Result<(), DumpError> {
+        for some in pieces.chunks(MOST_AT_ONCE) {
+            progress.check()?;
+            let write = |done, slices: &[IoSlice<'_>]| Ok(pwritev(&self.file, slices, offset + done)?);
+            offset += all_of(some, write)?;
+        }
+        self.written = self.written.max(offset);
         Ok(())
     }
 
@@ -157,6 +183,28 @@ impl Target {
 }
 
 const WRITING: &str = "cannot write the dump";
+
+/// Writes all of some pieces by a call that writes as much as it pleases, told how much it has written so far; how much that
+/// was in the end.
+fn all_of(
+    pieces: &[Vec<u8>],
+    mut write: impl FnMut(u64, &[IoSlice<'_>]) -> io::Result<usize>,
+) -> Result<u64, DumpError> {
+    let mut slices: Vec<_> = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+    let (mut left, mut done) = (&mut slices[..], 0);
+    while !left.is_empty() {
+        match write(done, left) {
+            Ok(0) => return Err(DumpError::io(WRITING)(io::ErrorKind::WriteZero.into())),
+            Ok(wrote) => {
+                done += wrote as u64;
+                IoSlice::advance_slices(&mut left, wrote);
+            }
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            Err(why) => return Err(DumpError::io(WRITING)(why)),
+        }
+    }
+    Ok(done)
+}
 
 #[cfg(test)]
 mod tests {
@@ -201,6 +249,33 @@ mod tests {
     fn a_folder_that_is_not_there_is_an_error() {
         assert!(matches!(Target::create(Path::new("/nonexistent/dump")), Err(DumpError::Io { .. })));
         assert!(matches!(Target::create(Path::new("/")), Err(DumpError::Io { .. })));
+    }
+
+    #[test]
+    fn a_pipe_without_a_reader_is_an_error_and_nobody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = Target::create(&path).unwrap_err();
+        assert!(matches!(&error, DumpError::Io { why, .. } if why.raw_os_error() == Some(6)), "{error}");
+
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
+        let mut target = Target::create(&path).unwrap();
+        let sent: Vec<u8> = (0..1 << 20).map(|n: u32| (n >> 4) as u8).collect();
+        let received = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| target.append(&sent, &Progress::default()).map(|()| drop(target)));
+            let mut received = Vec::new();
+            let begun = std::time::Instant::now();
+            while received.len() < sent.len() && begun.elapsed().as_secs() < 60 {
+                let mut some = [0; 10_000];
+                let len = reader.read(&mut some).unwrap_or(0);
+                received.extend_from_slice(&some[..len]);
+            }
+            writer.join().unwrap().unwrap();
+            received
+        });
+        assert!(received == sent, "a full pipe is waited for");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use lockstep::dump;
 use lockstep_dump::codec::Codec;
 use lockstep_dump::{Format, Options, Progress, Target};
+use lockstep_tests::folder::Folder;
 use lockstep_tests::guest::{Guest, debian, guest_file};
-use lockstep_tests::program::scratch_path;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,13 +29,12 @@ print(*sorted(task.comm.string_().decode() for task in for_each_task(program)))
 /// The guest's dumps in a folder that goes away, by name.
 struct Dumps {
     guest: Guest,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Dumps {
     fn new(name: &str) -> Self {
-        let folder = scratch_path(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = Folder::new(name);
         let mut guest = Guest::start(&debian(""), &["-cpu", "max", "-smp", "2", "-m", "256"]);
         guest.expect("INIT-REACHED", MINUTE);
         guest.expect("# ", MINUTE);
@@ -43,7 +42,7 @@ impl Dumps {
     }
 
     fn write(&self, format: Format, paging: bool) -> PathBuf {
-        let path = self.folder.join(format!("{}{}", format.name(), if paging { "-paging" } else { "" }));
+        let path = self.folder.file(&format!("{}{}", format.name(), if paging { "-paging" } else { "" }));
         let target = Target::create(&path).expect("a file");
         let options = Options { format, paging, only: None };
         dump::dump(&self.guest.board.machine, &options, target, &Progress::default()).expect("a dump");
@@ -54,12 +53,6 @@ impl Dumps {
     fn write_all(&self) -> Vec<PathBuf> {
         let all = Format::ALL.into_iter().map(|format| self.write(format, false));
         all.chain([self.write(Format::Elf, true)]).collect()
-    }
-}
-
-impl Drop for Dumps {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -75,7 +68,7 @@ fn said(command: &mut Command) -> String {
 #[ignore = "needs 280 MB of debug symbols: tests/run --long"]
 fn crash_answers_everything_it_is_asked_of_every_format() {
     let dumps = Dumps::new("readers-crash");
-    let questions = dumps.folder.join("questions");
+    let questions = dumps.folder.file("questions");
     std::fs::write(&questions, QUESTIONS).expect("a file");
     for dump in dumps.write_all() {
         let name = dump.display().to_string();
@@ -115,7 +108,7 @@ fn makedumpfile_filters_dumps_again() {
     let kdump = |codec| dumps.write(Format::Kdump { codec, raw: true }, false);
     let elf = [dumps.write(Format::Elf, false), dumps.write(Format::Elf, true)];
     for dump in elf.into_iter().chain([kdump(Codec::Zlib), kdump(Codec::Lzo)]) {
-        let filtered = dumps.folder.join("filtered");
+        let filtered = dumps.folder.file("filtered");
         let _ = std::fs::remove_file(&filtered);
         let libraries = Path::new(&program).with_file_name("lib");
         said(

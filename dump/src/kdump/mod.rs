@@ -15,6 +15,7 @@ use crate::write::Job;
 use crate::{DumpError, PAGE_SIZE, Range, Target};
 use header::{BLOCK, DESCRIPTOR_LEN, Geometry};
 use places::{Places, Run};
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) use flattened::{END, HEADER_LEN, SEGMENT_LEN, SIGNATURE, TYPE, VERSION};
 
@@ -37,20 +38,21 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     let mut places = if raw { Places::raw(target, job.progress) } else { Places::flattened(target, job.progress)? };
 
     let mut head = Run::at(0, DATA_RUN);
-    head.put(&header::blocks(job, codec, &geometry), &mut places)?;
+    head.put(header::blocks(job, codec, &geometry), &mut places)?;
     for _ in 0..2 {
-        bitmap(job.ranges, &geometry, |piece| head.put(piece, &mut places))?;
+        bitmap(job.ranges, &geometry, |piece| head.put(piece, &mut places).map(drop))?;
     }
     head.flush(&mut places)?;
 
     let mut descriptors = Run::at(geometry.descriptors, DESCRIPTOR_RUN);
     let mut data = Run::at(geometry.data, DATA_RUN);
     // The page that all zero pages share.
-    data.put(&[0; BLOCK], &mut places)?;
+    data.put(vec![0; BLOCK], &mut places)?;
     let batches = Batches::of(job.ranges);
     let mut workers =
         (0..pipeline::workers()).map(|_| Compressor::new(codec)).collect::<Result<Vec<_>, DumpError>>()?;
-    let work = |compressor: &mut Compressor, number| pack(job, compressor, batches.get(number));
+    let buffers = Buffers::default();
+    let work = |compressor: &mut Compressor, number| pack(job, compressor, batches.get(number), &buffers);
     pipeline::in_order(batches.count(), &mut workers, work, |packed| {
         let packed = packed?;
         let mut record = Record::default();
@@ -63,8 +65,8 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
             }
             offset += u64::from(*size);
         }
-        descriptors.put(&record.finish(), &mut places)?;
-        data.put(&packed.data, &mut places)?;
+        descriptors.put(record.finish(), &mut places)?;
+        buffers.give_back(data.put(packed.data, &mut places)?);
         job.progress.advance(packed.sizes.len() as u64 * PAGE_SIZE);
         Ok(())
     })?;
@@ -73,8 +75,25 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     places.finish()
 }
 
+/// Buffers for batches' data that are written and free again: memory that the host has given once is not asked for, page by
+/// page, a second time.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, written: Vec<Vec<u8>>) {
+        if !written.is_empty() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
+        }
+    }
+}
+
 /// Compresses a batch of pages.
-fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range) -> Result<Packed, DumpError> {
+fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range, buffers: &Buffers) -> Result<Packed, DumpError> {
     let bytes = job.memory.read(batch.start, batch.len as usize);
     if bytes.len() as u64 != batch.len {
         return Err(DumpError::Memory(batch.start));
@@ -83,11 +102,16 @@ fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range) -> Result<Pack
     for page in bytes.chunks_exact(BLOCK) {
         let size = if is_zero(page) {
             0
-        } else if let Some(size) = compressor.compress(page, &mut packed.data) {
-            size
         } else {
-            packed.data.extend_from_slice(page);
-            BLOCK
+            if packed.data.capacity() == 0 {
+                packed.data = buffers.take();
+                packed.data.clear();
+                packed.data.reserve(bytes.len());
+            }
+            compressor.compress(page, &mut packed.data).unwrap_or_else(|| {
+                packed.data.extend_from_slice(page);
+                BLOCK
+            })
         };
         packed.sizes.push(size as u16);
     }
@@ -104,7 +128,7 @@ fn descriptor(record: &mut Record, offset: u64, size: usize, flags: u32) {
 fn bitmap(
     ranges: &[Range],
     geometry: &Geometry,
-    mut put: impl FnMut(&[u8]) -> Result<(), DumpError>,
+    mut put: impl FnMut(Vec<u8>) -> Result<(), DumpError>,
 ) -> Result<(), DumpError> {
     const PIECE: u64 = 256 << 10;
     let len = geometry.bitmap_blocks / 2 * BLOCK as u64;
@@ -120,8 +144,8 @@ fn bitmap(
             }
             set_bits(&mut piece, from.max(first) - first, to.min(after) - first);
         }
-        put(&piece)?;
         at += piece.len() as u64;
+        put(piece)?;
     }
     Ok(())
 }
@@ -153,7 +177,7 @@ mod tests {
         let geometry = Geometry::new(true, 0, max_mapnr, 0x13);
         let mut bytes = Vec::new();
         bitmap(&ranges, &geometry, |piece| {
-            bytes.extend_from_slice(piece);
+            bytes.extend(piece);
             Ok(())
         })
         .unwrap();

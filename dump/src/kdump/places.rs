@@ -20,12 +20,13 @@ impl<'a> Places<'a> {
         Ok(Self { target, progress, flattened: true })
     }
 
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), DumpError> {
+    /// Writes pieces, one after the other, from `offset` on. `len` is what they are together.
+    fn write(&mut self, offset: u64, pieces: &[Vec<u8>], len: u64) -> Result<(), DumpError> {
         if !self.flattened {
-            return self.target.write_at(offset, bytes, self.progress);
+            return self.target.write_at(offset, pieces, self.progress);
         }
-        self.target.append(&flattened::segment(offset, bytes.len() as u64), self.progress)?;
-        self.target.append(bytes, self.progress)
+        self.target.append(&flattened::segment(offset, len), self.progress)?;
+        self.target.append_all(pieces, self.progress)
     }
 
     pub(super) fn finish(self) -> Result<(), DumpError> {
@@ -33,41 +34,91 @@ impl<'a> Places<'a> {
     }
 }
 
+/// How large a buffer is worth having of its own.
+const BUFFER: usize = 256 << 10;
+
 /// Bytes that follow one another, collected until they are worth a write.
 pub(super) struct Run {
     offset: u64,
-    held: Vec<u8>,
+    held: Vec<Vec<u8>>,
+    len: usize,
     enough: usize,
 }
 
 impl Run {
     /// Bytes from `offset` on, written when there are `enough`.
     pub(super) fn at(offset: u64, enough: usize) -> Self {
-        Self { offset, held: Vec::new(), enough }
+        Self { offset, held: Vec::new(), len: 0, enough }
     }
 
     /// The offset of what is put next.
     pub(super) fn end(&self) -> u64 {
-        self.offset + self.held.len() as u64
+        self.offset + self.len as u64
     }
 
-    pub(super) fn put(&mut self, mut bytes: &[u8], places: &mut Places<'_>) -> Result<(), DumpError> {
-        while self.held.len() + bytes.len() >= self.enough {
-            let (now, later) = bytes.split_at(self.enough - self.held.len());
-            self.held.extend_from_slice(now);
-            self.flush(places)?;
-            bytes = later;
+    /// Puts bytes at the end; gives back buffers that are of no more use here.
+    pub(super) fn put(&mut self, bytes: Vec<u8>, places: &mut Places<'_>) -> Result<Vec<Vec<u8>>, DumpError> {
+        self.len += bytes.len();
+        let mut free = Vec::new();
+        match self.held.last_mut() {
+            // Large buffers with little in them would be many: memory has a bound.
+            Some(last) if last.capacity() - last.len() >= bytes.len() => {
+                last.extend_from_slice(&bytes);
+                free.push(bytes);
+            }
+            _ if bytes.len() < BUFFER / 2 && bytes.capacity() < BUFFER => {
+                let mut buffer = Vec::with_capacity(BUFFER);
+                buffer.extend_from_slice(&bytes);
+                self.held.push(buffer);
+            }
+            _ => self.held.push(bytes),
         }
-        self.held.extend_from_slice(bytes);
-        Ok(())
+        if self.len >= self.enough {
+            free.extend(self.flush(places)?);
+        }
+        Ok(free)
     }
 
-    pub(super) fn flush(&mut self, places: &mut Places<'_>) -> Result<(), DumpError> {
-        if !self.held.is_empty() {
-            places.write(self.offset, &self.held)?;
+    /// Writes what there is, and gives the buffers back.
+    pub(super) fn flush(&mut self, places: &mut Places<'_>) -> Result<Vec<Vec<u8>>, DumpError> {
+        if self.len > 0 {
+            places.write(self.offset, &self.held, self.len as u64)?;
             self.offset = self.end();
-            self.held.clear();
+            self.len = 0;
         }
-        Ok(())
+        Ok(std::mem::take(&mut self.held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_is_put_is_written_in_order_in_large_pieces_whatever_it_came_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (mut target, progress) = (Target::create(&path).unwrap(), Progress::default());
+        let mut expected = vec![0; 5];
+        let mut places = Places::raw(&mut target, &progress);
+        let mut run = Run::at(5, 1 << 20);
+        let mut held = 0;
+        for (number, len) in [1, 0, 70_000, 300_000, 3, BUFFER, 1 << 20, 17].into_iter().cycle().take(64).enumerate() {
+            let mut piece = Vec::with_capacity(if number % 3 == 0 { BUFFER } else { len });
+            piece.resize(len, number as u8);
+            expected.extend_from_slice(&piece);
+            run.put(piece, &mut places).unwrap();
+            assert_eq!(run.end(), expected.len() as u64);
+            assert!(run.len < 1 << 20);
+            held = held.max(run.held.iter().map(Vec::capacity).sum());
+        }
+        run.flush(&mut places).unwrap();
+        places.finish().unwrap();
+        target.commit().unwrap();
+        let mut written = Vec::new();
+        std::fs::File::open(path).unwrap().read_to_end(&mut written).unwrap();
+        assert!(written == expected);
+        assert!(held <= 3 << 20, "buffers of {held} bytes for at most 1 MiB");
     }
 }
