@@ -6,7 +6,7 @@ const MINUTE: u64 = 60_000_000_000;
 
 /// Two nodes, the second of which takes the module that is there from the start.
 fn seen_by_linux(firmware: &[&str]) {
-    let machine = ["-m", "384M,slots=1,maxmem=1G", "-smp", "3", "-cpu", "max", "-numa", "node,mem=256M,cpus=0,cpus=2"];
+    let machine = ["-m", "384M,slots=1,maxmem=1G", "-smp", "3,sockets=3", "-cpu", "max", "-numa", "node,mem=256M,cpus=0,cpus=2"];
     let nodes = ["-numa", "node,mem=128M,cpus=1", "-numa", "dist,src=0,dst=1,val=33"];
     let module = ["-object", "memory-backend-ram,id=m,size=128M", "-device", "pc-dimm,memdev=m,node=1"];
     let all = [&machine[..], &nodes, &module, firmware].concat();
