@@ -6,7 +6,8 @@ const MINUTE: u64 = 60_000_000_000;
 
 /// Two nodes, the second of which takes the module that is there from the start.
 fn seen_by_linux(firmware: &[&str]) {
-    let machine = ["-m", "384M,slots=1,maxmem=1G", "-smp", "3,sockets=3", "-cpu", "max", "-numa", "node,mem=256M,cpus=0,cpus=2"];
+    let machine =
+        ["-m", "384M,slots=1,maxmem=1G", "-smp", "3,sockets=3", "-cpu", "max", "-numa", "node,mem=256M,cpus=0,cpus=2"];
     let nodes = ["-numa", "node,mem=128M,cpus=1", "-numa", "dist,src=0,dst=1,val=33"];
     let module = ["-object", "memory-backend-ram,id=m,size=128M", "-device", "pc-dimm,memdev=m,node=1"];
     let all = [&machine[..], &nodes, &module, firmware].concat();
@@ -17,11 +18,11 @@ fn seen_by_linux(firmware: &[&str]) {
     guest.type_in(
         "cd /sys/devices/system/node; for n in 0 1; do echo $n: $(cat node$n/cpulist node$n/distance); done\n",
     );
-    guest.expect("\n0: 0,2 10 33\r\n", MINUTE);
-    guest.expect("\n1: 1 33 10\r\n", MINUTE);
+    guest.expect("0: 0,2 10 33\r\n", MINUTE);
+    guest.expect("1: 1 33 10\r\n", MINUTE);
     guest.type_in("for n in 0 1; do echo blocks $n: $(ls -d node$n/memory* | wc -l); done\n");
-    guest.expect("\nblocks 0: 2\r\n", MINUTE);
-    guest.expect("\nblocks 1: 2\r\n", MINUTE);
+    guest.expect("blocks 0: 2\r\n", MINUTE);
+    guest.expect("blocks 1: 2\r\n", MINUTE);
 }
 
 #[test]

@@ -122,11 +122,8 @@ fn processors_of_qmp_are_told_of_recorded_and_replayed() {
     assert_eq!(client.returns("qom-get", hotplugged(c1)), true);
     assert_eq!(client.returns("qom-get", hotplugged(cold)), false);
     assert_eq!(refused(&mut client, "device_del", json!({ "id": first })), "Boot CPU is unpluggable");
-    for id in ["c1", "cold"] {
-        client.returns("device_del", json!({ "id": id }));
-        let gone = json!({ "device": id, "path": format!("/machine/peripheral/{id}") });
-        assert_eq!(client.event("DEVICE_DELETED"), gone);
-    }
+    client.returns("device_del", json!({ "id": "c1" }));
+    assert_eq!(client.event("DEVICE_DELETED"), json!({ "device": "c1", "path": c1 }));
     // What is asked for is gone with a reset at the latest; what is there starts again.
     client.returns("stop", json!({}));
     client.returns("device_add", processor("max", "c1", 1));
@@ -135,7 +132,7 @@ fn processors_of_qmp_are_told_of_recorded_and_replayed() {
     assert_eq!(client.event("DEVICE_DELETED")["device"], "c1");
     client.returns("cont", json!({}));
     client.until_guest_says_times("INIT-REACHED", 2);
-    assert_eq!(paths(&mut client), ["", "/machine/peripheral-anon/cpu[2]", "", first]);
+    assert_eq!(paths(&mut client), [cold, "/machine/peripheral-anon/cpu[2]", "", first]);
     client.quit();
     let (kernel, initrd, replay) = (guest_file("vmlinuz"), guest_file("initrd.gz"), icount("replay"));
     let fixed = ["-kernel", &kernel, "-initrd", &initrd, "-nodefaults", "-display", "none", "-serial", "null"];
