@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_not_announced_is_not_there() {
         let mut m = Machine::new(Mode::Long);
-        m.cpu.model = CpuModel::named("qemu64").expect("a model").into();
+        m.cpu.model = CpuModel::named("qemu64").expect("a model");
         for msr in [IA32_SPEC_CTRL, IA32_PRED_CMD, IA32_ARCH_CAPABILITIES] {
             assert_eq!(m.cpu.read_msr(&mut m.bus, msr), Err(Fault::GP0));
             assert_eq!(m.cpu.write_msr(&mut m.bus, msr, 0), Err(Fault::GP0));

@@ -23,6 +23,9 @@ const CASCADE: u8 = 2;
 /// What an interrupt that went away is acknowledged as.
 const SPURIOUS: u8 = 7;
 
+/// Lines of both chips.
+const IRQS: usize = 16;
+
 const ICW1: u64 = 0x10;
 const ICW1_IC4: u64 = 0x01;
 const ICW1_SNGL: u64 = 0x02;
@@ -223,13 +226,55 @@ impl Chip {
 pub struct Pics {
     master: Chip,
     slave: Chip,
+    /// How often each line has risen, for whoever looks.
+    raised: [u64; IRQS],
+}
+
+/// What a chip's registers hold, for whoever looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChipRegisters {
+    /// Interrupt request register.
+    pub irr: u8,
+    /// Interrupt mask register.
+    pub imr: u8,
+    /// In-service register.
+    pub isr: u8,
+    /// The input with the highest priority.
+    pub highest: u8,
+    /// Vector of input 0.
+    pub base: u8,
+    /// Inputs that are level-triggered.
+    pub elcr: u8,
+    /// OCW3 has chosen the in-service register for reading.
+    pub reads_isr: bool,
+    /// Special fully nested mode.
+    pub special_fully_nested: bool,
 }
 
 impl Pics {
     /// A pair as after power-on.
     pub fn new() -> Self {
         let chip = Chip { lowest: 7, ..Chip::default() };
-        Self { master: chip.clone(), slave: chip }
+        Self { master: chip.clone(), slave: chip, raised: [0; IRQS] }
+    }
+
+    /// The registers of master and slave.
+    pub fn registers(&self) -> [ChipRegisters; 2] {
+        [&self.master, &self.slave].map(|chip| ChipRegisters {
+            irr: chip.requests(),
+            imr: chip.mask,
+            isr: chip.in_service,
+            highest: (chip.lowest + 1) & 7,
+            base: chip.base,
+            elcr: chip.elcr,
+            reads_isr: chip.reads_isr,
+            special_fully_nested: chip.special_fully_nested,
+        })
+    }
+
+    /// How often each of IRQ0 to IRQ15 has risen since power-on.
+    pub fn raised(&self) -> &[u64; IRQS] {
+        &self.raised
     }
 
     /// Master at 20h, slave at A0h, ELCR at 4D0h.
@@ -324,6 +369,9 @@ impl Device for Pics {
                 2 | 16.. => return,
                 line @ 0..8 => self.master.set_line(line as u8, level),
                 line => self.slave.set_line(line as u8 - 8, level),
+            }
+            if let Some(count) = self.raised.get_mut(usize::from(pin.0)) {
+                *count += u64::from(level);
             }
             self.propagate(cx);
         }

@@ -11,6 +11,7 @@ pub mod dump;
 pub mod machine;
 pub mod monitor;
 pub mod object_model;
+pub mod pci_buses;
 pub mod plug;
 pub mod record;
 pub mod run;

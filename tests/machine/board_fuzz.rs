@@ -124,7 +124,7 @@ fn access(guest: &mut Guest, device: DeviceId, numbers: &mut Numbers, reached: &
 }
 
 fn start(whole: &WholeCatalog) -> Guest {
-    let fixed = "-m 16 -smp 2 -seed 1 -rtc base=2026-01-01 -nographic -nodefaults -serial null";
+    let fixed = "-m 16,slots=1,maxmem=1G -smp 2 -seed 1 -rtc base=2026-01-01 -nographic -nodefaults -serial null";
     let fixed: Vec<String> = fixed.split(' ').map(str::to_owned).collect();
     let more: Vec<&str> = whole.arguments.iter().map(String::as_str).collect();
     Guest::start(&fixed, &more)

@@ -19,7 +19,9 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn board_with(bios: &str) -> Vec<String> {
-    words(&format!("-bios {bios} -m 4 -seed 1 -rtc base=2026-01-01 -nodefaults -nographic -serial null -no-reboot"))
+    words(&format!(
+        "-bios {bios} -m 4,slots=1,maxmem=1G -seed 1 -rtc base=2026-01-01 -nodefaults -nographic -serial null -no-reboot"
+    ))
 }
 
 fn out(a: &mut CodeAssembler, port: u32, value: u32) -> Result<(), IcedError> {

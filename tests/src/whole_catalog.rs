@@ -11,7 +11,7 @@ const IMAGE_LEN: usize = 1_474_560;
 /// The arguments that add everything, and the images of its drives; what is written goes with the machine.
 pub struct WholeCatalog {
     files: Vec<PathBuf>,
-    /// The arguments: to a machine with `-nodefaults`.
+    /// The arguments: to a machine with `-nodefaults` and a slot for a module of memory.
     pub arguments: Vec<String>,
 }
 
@@ -23,6 +23,7 @@ impl WholeCatalog {
     pub fn new(name: &str) -> Self {
         let mut whole = Self { files: Vec::new(), arguments: Vec::new() };
         // No fault of the guest's ends the machine.
+        whole.add("-object memory-backend-ram,id=module,size=2M");
         whole.add("-chardev null,id=lost -chardev null,id=port -action panic=none,watchdog=none");
         for entry in CATALOG.iter().chain(PARTS) {
             let drive = whole.drive(name, entry);
@@ -30,6 +31,7 @@ impl WholeCatalog {
             let place = match entry.name {
                 "isa-serial" => ",index=2,chardev=lost",
                 "isa-debugcon" => ",iobase=0x402",
+                "pc-dimm" => ",memdev=module",
                 "pci-bridge" => ",chassis_nr=1,id=bridge",
                 "virtserialport" => ",chardev=port",
                 _ => "",

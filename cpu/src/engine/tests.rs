@@ -70,7 +70,7 @@ fn an_instruction_across_two_pages_is_what_its_bytes_say_each_time() {
     let mut m = Machine::new(Mode::Long);
     // mov eax, 1; hlt
     m.write(ACROSS, &[0xb8, 1, 0, 0, 0, 0xf4]);
-    let mut seen = |m: &mut Machine| {
+    let seen = |m: &mut Machine| {
         m.cpu.gpr[..2].fill(0);
         m.resume_at(ACROSS);
         m.run();

@@ -2,6 +2,7 @@
 
 mod access;
 mod fetch;
+mod mappings;
 mod peek;
 mod quick;
 mod segmented;
@@ -12,6 +13,7 @@ mod walk;
 
 pub use access::Int;
 pub(crate) use fetch::Source;
+pub use mappings::{Mapping, PageBits};
 pub use segmented::Access;
 pub(crate) use tlb::Bank;
 pub use tlb::Tlb;

@@ -6,6 +6,7 @@
 
 mod apic;
 mod delivery;
+mod description;
 mod msr;
 mod registers;
 #[cfg(test)]

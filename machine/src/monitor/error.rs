@@ -64,6 +64,9 @@ pub(crate) enum CommandError {
     /// No such key.
     #[error("unknown key '{0}'")]
     UnknownKey(String),
+    /// There is nothing that could be asked.
+    #[error("the machine has no balloon")]
+    NoBalloon,
     /// No such device.
     #[error("no device is called '{0}'")]
     UnknownDevice(String),

@@ -3,30 +3,43 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
-use super::{Answer, Desk, dump, media, mouse, mtree, registers, screen};
+use super::{Answer, Desk, dump, interrupts, media, memory, mouse, mtree, pci, registers, screen, translation, trees};
 use crate::board::{numa_memory, numa_node};
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
 use lockstep_cpu::state::Activity;
+use lockstep_fabric::Space;
+use lockstep_fabric::memory::Backing as MemoryBacking;
 use std::fmt::Write;
 
 /// Every topic, in the order of names.
 pub(super) const TOPICS: &[Command] = &[
+    row(&["balloon"], "", "how much memory the guest has left", memory::left),
     row(&["block"], "", "the drives and what is in them", media::show),
     row(&["chardev"], "", "the character devices", chardevs),
     row(&["cpus"], "", "the CPUs and what they are doing", cpus),
     row(&["device"], "NAME", "a device's registers, as JSON", device),
     row(&["devices"], "", "the devices", devices),
     row(&["dump"], "", "how far the latest dump is", dump::show),
+    row(&["irq"], "", "how often each interrupt line has been raised", interrupts::counts),
+    row(&["lapic"], "[CPU]", "a local APIC's registers", interrupts::lapic),
+    row(&["mem"], "", "what the chosen CPU's page tables map, in ranges", translation::ranges),
     row(&["mice"], "", "the mice", mouse::mice),
     row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
     row(&["name"], "", "the machine's name", name),
+    row(&["network"], "", "the network devices", network),
     row(&["numa"], "", "the NUMA nodes", numa),
+    row(&["pci"], "", "the PCI functions as the guest has set them up", pci::show),
+    row(&["pic"], "", "the registers of the 8259 interrupt controllers", interrupts::pics),
+    row(&["qom-tree"], "[PATH]", "the objects, by what they are part of", trees::objects),
+    row(&["qtree"], "", "the devices, by the bus that they are on", trees::buses),
     row(&["registers"], "[-a]", "the chosen CPU's registers, or those of all", all_registers),
     row(&["replay"], "", "whether the run is recorded or replayed", replay),
+    row(&["roms"], "", "the read-only memories and the files that were loaded", roms),
     row(&["screen"], "", "the characters on the screen", screen::show),
     row(&["status"], "", "whether the machine is running", status),
+    row(&["tlb"], "", "the pages that the chosen CPU's tables map", translation::entries),
     row(&["uuid"], "", "the machine's UUID", uuid),
     row(&["version"], "", "the version of Lockstep", version),
 ];
@@ -161,6 +174,27 @@ pub(crate) fn backend_name(backend: &Backend) -> String {
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
         Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
     }
+}
+
+/// There are no network devices yet, so there is nothing to say.
+fn network(_: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    Ok(String::new())
+}
+
+fn roms(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let bus = &control.board.machine.bus;
+    let mut text = String::new();
+    let regions = bus.space(Space::Memory).regions();
+    for region in regions.iter().filter(|region| matches!(region.backing, MemoryBacking::Rom(_))) {
+        let Some(base) = region.base else { continue };
+        let _ = writeln!(text, "addr={base:016x} size={:#08x} mem=rom name=\"{}\"", region.len, bus.name(region.owner));
+    }
+    for file in &control.board.files {
+        let _ = writeln!(text, "{} {}", file.option, file.path);
+    }
+    Ok(text)
 }
 
 fn name(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {

@@ -12,6 +12,7 @@ use lockstep_fabric::Bus;
 use lockstep_fabric::memory::Target;
 use std::fmt::Write;
 
+const MIB_SHIFT: u32 = 20;
 /// Longest instruction.
 const INSTRUCTION_BYTES: u64 = 15;
 /// Room for the bytes of most instructions, so that their texts stand in one column.
@@ -39,6 +40,23 @@ pub(super) fn physical(control: &mut Control, desk: &mut Desk, arguments: &mut A
         }
         Ok(())
     })
+}
+
+/// `info balloon`.
+pub(super) fn left(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> super::Answer {
+    arguments.finish()?;
+    let left = control.memory_left().ok_or(CommandError::NoBalloon)?;
+    Ok(format!("balloon: actual={}", left >> MIB_SHIFT))
+}
+
+/// `balloon MEGABYTES`.
+pub(super) fn balloon(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> super::Answer {
+    let megabytes = arguments.number("MEGABYTES", &|_| None)?;
+    arguments.finish()?;
+    let bytes = megabytes.checked_mul(1 << MIB_SHIFT).filter(|bytes| *bytes > 0);
+    let bytes = bytes.ok_or(CommandError::Range { what: "MEGABYTES", value: megabytes })?;
+    control.set_memory_left(bytes).ok_or(CommandError::NoBalloon)??;
+    Ok(String::new())
 }
 
 /// Reads bytes at an address, or says why not.

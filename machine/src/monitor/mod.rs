@@ -13,17 +13,21 @@ mod expression;
 mod format;
 mod history;
 mod info;
+mod interrupts;
 mod keys;
 mod logging;
 mod media;
 mod memory;
 mod mouse;
 mod mtree;
+mod pci;
 mod ports;
 mod registers;
 mod run_state;
 mod screen;
 mod table;
+mod translation;
+mod trees;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use super::error::CommandError;
 use super::expression::Arguments;
 use super::{
     Answer, Desk, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen,
+    translation,
 };
 use crate::run::Control;
 use std::fmt::Write;
@@ -35,6 +36,7 @@ pub(super) const fn row(
 
 /// Every command, in the order of names.
 pub(super) const COMMANDS: &[Command] = &[
+    row(&["balloon"], "MEGABYTES", "ask the guest to leave itself this much memory", memory::balloon),
     row(
         &["change"],
         "[-f] DRIVE FILE [raw|qcow2 [read-only|read-write]]",
@@ -57,10 +59,13 @@ pub(super) const COMMANDS: &[Command] = &[
         dump::dump,
     ),
     row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
+    row(&["gpa2hva"], "ADDR", "show where in this process a physical address's byte is", translation::to_host),
+    row(&["gva2gpa"], "ADDR", "show the physical address of a linear one", translation::to_physical),
     row(&["help", "?"], "[COMMAND]", "show the commands, or one of them", help),
     row(&["i"], "[/FMT] PORT", "read an I/O port", ports::read),
     row(&["info"], "[TOPIC]", "show the machine's state", info::info),
     row(&["log"], "ITEM[,ITEM...]|none", "choose what is logged, as with -d", logging::log),
+    row(&["logfile"], "FILE", "choose the file that is logged to, as with -D", logging::logfile),
     row(
         &["mouse_button"],
         "STATE",

@@ -321,3 +321,64 @@ fn a_dump_holds_the_memory_and_the_registers_of_the_tick_it_was_asked_for() {
     assert!(refused.starts_with("Error: kdump formats"), "{refused}");
     assert!(std::fs::read(&file).expect("still there") == before);
 }
+
+#[test]
+fn where_addresses_lead_is_shown() {
+    let mut f = Fixture::new("translation", "");
+    assert_eq!(f.says("gva2gpa 0x1234"), "gpa: 0x1234", "without paging they are the same");
+    assert_eq!(f.says("info mem"), "PG disabled");
+    assert!(f.says("gpa2hva 0x1000").starts_with("Host virtual address for 0x1000 is 0x"));
+    assert!(f.says("gpa2hva 0xfee00000").starts_with("Error: address 0xfee00000 belongs to"));
+    // One 2-MiB page at 0, writable, in tables at 10000h; then 4-level paging as a kernel turns it on.
+    let machine = &mut f.control.board.machine;
+    for (at, entry) in [(0x1_0000, 0x1_1003_u64), (0x1_1000, 0x1_2003), (0x1_2000, 0x83)] {
+        machine.bus.memory.write_bytes(at, &entry.to_le_bytes());
+    }
+    let cpu = &mut machine.cpus[0];
+    cpu.cr3 = 0x1_0000;
+    cpu.cr4 |= lockstep_cpu::state::Cr4::PAE;
+    cpu.efer |= lockstep_cpu::state::Efer::LME | lockstep_cpu::state::Efer::LMA;
+    cpu.cr0 |= lockstep_cpu::state::Cr0::PG | lockstep_cpu::state::Cr0::PE;
+    assert_eq!(f.says("info mem"), "0000000000000000-0000000000200000 0000000000200000 -rw\n");
+    assert_eq!(f.says("info tlb"), "0000000000000000: 0000000000000000 --P-----W\n");
+    assert_eq!(f.says("gva2gpa 0x200000"), "Unmapped");
+}
+
+#[test]
+fn interrupt_controllers_and_their_lines_are_shown() {
+    let mut f = Fixture::new("interrupts", "");
+    // Both chips as a BIOS sets them up, and then only the keyboard's line open.
+    for line in ["o/b 0x20 0x11", "o/b 0x21 8", "o/b 0x21 4", "o/b 0x21 1", "o/b 0x21 0xfd"] {
+        assert_eq!(f.says(line), "");
+    }
+    let pics = f.says("info pic");
+    assert!(pics.starts_with("pic0: irr=00 imr=fd isr=00 hprio=0 irq_base=08 "), "{pics}");
+    assert!(f.says("info lapic").contains("spurious vector 255"));
+    assert_eq!(f.says("info lapic 7"), "Error: CPU 7 is out of range");
+    let ticks = |f: &mut Fixture| {
+        let shown = f.says("info irq");
+        let line = shown.lines().find_map(|line| line.strip_prefix(" 0: ")).unwrap_or("0");
+        line.parse::<u64>().expect("a number")
+    };
+    let before = ticks(&mut f);
+    // The timer's channel 0, counting down from 100h at 1.19 MHz.
+    for line in ["o/b 0x43 0x34", "o/b 0x40 0", "o/b 0x40 1"] {
+        f.says(line);
+    }
+    f.run(1_000_000);
+    assert!(ticks(&mut f) > before);
+}
+
+#[test]
+fn the_machines_parts_are_shown_as_trees() {
+    let mut f = Fixture::new("trees", "-device edu,id=teacher,addr=7");
+    let objects = f.says("info qom-tree");
+    assert!(objects.contains("/teacher (edu)"), "{objects}");
+    let buses = f.says("info qtree");
+    assert!(buses.contains("bus: pci.0"), "{buses}");
+    assert!(buses.contains("dev: edu, id \"teacher\"") && buses.contains("addr = 07.0"), "{buses}");
+    let functions = f.says("info pci");
+    assert!(functions.contains("  Bus  0, device   7, function 0:") && functions.contains("1234:11e8"), "{functions}");
+    assert!(f.says("info roms").contains("mem=rom"));
+    assert_eq!(f.says("info balloon"), "Error: the machine has no balloon");
+}

@@ -1,5 +1,6 @@
 //! From a configuration to a finished run: the host's side of the machine's loop.
 
+mod balloon;
 mod control;
 mod dumps;
 mod hotplug;
