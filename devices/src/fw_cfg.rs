@@ -175,6 +175,8 @@ pub struct FwCfg {
     files: Vec<(String, u16)>,
     /// Devices that learn of what is written to a file, by its key.
     watchers: BTreeMap<u16, DeviceId>,
+    /// How many vCPUs there are, if that is no longer what there were at first.
+    processors: Option<[u8; 2]>,
 }
 
 impl FwCfg {
@@ -202,7 +204,7 @@ impl FwCfg {
             files.push((name, key));
         }
         by_key.insert(key::FILE_DIR, Item::fixed(directory));
-        Self { registers: Registers::default(), items: by_key, files, watchers: BTreeMap::new() }
+        Self { registers: Registers::default(), items: by_key, files, watchers: BTreeMap::new(), processors: None }
     }
 
     /// Has a device learn, by [`Input::File`], of what the guest writes to a file.
@@ -224,9 +226,12 @@ impl FwCfg {
 
     /// What is left of the selected item; beyond its end it reads as zeroes.
     fn rest(&self) -> &[u8] {
-        let item = self.items.get(&self.registers.selected);
+        let item = match &self.processors {
+            Some(count) if self.registers.selected == key::NB_CPUS => Some(&count[..]),
+            _ => self.items.get(&self.registers.selected).map(|item| &item.bytes[..]),
+        };
         let from = usize::try_from(self.registers.at).ok();
-        item.zip(from).and_then(|(i, from)| i.bytes.get(from..)).unwrap_or(&[])
+        item.zip(from).and_then(|(bytes, from)| bytes.get(from..)).unwrap_or(&[])
     }
 
     fn next_byte(&mut self) -> u8 {
@@ -351,18 +356,25 @@ impl Device for FwCfg {
             }
         }
     }
+
+    fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
+        if let Input::ProcessorCount(count) = input {
+            self.processors = Some(u16::from(*count).to_le_bytes());
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
     registers: Registers,
     written: BTreeMap<u16, Vec<u8>>,
+    processors: Option<[u8; 2]>,
 }
 
 impl State for FwCfg {
     fn save(&self) -> Result<Value, StateError> {
         let written = self.changed_items().map(|(k, b)| (k, b.to_vec())).collect();
-        Saved { registers: self.registers, written }.save()
+        Saved { registers: self.registers, written, processors: self.processors }.save()
     }
 
     fn load(&mut self, from: &Value) -> Result<(), StateError> {
@@ -380,6 +392,7 @@ impl State for FwCfg {
             }
         }
         self.registers = saved.registers;
+        self.processors = saved.processors;
         Ok(())
     }
 }

@@ -54,6 +54,8 @@ pub mod port80;
 pub mod port92;
 /// Regions among the I/O ports.
 pub mod ports;
+/// The registers of places for processors.
+pub mod processor_hotplug;
 /// What can be set on a device.
 pub mod properties;
 /// The guest tells of its panic.

@@ -10,7 +10,7 @@ mod calendar;
 use crate::ports::ports;
 use bitflags::bitflags;
 use calendar::Calendar;
-use lockstep_fabric::{Cx, Device, Nanos, Notice, PinId, Reg, RegionSpec, TimerId, Width};
+use lockstep_fabric::{Cx, Device, Input, Nanos, Notice, PinId, Reg, RegionSpec, TimerId, Width};
 use serde::{Deserialize, Serialize};
 
 /// The interrupt request.
@@ -48,6 +48,8 @@ const REG_C: u8 = 0x0c;
 const REG_D: u8 = 0x0d;
 /// The century as IBM's AT keeps it, always in BCD.
 const CENTURY: u8 = 0x32;
+/// Where firmware finds how many processors there are beside the first.
+pub const PROCESSORS: u8 = 0x5f;
 /// Where the PS/2 keeps the century: the same byte here.
 const CENTURY_PS2: u8 = 0x37;
 
@@ -404,6 +406,12 @@ impl Device for Rtc {
     fn timer(&mut self, cx: &mut Cx<'_>, _id: TimerId) {
         self.catch_up(cx.now());
         self.follow(cx);
+    }
+
+    fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
+        if let Input::ProcessorCount(count) = input {
+            self.set_cmos(PROCESSORS, count.saturating_sub(1));
+        }
     }
 }
 

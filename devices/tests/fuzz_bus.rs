@@ -8,7 +8,7 @@ use lockstep_devices::{
     fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818, memory_hotplug,
     parts::PARTS,
     pci::{i440fx, piix3, piix4_pm},
-    port80, port92,
+    port80, port92, processor_hotplug,
     properties::Chardev,
     vga,
     virtio::{BlkDrive, PortConfig, PortKind},
@@ -16,7 +16,7 @@ use lockstep_devices::{
 use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
-    Memory, MemoryModule, ModuleChange, MouseMotion, Output, PinId, RegionSpec, Space, Width,
+    Memory, MemoryModule, ModuleChange, MouseMotion, Output, PinId, ProcessorChange, RegionSpec, Space, Width,
 };
 use std::collections::VecDeque;
 
@@ -50,6 +50,10 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
     Subject { name: "acpi-memory-hotplug", make: memory_slots },
+    Subject {
+        name: "acpi-cpu-hotplug",
+        make: || boxed(processor_hotplug::CpuHotplug::new(&[0, 1, 4]), &[processor_hotplug::REGION]),
+    },
     Subject { name: "pc-dimm", make: || made("pc-dimm", &[]) },
     Subject { name: "pci-bridge", make: || made("pci-bridge", &[("chassis_nr", "1")]) },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
@@ -281,6 +285,8 @@ fn input(numbers: &mut Numbers) -> Input {
         13 if numbers.bit() => Input::EjectRequest { drive: numbers.below(5) as u8 },
         13 if numbers.bit() => Input::Tray { drive: numbers.below(5) as u8, open: numbers.bit() },
         13 => Input::Generation([numbers.next() as u8; 16]),
+        14 if numbers.bit() => Input::Processor { cpu: Cpu(numbers.below(4) as u8), change: processor_change(numbers) },
+        14 if numbers.bit() => Input::ProcessorCount(numbers.next() as u8),
         14 => Input::Module { slot: numbers.below(4) as u32, change: module_change(numbers) },
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
     }
@@ -298,6 +304,11 @@ fn module_change(numbers: &mut Numbers) -> ModuleChange {
         1 => ModuleChange::Plugged(module),
         _ => ModuleChange::Wanted,
     }
+}
+
+fn processor_change(numbers: &mut Numbers) -> ProcessorChange {
+    use ProcessorChange::{Gone, Plugged, There, Wanted};
+    [There, Plugged, Wanted, Gone][numbers.below(4) as usize]
 }
 
 fn bus_with(subject: &Subject, shift: u32) -> (Bus, DeviceId, Vec<RegionSpec>) {

@@ -109,6 +109,8 @@ pub struct PlatformConfig {
     pub vm_generation: Option<[u8; 16]>,
     /// The PCI slots whose devices come and go while the machine runs, if there are any.
     pub pci_slots: Option<PlugSlots>,
+    /// The local APICs' ids of all processors that there can be, if some can come and go while the machine runs.
+    pub processor_places: Option<Vec<u8>>,
     /// The slots for memory, if there are any.
     pub memory_slots: Option<MemorySlots>,
     /// The NUMA nodes, if the machine is divided.
@@ -157,6 +159,7 @@ impl PlatformConfig {
             pvpanic: None,
             vm_generation: None,
             pci_slots: None,
+            processor_places: None,
             memory_slots: None,
             numa: None,
             s3: false,

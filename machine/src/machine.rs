@@ -72,7 +72,7 @@ pub trait Boot: Send {
 pub struct Machine {
     /// Memory, devices and the clock.
     pub bus: Bus,
-    /// The vCPUs.
+    /// The vCPUs that are there, in the order of their numbers.
     pub cpus: Vec<Vcpu>,
     /// Where everything from outside enters.
     pub gate: Gate,
@@ -112,6 +112,25 @@ pub struct Interrupts {
     pub nmi: (DeviceId, PinId),
     /// The device that takes the power button.
     pub power_button: DeviceId,
+}
+
+impl Turn {
+    /// A vCPU was put in before others.
+    pub(crate) fn inserted(&mut self, at: usize) {
+        if at <= self.cpu {
+            self.cpu += 1;
+        }
+    }
+
+    /// A vCPU that is not the first was taken out.
+    pub(crate) fn removed(&mut self, at: usize) {
+        if at == self.cpu {
+            self.left = 0;
+        }
+        if at <= self.cpu {
+            self.cpu = self.cpu.saturating_sub(1);
+        }
+    }
 }
 
 impl Machine {
@@ -357,8 +376,9 @@ impl Machine {
     }
 
     fn take_interrupt(&mut self, index: usize) {
-        let answer = match self.bus.acknowledge(self.wiring.local, Cpu(index as u8)) {
-            Acknowledge::External => self.bus.acknowledge(self.wiring.external, Cpu(index as u8)),
+        let number = Cpu(self.cpus[index].index);
+        let answer = match self.bus.acknowledge(self.wiring.local, number) {
+            Acknowledge::External => self.bus.acknowledge(self.wiring.external, number),
             answer => answer,
         };
         self.take_signals();
@@ -437,7 +457,7 @@ impl Machine {
 
     fn take_signals(&mut self) {
         for (cpu, signal) in self.bus.take_signals() {
-            let Some(vcpu) = self.cpus.get_mut(usize::from(cpu.0)) else { continue };
+            let Some(vcpu) = self.cpus.iter_mut().find(|vcpu| vcpu.index == cpu.0) else { continue };
             match signal {
                 CpuSignal::Interrupt(level) => vcpu.interrupt_line = level,
                 CpuSignal::Nmi => vcpu.nmi_pending = true,
@@ -495,6 +515,7 @@ impl Machine {
             MachineRequest::PowerOff => self.ended = Some(Ending::PowerOff),
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             MachineRequest::Eject(device) => self.take_out(device),
+            MachineRequest::EjectCpu(cpu) => self.take_out_processor(cpu.0),
             // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
             MachineRequest::Suspend => {}
             MachineRequest::Watchdog => match self.actions.watchdog {
@@ -523,7 +544,8 @@ impl Machine {
             | MachineRequest::PowerOff
             | MachineRequest::Suspend
             | MachineRequest::Exit(_)
-            | MachineRequest::Eject(_) => {}
+            | MachineRequest::Eject(_)
+            | MachineRequest::EjectCpu(_) => {}
         }
     }
 
@@ -558,9 +580,6 @@ impl Machine {
         let malformed =
             |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
         let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
-        if cpus.len() != self.cpus.len() {
-            return Err(StateError::Malformed { what: "vcpu".into(), why: "the number of vCPUs differs".into() });
-        }
         let turn = Turn::deserialize(part("turn")?).map_err(|e| malformed("turn", e))?;
         if turn.cpu >= cpus.len() {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
@@ -568,9 +587,9 @@ impl Machine {
         let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
         let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.match_parts(from)?;
+        self.match_processors(cpus)?;
         self.bus.load(part("bus")?)?;
         self.blocks.load(blocks)?;
-        self.cpus = cpus;
         self.turn = turn;
         self.actions = actions;
         for cpu in &mut self.cpus {

@@ -6,5 +6,7 @@ mod hotplug;
 mod libvirt;
 mod memory;
 mod monitor;
+mod nodes;
+mod processors;
 mod session;
 mod terminal;

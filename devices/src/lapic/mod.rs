@@ -18,7 +18,8 @@ pub use registers::{DEFAULT_BASE, DeliveryMode, Mode};
 
 use delivery::{Destination, receivers};
 use lockstep_fabric::{
-    Acknowledge, Cpu, CpuSignal, Cx, Device, DeviceId, Input, PinId, Reg, RegionSpec, Space, TimerId, Width,
+    Acknowledge, Cpu, CpuSignal, Cx, Device, DeviceId, Input, PinId, ProcessorChange, Reg, RegionSpec, Space, TimerId,
+    Width,
 };
 use registers::{BaseFlags, Errors, Icr, Lvt, LvtEntry, Shorthand, TimerMode, index};
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,14 @@ impl LocalApics {
             apic.init();
             self.settle(cx, at);
         }
+    }
+
+    /// Has a vCPU's APIC be as after power-on. Its line is driven as that asks.
+    fn power_on(&mut self, cx: &mut Cx<'_>, at: usize) {
+        let id = self.config.ids.get(at).copied().unwrap_or(at as u8);
+        let Some(apic) = self.apics.get_mut(at) else { return };
+        *apic = Lapic { line: apic.line, ..Lapic::new(id) };
+        self.settle(cx, at);
     }
 
     /// Makes timers and the interrupt line agree with the registers of the vCPU at this place.
@@ -378,10 +387,7 @@ impl Device for LocalApics {
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
         for at in 0..self.apics.len() {
-            let line = self.apics[at].line;
-            let id = self.config.ids.get(at).copied().unwrap_or(at as u8);
-            self.apics[at] = Lapic { line, ..Lapic::new(id) };
-            self.settle(cx, at);
+            self.power_on(cx, at);
         }
         cx.map_region(REGION_MMIO, Some(DEFAULT_BASE), true, true);
     }
@@ -403,6 +409,9 @@ impl Device for LocalApics {
         match input {
             Input::Pin { pin, level } if pin.0 < 2 => self.local_pin(cx, pin.0.into(), *level),
             Input::Msi { address, data } => self.take_msi(cx, *address, *data),
+            Input::Processor { cpu, change: ProcessorChange::Plugged | ProcessorChange::Gone } => {
+                self.power_on(cx, cpu.0.into());
+            }
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use super::aml::{
 };
 use super::pm;
 use super::resources::{Resource, resource_template};
-use super::{memory_slots, pci_slots};
+use super::{memory_slots, pci_slots, processors};
 
 /// The PIIX3's PCI interrupt routing registers: bit 7 disables, bits 3:0 are the interrupt.
 const PIRQ_REGISTERS: u64 = 0x60;
@@ -42,6 +42,7 @@ pub(super) fn build(config: &PlatformConfig) -> Vec<u8> {
         scope("\\_SB", &board(config)),
     ];
     terms.extend(config.pci_slots.iter().flat_map(pci_slots::terms));
+    terms.extend(config.processor_places.iter().flat_map(|apic_ids| processors::terms(apic_ids)));
     terms.extend(config.memory_slots.iter().flat_map(memory_slots::terms));
     terms.extend(sleep_states(config));
     terms.into_iter().flat_map(|term| term.0).collect()
@@ -194,7 +195,9 @@ fn power_management() -> Aml {
 
 /// What is on no bus: processors, timers, the power button, and the emulator's own configuration device.
 fn board(config: &PlatformConfig) -> Vec<Aml> {
-    let mut terms: Vec<_> = (0..u64::from(config.cpus.min(255)))
+    // Those that can come and go are described apart.
+    let staying = if config.processor_places.is_none() { config.cpus.min(255) } else { 0 };
+    let mut terms: Vec<_> = (0..u64::from(staying))
         .map(|id| device(&format!("C{id:03X}"), &[name("_HID", &string("ACPI0007")), name("_UID", &int(id))]))
         .collect();
     if config.hpet {

@@ -7,6 +7,7 @@ pub mod generation;
 pub mod linker;
 mod memory_slots;
 mod pci_slots;
+mod processors;
 pub mod resources;
 mod tables;
 pub mod user_table;

@@ -199,8 +199,10 @@ fn madt(config: &PlatformConfig) -> Vec<u8> {
 
     let mut table = Layout::default();
     table.u32(LAPIC_BASE as u32).u32(PCAT_COMPAT);
-    for (cpu, id) in (0..=u8::MAX).zip(&config.apic_ids) {
-        table.u8(LOCAL_APIC).u8(8).u8(cpu).u8(*id).u32(ENABLED);
+    // Those that can still come are listed as not enabled.
+    for (cpu, id) in (0..=u8::MAX).zip(config.processor_places.as_ref().unwrap_or(&config.apic_ids)) {
+        let flags = if config.apic_ids.contains(id) { ENABLED } else { 0 };
+        table.u8(LOCAL_APIC).u8(8).u8(cpu).u8(*id).u32(flags);
     }
     table.u8(IO_APIC).u8(12).u8(0).u8(0).u32(IOAPIC_BASE as u32).u32(0);
     table.u8(OVERRIDE).u8(10).u8(0).u8(0).u32(TIMER_GSI).u16(0);
@@ -263,6 +265,13 @@ mod tests {
         assert_eq!(entries[2].1[..2], [2, 4], "the third processor, and its APIC's id");
         assert_eq!(entries[4].1, [0, 0, 2, 0, 0, 0, 0, 0]);
         assert_eq!(entries[6].1, [0, 9, 9, 0, 0, 0, 0x0d, 0]);
+    }
+
+    #[test]
+    fn the_madt_lists_processors_that_can_still_come_as_disabled() {
+        let places = Some(vec![0, 1, 2]);
+        let madt = madt(&PlatformConfig { apic_ids: vec![0, 2], processor_places: places, ..config() });
+        assert_eq!([0, 1, 2].map(|cpu| madt[8 + 8 * cpu + 4]), [1, 0, 1]);
     }
 
     #[test]

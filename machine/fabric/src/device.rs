@@ -178,6 +178,15 @@ pub enum Input {
         /// What happened.
         change: ModuleChange,
     },
+    /// Something happened to the place of a vCPU.
+    Processor {
+        /// The vCPU's number.
+        cpu: Cpu,
+        /// What happened.
+        change: ProcessorChange,
+    },
+    /// So many vCPUs are there from now on.
+    ProcessorCount(u8),
     /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
     Generation([u8; 16]),
 }
@@ -215,6 +224,20 @@ pub struct MemoryModule {
     pub size: u64,
     /// The NUMA node that it belongs to.
     pub node: u32,
+}
+
+/// What can happen to the place of a vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProcessorChange {
+    /// There is one from the start.
+    There,
+    /// One was plugged in.
+    Plugged,
+    /// The operator wants the guest to let go of it.
+    Wanted,
+    /// It is gone.
+    Gone,
 }
 
 /// What a mouse does in one moment.
@@ -398,6 +421,8 @@ pub enum MachineRequest {
     GuestPanicked,
     /// The guest has let go of a device: it is taken out.
     Eject(DeviceId),
+    /// The guest has let go of a vCPU: it is taken out.
+    EjectCpu(Cpu),
 }
 
 /// A line into a vCPU.

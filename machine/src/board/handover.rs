@@ -155,7 +155,7 @@ const FOR_EVER: u32 = u32::MAX;
 /// What firmware asks fw_cfg for.
 fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
     let files = platform::fw_cfg_files(platform).into_iter().map(|file| FwCfgItem::file(&file.name, file.bytes));
-    let cpus = config.smp.cpus as u16;
+    let cpus = platform.apic_ids.len() as u16;
     let fail_wait = config.boot.reboot_timeout.map_or(FOR_EVER, u32::from);
     let mut items: Vec<_> = files.collect();
     items.extend([

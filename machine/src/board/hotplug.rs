@@ -138,7 +138,8 @@ impl Board {
                 self.slots.vacate(at, plug.at);
                 self.serial_ports.retain(|port| port.device != *id);
             }
-            Change::ModuleCame(..) | Change::ModuleWent(..) => {}
+            Change::ModuleCame(..) | Change::ModuleWent(..) | Change::ProcessorCame(..) | Change::ProcessorWent(..) => {
+            }
         }
     }
 }

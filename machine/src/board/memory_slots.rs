@@ -1,7 +1,7 @@
 //! Slots for memory modules: where modules lie, and where a new one goes.
 
 use super::pc::Parts;
-use super::{Board, BoardError};
+use super::{Board, BoardError, numa};
 use crate::commandline::{Config, DeviceConfig, OptionError, size};
 use crate::machine::Machine;
 use crate::object_model::{Store, is_file};
@@ -12,7 +12,7 @@ use lockstep_devices::memory_hotplug::{self, MemoryHotplug};
 use lockstep_devices::pci::piix4_pm;
 use lockstep_fabric::DeviceId;
 use lockstep_firmware::memory_map::{FOUR_GIB, RamLayout};
-use lockstep_firmware::platform::{MemorySlots, Numa, NumaNode};
+use lockstep_firmware::platform::MemorySlots;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -50,20 +50,6 @@ fn arena_start(machine: &Machine, slots: &MemorySlots) -> u64 {
     machine.bus.memory.arena().len() as u64 - (slots.end - slots.start)
 }
 
-/// How a machine with slots is divided that was not told how: modules have to belong to a node, so that there is one.
-pub(super) fn numa(config: &Config, apic_ids: &[u8]) -> Option<Numa> {
-    let slots = range(config).ok().flatten();
-    slots.map(|_| Numa {
-        nodes: vec![NumaNode { memory: config.memory.size, apic_ids: apic_ids.to_vec() }],
-        distances: None,
-    })
-}
-
-/// How many NUMA nodes a machine is divided into.
-fn nodes(_config: &Config) -> u32 {
-    1
-}
-
 /// Whether a `-device` is a memory module.
 pub(super) fn is_module(device: &DeviceConfig) -> bool {
     device.driver == DimmConfig::NAME
@@ -90,7 +76,7 @@ pub(super) fn fit(machine: &mut Machine, config: &Config) -> Result<(), BoardErr
 }
 
 /// The memory backends of the command line. What is wrong with one is told when it is made.
-fn backends(config: &Config) -> BTreeMap<String, Store> {
+pub(super) fn backends(config: &Config) -> BTreeMap<String, Store> {
     let of_memory = config.objects.iter().filter(|object| object.ty.starts_with("memory-backend-"));
     let sizes = of_memory.filter_map(|object| {
         let bytes = match object.settings.get("size")? {
@@ -122,10 +108,11 @@ fn plan(
         ));
     }
     let modules: Vec<_> = machine.modules().map(|(_, module)| module).collect();
-    if modules.iter().any(|module| module.backend == backend) {
+    let node_has = config.numa.nodes.iter().any(|node| node.backend.as_ref() == Some(&backend));
+    if node_has || modules.iter().any(|module| module.backend == backend) {
         return Err(format!("can't use already busy memdev: {backend}"));
     }
-    let nodes = nodes(config);
+    let nodes = numa::count(config);
     if settings.node >= nodes {
         let node = settings.node;
         return Err(format!("'DIMM property node has value {node}' which exceeds the number of numa nodes: {nodes}"));

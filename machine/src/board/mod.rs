@@ -13,13 +13,16 @@ mod hotplug;
 mod kernel;
 mod memory_slots;
 mod none;
+mod numa;
 mod pc;
+mod processor_places;
 mod processors;
 mod serial_ports;
 mod slots;
 pub mod video;
 
 pub use boot_order::{BootDevice, BootOrder};
+pub(crate) use numa::{memory as numa_memory, node_of as numa_node};
 pub(crate) use pc::{FDC, IDE};
 pub use serial_ports::SerialPort;
 

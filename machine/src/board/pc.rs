@@ -9,11 +9,14 @@ use super::handover::Handover;
 use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
-use super::{Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, processors, video};
+use super::{
+    Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, numa, processor_places,
+    processors, video,
+};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
-use crate::plug::{Plug, Slots};
+use crate::plug::{Plug, ProcessorPlaces, Slots};
 use crate::run::resets_end;
 use lockstep_cpu::cpuid::Leaf1Ecx;
 use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured};
@@ -85,6 +88,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let cpus = processors::build(config)?;
     let mut handover = Handover::read(config)?;
     let mut platform = platform(config, &cpus);
+    platform.numa = numa::plan(config)?;
     handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
@@ -156,8 +160,24 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let originals = originals.collect();
     let controller = parts.bus.find(hotplug::CONTROLLER);
     let memory = parts.bus.find(memory_slots::CONTROLLER);
-    let slots =
-        Slots { controller, memory, interrupts: wiring.isa, make: functions::make, spare: parts.drives, originals };
+    let counting = ["rtc", "fw_cfg"].into_iter().filter_map(|name| parts.bus.find(name));
+    let places = ProcessorPlaces {
+        controller: parts.bus.find(processor_places::CONTROLLER),
+        apics: wiring.lapics,
+        counting: counting.collect(),
+        most: config.smp.maxcpus as u8,
+        seed: config.seed.unwrap_or_default(),
+        originals: processors::of_devices(config)?,
+    };
+    let slots = Slots {
+        controller,
+        memory,
+        places,
+        interrupts: wiring.isa,
+        make: functions::make,
+        spare: parts.drives,
+        originals,
+    };
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     machine.set_actions(config.actions);
     machine.set_slots(slots);
@@ -206,7 +226,8 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
         platform = platform.with_memory_slots(slots);
     }
     platform.apic_ids = processors::apic_ids(cpus);
-    platform.numa = memory_slots::numa(config, &platform.apic_ids);
+    let possible = processor_places::apic_ids(config);
+    platform.processor_places = processor_places::pluggable(config).then_some(possible);
     platform.cores = config.smp.dies * config.smp.cores;
     platform.threads = config.smp.threads;
     platform.acpi = config.machine.acpi;
@@ -325,7 +346,7 @@ impl Parts {
         let ioapic = self.add("ioapic", IoApic::new(), &[ioapic::REGION]);
         let announced = |feature| cpus.iter().all(|cpu| cpu.model.features.leaf1_ecx.contains(feature));
         let apics = LocalApicsConfig {
-            ids: processors::apic_ids(cpus),
+            ids: processor_places::apic_ids(config),
             ioapic: Some(ioapic),
             physical_bits: cpus.first().map_or(36, |cpu| cpu.model.physical_bits as u8),
             x2apic: announced(Leaf1Ecx::X2APIC),
@@ -349,8 +370,9 @@ impl Parts {
         if config.machine.acpi {
             hotplug::add_controller(self, power);
             memory_slots::add_controller(self, config, power);
+            processor_places::add_controller(self, config, power, cpus);
         }
-        self.timers(config, drives, &wiring);
+        self.timers(config, drives, cpus.len(), &wiring);
         self.controls(config, &wiring);
         self.storage(drives, &wiring);
         for (index, chardev) in config.serial.iter().enumerate() {
@@ -360,7 +382,10 @@ impl Parts {
         }
         for device in &config.devices {
             let part = Entry::find(&device.driver).is_some_and(|entry| entry.part_bus().is_some());
-            let other = video::is_card(device) || functions::needs_slot(device) || memory_slots::is_module(device);
+            let other = video::is_card(device)
+                || functions::needs_slot(device)
+                || memory_slots::is_module(device)
+                || processor_places::is_processor(device);
             if !part && !other {
                 self.device(config, device, &wiring)?;
             }
@@ -424,7 +449,7 @@ impl Parts {
     }
 
     /// 8254, RTC and HPET, and the lines that the HPET takes over from the others.
-    fn timers(&mut self, config: &Config, drives: &DriveTable, to: &Wiring) {
+    fn timers(&mut self, config: &Config, drives: &DriveTable, cpus: usize, to: &Wiring) {
         let base = match config.rtc.base {
             RtcBase::At(seconds) => seconds,
             RtcBase::Utc | RtcBase::LocalTime => 0,
@@ -432,7 +457,7 @@ impl Parts {
         let letters = |letters: Option<&String>| config.boot.letters(letters.map(String::as_str));
         let usual = letters(config.boot.order.as_ref());
         let once = config.boot.once.as_ref();
-        let mut cmos = cmos(config, drives);
+        let mut cmos = cmos(config, drives, cpus);
         cmos.extend(once.map_or(usual, |once| letters(Some(once))));
         let after_first_reset = once.map_or(Vec::new(), |_| usual.to_vec());
         let rtc = Rtc::new(&RtcConfig { base, cmos, after_first_reset });
@@ -543,7 +568,7 @@ impl Parts {
 }
 
 /// What a PC's CMOS memory says of its RAM, processors and drives.
-fn cmos(config: &Config, drives: &DriveTable) -> Vec<(u8, u8)> {
+fn cmos(config: &Config, drives: &DriveTable, cpus: usize) -> Vec<(u8, u8)> {
     let ram = RamLayout::for_size(config.memory.size);
     let kib = |bytes: u64| bytes / 1024;
     let conventional = 640u64;
@@ -564,7 +589,7 @@ fn cmos(config: &Config, drives: &DriveTable) -> Vec<(u8, u8)> {
         (0x5b, byte(above_4g, 0)),
         (0x5c, byte(above_4g, 1)),
         (0x5d, byte(above_4g, 2)),
-        (0x5f, (config.smp.cpus - 1) as u8),
+        (mc146818::PROCESSORS, cpus.saturating_sub(1) as u8),
     ];
     bytes.extend(drives.cmos());
     bytes

@@ -1,9 +1,11 @@
 //! The vCPUs that `-cpu` and `-smp` ask for.
 
-use super::BoardError;
+use super::{BoardError, processor_places};
 use crate::commandline::{Config, CpuConfig, CpuProperty, OptionError, number};
+use crate::plug::Processor;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::cpuid::{CpuModel, ModelError, Topology, Vendor};
+use std::collections::BTreeMap;
 
 /// What QEMU's own processors take and nothing here depends on: how strict it is about the host, and what KVM does.
 const WITHOUT_EFFECT: &[&str] =
@@ -15,7 +17,25 @@ pub(super) fn build(config: &Config) -> Result<Vec<Vcpu>, BoardError> {
     let smp = &config.smp;
     model.topology = Topology { sockets: smp.sockets, dies: smp.dies, cores: smp.cores, threads: smp.threads };
     let seed = config.seed.unwrap_or_default();
-    Ok((0..smp.cpus).map(|index| Vcpu::new(index as u8, model.clone(), seed)).collect())
+    let mut numbers: Vec<_> = (0..smp.cpus).map(|number| number as u8).collect();
+    numbers.extend(of_devices(config)?.into_keys());
+    numbers.sort_unstable();
+    Ok(numbers.into_iter().map(|number| Vcpu::new(number, model.clone(), seed)).collect())
+}
+
+/// The processors that `-device` adds, by their numbers.
+pub(super) fn of_devices(config: &Config) -> Result<BTreeMap<u8, Processor>, OptionError> {
+    let mut all = BTreeMap::new();
+    for device in config.devices.iter().filter(|device| processor_places::is_processor(device)) {
+        let refused = |why: String| OptionError::refused(&device.origin, why);
+        let cpu = processor_places::number_of(config, device).map_err(refused)?;
+        let taken = u32::from(cpu) < config.smp.cpus || all.contains_key(&cpu);
+        if taken {
+            return Err(refused(processor_places::exists(config, cpu)));
+        }
+        all.insert(cpu, Processor { device: device.clone(), cpu, hotplugged: false });
+    }
+    Ok(all)
 }
 
 /// The APIC IDs of the vCPUs, in their order.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::firmware_config::FirmwareConfig;
+use super::numa::NumaConfig;
 use super::storage_config::{DriveConfig, NodeConfig};
 use lockstep_fabric::Actions;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Config {
     pub smp: Topology,
     /// `-m`.
     pub memory: MemoryConfig,
+    /// `-numa`.
+    #[serde(default)]
+    pub numa: NumaConfig,
     /// `-bios`, `-L`, `-kernel`, `-initrd`, `-append`, `-boot`.
     pub boot: BootConfig,
     /// `-fw_cfg`, `-acpitable`, `-smbios`.
@@ -419,6 +423,7 @@ impl Default for Config {
             cpu: CpuConfig { model: "qemu64".to_owned(), properties: Vec::new() },
             smp: Topology { cpus: 1, maxcpus: 1, sockets: 1, dies: 1, cores: 1, threads: 1 },
             memory: MemoryConfig { size: 128 << 20, slots: 0, max: 128 << 20 },
+            numa: NumaConfig::default(),
             firmware: FirmwareConfig::default(),
             boot: BootConfig { floppy_signature_check: true, ..BootConfig::default() },
             chardevs: Vec::new(),

@@ -5,6 +5,7 @@ use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
 use super::vocabulary::{check, driver_help};
+use lockstep_cpu::cpuid::CpuModel;
 use lockstep_devices::properties::Kind;
 
 pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
@@ -13,6 +14,9 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
     }
     let mut options = Suboptions::parse_or_json(argument, Some("driver"))?;
     let name = options.required("driver")?;
+    if cpu_model(&name).is_some() {
+        return processor(draft, name, options);
+    }
     let Some(driver) = draft.vocabulary.driver(&name) else {
         return Err(Reason::not_built(format!("device '{name}'")));
     };
@@ -39,6 +43,41 @@ pub(super) fn device(draft: &mut Draft<'_>, argument: &str) -> Handled {
         origin: draft.current.clone(),
         properties,
     });
+    Ok(Flow::Next)
+}
+
+/// How the type of a model's processors ends.
+const CPU_TYPE: &str = "-x86_64-cpu";
+/// Where a processor sits, which is all that can be set on it: what it is `-cpu` says for all.
+const PLACES: [&str; 6] = ["socket-id", "die-id", "core-id", "thread-id", "apic-id", "node-id"];
+
+/// The model of a type of processors.
+pub(crate) fn cpu_model(driver: &str) -> Option<&str> {
+    driver.strip_suffix(CPU_TYPE).filter(|model| CpuModel::names().any(|name| name == *model))
+}
+
+/// Whether a processor's place can be described by this.
+pub(crate) fn is_place(property: &str) -> bool {
+    PLACES.contains(&property)
+}
+
+/// `-device MODEL-x86_64-cpu,socket-id=...`.
+fn processor(draft: &mut Draft<'_>, driver: String, mut options: Suboptions) -> Handled {
+    let id = options.text("id");
+    if let Some(id) = &id
+        && draft.config.devices.iter().any(|device| device.id.as_ref() == Some(id))
+    {
+        return Err(Reason::refused(format!("Duplicate ID '{id}' for device")));
+    }
+    let properties = options.rest();
+    if let Some((name, _)) = properties.iter().find(|(name, _)| !is_place(name)) {
+        return Err(Reason::refused(format!("Property '{driver}.{name}' not found")));
+    }
+    let numeric = |value: &str| value == "-1" || super::values::number(value).is_some();
+    if let Some((name, value)) = properties.iter().find(|(_, value)| !numeric(value)) {
+        return Err(Reason::refused(format!("'{value}' is no value for '{name}': use a number")));
+    }
+    draft.config.devices.push(DeviceConfig { driver, id, origin: draft.current.clone(), properties });
     Ok(Flow::Next)
 }
 

@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, Handled};
 use super::{
-    acpitable, board, characters, clocks, drives, fw_cfg, host, nodes, peripherals, processors, smbios, startup,
+    acpitable, board, characters, clocks, drives, fw_cfg, host, nodes, numa, peripherals, processors, smbios, startup,
 };
 
 /// One option.
@@ -40,6 +40,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("enable-kvm", "", "refused: there is only software", board::enable_kvm),
     row("smp", "[cpus=]N[,sockets=][,dies=][,cores=][,threads=][,maxcpus=]", "processors, 1 to 8", processors::smp),
     row("m", "[size=]MEGS[,slots=N,maxmem=SIZE]", "memory; suffixes k, M, G, T", board::memory),
+    row("numa", "node|dist|cpu[,nodeid=][,cpus=FIRST[-LAST]][,mem=|memdev=][,src=,dst=,val=][,node-id=,socket-id=,...]", "divide the machine into NUMA nodes: their processors and memory, and how far they are from each other", numa::numa),
     row("name", "NAME", "name the guest", host::name),
     row("uuid", "UUID", "the machine's UUID", host::uuid),
     row("no-acpi", "", "leave ACPI out", board::no_acpi),

@@ -24,7 +24,6 @@ pub(super) const UNBUILT: &[&str] = &[
     "mem-prealloc",
     "mtdblock",
     "netdev",
-    "numa",
     "old-param",
     "option-rom",
     "perfmap",

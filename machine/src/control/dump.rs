@@ -93,7 +93,7 @@ const PIECE: u64 = 4096;
 fn memsave(control: &mut Control, command: Memsave) -> Answer<()> {
     let machine = &control.board.machine;
     let index = usize::try_from(command.cpu_index.unwrap_or(0)).ok();
-    let cpu = index.and_then(|index| machine.cpus.get(index));
+    let cpu = index.and_then(|index| machine.cpu(index));
     let cpu = cpu.ok_or_else(|| Error::expects("cpu-index", "a CPU number"))?;
     let unmapped = || Error::new(format!("Invalid addr 0x{:016x}/size {} specified", command.val, command.size));
     save(&command.filename, command.val as u64, length(command.size)?, |at, bytes| {

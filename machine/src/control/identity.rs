@@ -56,8 +56,8 @@ fn quit(control: &mut Control, _: Quit) -> Answer<()> {
 
 fn human_monitor_command(control: &mut Control, command: HumanMonitorCommand) -> Answer<String> {
     let selected = command.cpu_index.unwrap_or(0);
-    let there = control.board.machine.cpus.len();
-    let selected = usize::try_from(selected).ok().filter(|index| *index < there);
+    let there = |index: &usize| control.board.machine.cpu(*index).is_some();
+    let selected = usize::try_from(selected).ok().filter(there);
     let selected = selected.ok_or_else(|| Error::expects("cpu-index", "a CPU number"))?;
     let says = carry_out(&command.command_line, control, &mut Desk::of(selected));
     Ok(says.lines().map(|line| format!("{line}\r\n")).collect())

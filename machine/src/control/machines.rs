@@ -1,7 +1,8 @@
 //! Machine types, processors and threads of a machine.
 
 use super::disabled;
-use crate::commandline::MOST_CPUS;
+use crate::commandline::{DeviceConfig, MOST_CPUS};
+use crate::plug::Processor;
 use crate::run::Control;
 use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Activity, seg};
@@ -25,7 +26,7 @@ fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>>
         alias: Some("pc".into()),
         is_default: Some(true),
         cpu_max: MOST_CPUS as i64,
-        hotpluggable_cpus: false,
+        hotpluggable_cpus: true,
         numa_mem_supported: Some(false),
         deprecated: Some(false),
         default_cpu_type: Some(super::processors::type_name("qemu64")),
@@ -51,9 +52,17 @@ fn query_current_machine(_: &mut Control, _: QueryCurrentMachine) -> Answer<Curr
     Ok(CurrentMachineParams { wakeup_suspend_support: false })
 }
 
-/// Where the processors are found in the object model.
-fn qom_path(index: usize) -> String {
-    format!("/machine/unattached/device[{index}]")
+/// Where a processor is found in the object model. Those without a name have their numbers.
+pub(crate) fn qom_path(processor: Option<&Processor>, number: u8) -> String {
+    match processor.map(|processor| &processor.device.id) {
+        None => format!("/machine/unattached/device[{number}]"),
+        Some(Some(id)) => format!("/machine/peripheral/{id}"),
+        Some(None) => format!("/machine/peripheral-anon/cpu[{number}]"),
+    }
+}
+
+fn path_of(control: &Control, cpu: &Vcpu) -> String {
+    qom_path(control.board.machine.processor(cpu.index), cpu.index)
 }
 
 /// Where a processor sits.
@@ -63,7 +72,7 @@ pub(crate) fn place(control: &Control, index: usize) -> CpuInstanceProperties {
     let dies = i64::from(topology.dies.max(1));
     let index = index as i64;
     CpuInstanceProperties {
-        node_id: None,
+        node_id: crate::board::numa_node(&control.config, index as u32).map(i64::from),
         socket_id: Some(index / (threads * cores * dies)),
         die_id: Some(index / (threads * cores) % dies),
         cluster_id: None,
@@ -83,54 +92,66 @@ fn linear_ip(cpu: &Vcpu) -> u64 {
 }
 
 fn query_cpus(control: &mut Control, _: QueryCpus) -> Answer<Vec<CpuInfo>> {
-    let cpus = control.board.machine.cpus.iter().enumerate();
+    let cpus = control.board.machine.cpus.iter();
     Ok(cpus
-        .map(|(index, cpu)| CpuInfo {
-            cpu: index as i64,
-            current: index == 0,
+        .map(|cpu| CpuInfo {
+            cpu: cpu.index.into(),
+            current: cpu.index == 0,
             halted: cpu.activity != Activity::Running,
-            qom_path: qom_path(index),
+            qom_path: path_of(control, cpu),
             thread_id: thread_id(),
-            props: Some(place(control, index)),
+            props: Some(place(control, cpu.index.into())),
             arch: CpuInfoOf::X86(CpuInfoX86 { pc: linear_ip(cpu) as i64 }),
         })
         .collect())
 }
 
 fn query_cpus_fast(control: &mut Control, _: QueryCpusFast) -> Answer<Vec<CpuInfoFast>> {
-    let indices = 0..control.board.machine.cpus.len();
-    Ok(indices
-        .map(|index| CpuInfoFast {
-            cpu_index: index as i64,
-            qom_path: qom_path(index),
+    let cpus = control.board.machine.cpus.iter();
+    Ok(cpus
+        .map(|cpu| CpuInfoFast {
+            cpu_index: cpu.index.into(),
+            qom_path: path_of(control, cpu),
             thread_id: thread_id(),
-            props: Some(place(control, index)),
+            props: Some(place(control, cpu.index.into())),
             target: SysEmuTarget::X8664,
         })
         .collect())
 }
 
+/// As `device_add` of a processor, which has no name then.
 fn cpu_add(control: &mut Control, command: CpuAdd) -> Answer<()> {
-    let there = control.board.machine.cpus.len() as i64;
     let most = i64::from(control.config.smp.maxcpus);
-    Err(match command.id {
-        id if id < 0 => Error::new(format!("Invalid CPU id: {id}")),
-        id if id < there => Error::new(format!("CPU {id} exists already")),
-        id if id >= most => Error::new(format!("Unable to add CPU: {id}, max allowed: {}", most - 1)),
-        _ => Error::new("This machine's processors are all there from the start"),
-    })
+    match command.id {
+        id if id < 0 => Err(Error::new(format!("Invalid CPU id: {id}"))),
+        id if id >= most => Err(Error::new(format!("Unable to add CPU: {id}, max allowed: {}", most - 1))),
+        id => {
+            let place = place(control, id as usize);
+            let ids = [
+                ("socket-id", place.socket_id),
+                ("die-id", place.die_id),
+                ("core-id", place.core_id),
+                ("thread-id", place.thread_id),
+            ];
+            let typed = ids.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?.to_string())));
+            let driver = super::processors::type_name(&control.config.cpu.model);
+            let origin = format!("cpu-add {id}");
+            let device = DeviceConfig { driver, id: None, origin, properties: typed.collect() };
+            control.plug_processor(device).map_err(|why| Error::new(why.to_string()))
+        }
+    }
 }
 
 fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> Answer<Vec<HotpluggableCPU>> {
     let ty = super::processors::type_name(&control.config.cpu.model);
-    let indices = 0..control.board.machine.cpus.len();
-    Ok(indices
+    let numbers = 0..control.config.smp.maxcpus as usize;
+    Ok(numbers
         .rev()
-        .map(|index| HotpluggableCPU {
+        .map(|number| HotpluggableCPU {
             ty: ty.clone(),
             vcpus_count: 1,
-            props: place(control, index),
-            qom_path: Some(qom_path(index)),
+            props: place(control, number),
+            qom_path: control.board.machine.cpu(number).map(|cpu| path_of(control, cpu)),
         })
         .collect())
 }

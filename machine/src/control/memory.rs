@@ -31,7 +31,9 @@ fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
         policy: HostMemPolicy::Default,
     });
     let others = control.objects.iter().filter(|object| object.kind.ty.starts_with("memory-backend-"));
-    Ok(machines.into_iter().chain(others.map(memdev)).collect())
+    // Nodes' backends take the place of the machine's own.
+    let own = control.config.numa.nodes.iter().all(|node| node.backend.is_none());
+    Ok(machines.filter(|_| own).into_iter().chain(others.map(memdev)).collect())
 }
 
 fn memdev(object: &Backend) -> Memdev {

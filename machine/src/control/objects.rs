@@ -37,7 +37,9 @@ fn object_add(control: &mut Control, command: ObjectAdd) -> Answer<()> {
 fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
     let id = command.id;
     let named = |(name, value): &(String, String)| REFERENCES.contains(&name.as_str()) && *value == id;
-    let used = control.config.devices.iter().any(|device| device.properties.iter().any(named));
+    let nodes = &control.config.numa.nodes;
+    let used = control.config.devices.iter().any(|device| device.properties.iter().any(named))
+        || nodes.iter().any(|node| node.backend.as_ref() == Some(&id));
     match control.objects.find(&id) {
         _ if id == control.config.machine.memory_backend.as_deref().unwrap_or(MEMORY) => Err(in_use(&id)),
         None => Err(Error::new(format!("object '{id}' not found"))),

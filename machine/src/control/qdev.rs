@@ -1,7 +1,7 @@
 //! Devices: what can be set on them, and plugging them in and asking them back.
 
 use super::qom::resolve;
-use crate::commandline::DeviceConfig;
+use crate::commandline::{DeviceConfig, cpu_model, is_place, number};
 use crate::object_model::{Node, Tree, Types, What, is_identifier};
 use crate::run::{Control, PlugError};
 use lockstep_devices::catalog::{Creatable, Entry};
@@ -47,16 +47,12 @@ fn driver(types: &Types, name: &str) -> Answer<&'static Entry> {
 /// Everything about the device is checked before it is plugged in.
 pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()> {
     let tree = Tree::of(control);
+    if cpu_model(&command.driver).is_some() {
+        return add_processor(control, command);
+    }
     let entry = driver(&tree.types, &command.driver)?;
     let bus = bus_for(control, &tree, entry, command.bus.as_deref())?;
-    if let Some(id) = &command.id {
-        if !is_identifier(id) {
-            return Err(Error::expects("id", "an identifier"));
-        }
-        if control.config.devices.iter().any(|device| device.id.as_ref() == Some(id)) {
-            return Err(Error::new(format!("Duplicate device ID '{id}'")));
-        }
-    }
+    check_name(control, command.id.as_ref())?;
     let (known, mut typed) = (entry.properties(), Vec::new());
     let of_type = tree.types.find(entry.name).map(|ty| tree.types.properties(ty)).unwrap_or_default();
     let mut own = Vec::new();
@@ -90,6 +86,40 @@ pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()
     }
     typed.extend(command.bus.map(|bus| ("bus".to_owned(), bus)));
     control.plug(placed(entry, command.id, typed), &bus).map_err(refused)
+}
+
+/// A device's name has to be one, and no other device's.
+fn check_name(control: &Control, id: Option<&String>) -> Answer<()> {
+    match id {
+        Some(id) if !is_identifier(id) => Err(Error::expects("id", "an identifier")),
+        Some(id) if control.config.devices.iter().any(|device| device.id.as_ref() == Some(id)) => {
+            Err(Error::new(format!("Duplicate device ID '{id}'")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A processor has nothing to set but its place.
+fn add_processor(control: &mut Control, command: DeviceAdd) -> Answer<()> {
+    let driver = command.driver;
+    if let Some(bus) = &command.bus {
+        return Err(Error::new(format!("Bus '{bus}' not found")));
+    }
+    check_name(control, command.id.as_ref())?;
+    let mut properties = Vec::new();
+    for (name, value) in &command.properties {
+        if !is_place(name) {
+            return Err(Error::new(format!("Property '{driver}.{name}' not found")));
+        }
+        let text = text_of(name, value)?;
+        if text != "-1" && number(&text).is_none() {
+            return Err(Error::mistyped(name, "integer"));
+        }
+        properties.push((name.clone(), text));
+    }
+    let origin = format!("device_add {driver}");
+    let device = DeviceConfig { driver, id: command.id, origin, properties };
+    control.plug_processor(device).map_err(refused)
 }
 
 fn placed(entry: &Entry, id: Option<String>, properties: Vec<(String, String)>) -> DeviceConfig {
@@ -202,7 +232,7 @@ pub(crate) fn remove_device(control: &mut Control, command: DeviceDel) -> Answer
         None => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),
     };
     match &node.what {
-        What::Cpu(_) => Err(Error::new("Boot CPU is unpluggable")),
+        What::Cpu(number) => control.unplug_processor(*number as u8).map_err(refused),
         What::Device(placed) => match placed.device.filter(|device| control.board.machine.can_go(*device)) {
             Some(device) => control.unplug(device).map_err(refused),
             None => Err(of_bus()),

@@ -4,6 +4,7 @@ use super::error::CommandError;
 use super::expression::Arguments;
 use super::table::{self, Command, row};
 use super::{Answer, Desk, dump, interrupts, media, memory, mouse, mtree, pci, registers, screen, translation, trees};
+use crate::board::{numa_memory, numa_node};
 use crate::chardev::ChardevId;
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
 use crate::machine::Ending;
@@ -30,6 +31,7 @@ pub(super) const TOPICS: &[Command] = &[
     row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
     row(&["name"], "", "the machine's name", name),
     row(&["network"], "", "the network devices", network),
+    row(&["numa"], "", "the NUMA nodes", numa),
     row(&["pci"], "", "the PCI functions as the guest has set them up", pci::show),
     row(&["pic"], "", "the registers of the 8259 interrupt controllers", interrupts::pics),
     row(&["qom-tree"], "[PATH]", "the objects, by what they are part of", trees::objects),
@@ -76,7 +78,8 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
 fn cpus(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
     let mut text = String::new();
-    for (index, cpu) in control.board.machine.cpus.iter().enumerate() {
+    for cpu in &control.board.machine.cpus {
+        let index = usize::from(cpu.index);
         let mark = if index == desk.selected { '*' } else { ' ' };
         let activity = match cpu.activity {
             Activity::Running => "",
@@ -85,6 +88,26 @@ fn cpus(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -
             Activity::Shutdown => " (shut down)",
         };
         let _ = writeln!(text, "{mark} CPU #{index}: pc=0x{:016x}{activity}", registers::program_counter(cpu));
+    }
+    Ok(text)
+}
+
+fn numa(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let (config, machine) = (&control.config, &control.board.machine);
+    if numa_node(config, 0).is_none() {
+        return Ok("0 nodes\n".into());
+    }
+    let sizes = numa_memory(config).unwrap_or_default();
+    let mut text = format!("{} nodes\n", sizes.len());
+    for (node, own) in (0..).zip(sizes) {
+        let here = machine.cpus.iter().filter(|cpu| numa_node(config, cpu.index.into()) == Some(node));
+        let cpus: String = here.map(|cpu| format!(" {}", cpu.index)).collect();
+        let modules = machine.modules().filter(|(_, module)| module.node == u32::from(node));
+        let plugged: u64 = modules.map(|(_, module)| module.size).sum();
+        let _ = writeln!(text, "node {node} cpus:{cpus}");
+        let _ = writeln!(text, "node {node} size: {} MB", (own + plugged) >> 20);
+        let _ = writeln!(text, "node {node} plugged: {} MB", plugged >> 20);
     }
     Ok(text)
 }

@@ -69,7 +69,7 @@ impl Desk {
     /// The vCPU that commands are about.
     fn cpu<'a>(&self, control: &'a Control) -> Result<&'a Vcpu, CommandError> {
         let value = self.selected as u64;
-        control.board.machine.cpus.get(self.selected).ok_or(CommandError::Range { what: "CPU", value })
+        control.board.machine.cpu(self.selected).ok_or(CommandError::Range { what: "CPU", value })
     }
 }
 

@@ -54,8 +54,7 @@ pub(super) fn quit(control: &mut Control, _: &mut Desk, arguments: &mut Argument
 pub(super) fn cpu(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     let value = arguments.number("INDEX", &|_| None)?;
     arguments.finish()?;
-    let there = control.board.machine.cpus.len() as u64;
-    if value >= there {
+    if control.board.machine.cpu(value as usize).is_none() {
         return Err(CommandError::Range { what: "CPU", value });
     }
     desk.selected = value as usize;

@@ -30,6 +30,13 @@ pub fn read(control: &mut Control, tree: &Tree, at: usize, property: &str) -> Op
         (_, "realized") => json!(true),
         (What::Device(placed), "hotplugged") => json!(placed.device.is_some_and(|id| plugged(control, id))),
         (What::Device(placed), "hotpluggable") => json!(placed.device.is_some_and(|id| pluggable(control, id))),
+        (What::Cpu(number), "hotplugged") => {
+            let processor = control.board.machine.processor(*number as u8);
+            json!(processor.is_some_and(|processor| processor.hotplugged))
+        }
+        (What::Cpu(number), "hotpluggable") => {
+            json!(*number != 0 && control.board.machine.processor_controller().is_some())
+        }
         (_, "hotplugged" | "hotpluggable") => json!(false),
         (What::Machine, name) => of_machine(&control.config, name),
         (What::Cpu(index), name) => of_cpu(control, *index, name),
@@ -105,7 +112,7 @@ fn of_memory(config: &Config, name: &str) -> Value {
 
 fn of_cpu(control: &Control, index: usize, name: &str) -> Value {
     let place = crate::control::place(control, index);
-    let Some(cpu) = control.board.machine.cpus.get(index) else { return Value::Null };
+    let Some(cpu) = control.board.machine.cpu(index) else { return Value::Null };
     let model = &cpu.model;
     let field = |low: u32, bits: u32| model.signature >> low & ((1 << bits) - 1);
     let (family, extended) = (field(8, 4), field(20, 8));

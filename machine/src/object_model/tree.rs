@@ -1,7 +1,7 @@
 //! The tree of the objects that there are, put together from the command line and the board when someone asks.
 
 use super::types::{NO_MACHINE, Types, cpu_type, machine_type};
-use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, MachineKind, Media};
+use crate::commandline::{Backend, Config, DEFAULT_CARD, DeviceConfig, DriveInterface, MachineKind, Media, cpu_model};
 use crate::run::Control;
 use lockstep_devices::catalog::{Creatable, Entry};
 use lockstep_devices::parts::PartBus;
@@ -125,8 +125,12 @@ impl Tree {
         let host = tree.add(machine, HOST_BRIDGE, "i440FX-pcihost", What::Device(Placed::default()));
         let pci = tree.add(host, ROOT_PCI_BUS, "PCI", What::Bus);
         let cpu = cpu_type(&control.config.cpu.model);
-        for index in 0..control.board.machine.cpus.len() {
-            tree.add(unattached, &format!("device[{index}]"), &cpu, What::Cpu(index));
+        for vcpu in &control.board.machine.cpus {
+            let path = crate::control::qom_path(control.board.machine.processor(vcpu.index), vcpu.index);
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            let parents = [(peripheral, "/machine/peripheral"), (anonymous, "/machine/peripheral-anon")];
+            let parent = parents.into_iter().find(|(_, path)| *path == folder).map_or(unattached, |(at, _)| at);
+            tree.add(parent, name, &cpu, What::Cpu(vcpu.index.into()));
         }
         let system = tree.add(unattached, "sysbus", "System", What::Bus);
         tree.nodes[host].bus = Some(system);
@@ -187,7 +191,8 @@ impl Tree {
             .collect();
         let mut claimed = BTreeSet::new();
         let mut configured = Vec::new();
-        for device in &control.config.devices {
+        let processor = |device: &&DeviceConfig| cpu_model(&device.driver).is_some();
+        for device in control.config.devices.iter().filter(|device| !processor(device)) {
             let found = on_bus.iter().find(|(id, name, kind)| {
                 !claimed.contains(id)
                     && *kind == device.driver

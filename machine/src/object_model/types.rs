@@ -88,6 +88,7 @@ const ROWS: &[Row] = &[
     ("PIIX4_PM", "pci-device", false, &["conventional-pci-device", "hotplug-handler"], Has::Nothing),
     ("acpi-pci-hotplug", "device", false, NONE, Has::Nothing),
     ("acpi-memory-hotplug", "device", false, NONE, Has::Nothing),
+    ("acpi-cpu-hotplug", "device", false, NONE, Has::Nothing),
     ("piix3-ide", "pci-device", false, PCI_CARD, Has::Nothing),
     ("apic", "device", false, NONE, Has::Nothing),
     ("ioapic", "sys-bus-device", false, NONE, Has::Nothing),

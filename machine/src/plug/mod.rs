@@ -1,8 +1,11 @@
-//! Parts of a machine that come and go while it runs: PCI functions in their slots, memory modules.
+//! Parts of a machine that come and go while it runs: PCI functions in their slots, memory modules,
+//! processors.
 
 mod modules;
+mod processors;
 
 pub use modules::Module;
+pub use processors::{Processor, ProcessorPlaces};
 
 use crate::block::{Drive, DriveInfo, Drives};
 use crate::commandline::{DeviceConfig, ErrorPolicy, NodeConfig};
@@ -61,6 +64,8 @@ pub enum Plugged {
     Function(Box<Plug>),
     /// A memory module.
     Module(Box<Module>),
+    /// A processor.
+    Processor(Box<Processor>),
 }
 
 /// Makes the function that a plug describes, with what is known of its drive.
@@ -77,6 +82,10 @@ pub enum Change {
     ModuleCame(DeviceId, Module),
     /// A memory module is gone.
     ModuleWent(DeviceId, Module),
+    /// A processor is there.
+    ProcessorCame(Processor),
+    /// The processor of this number is gone, and what it was plugged in as, if it was.
+    ProcessorWent(u8, Option<Processor>),
 }
 
 /// What the board knows of its slots.
@@ -85,6 +94,8 @@ pub struct Slots {
     pub controller: Option<DeviceId>,
     /// The same for memory; none: there are no slots for it.
     pub memory: Option<DeviceId>,
+    /// The places of processors.
+    pub places: ProcessorPlaces,
     /// The device that interrupts of slots arrive at.
     pub interrupts: DeviceId,
     /// Makes functions.
@@ -100,6 +111,7 @@ pub(crate) struct Parts {
     slots: Slots,
     present: BTreeMap<DeviceId, Plug>,
     modules: BTreeMap<DeviceId, Module>,
+    processors: BTreeMap<u8, Processor>,
     changes: Vec<Change>,
 }
 
@@ -110,13 +122,15 @@ struct Saved {
     originals: Vec<DeviceId>,
     plugged: Vec<(DeviceId, Plug)>,
     modules: Vec<(DeviceId, Module)>,
+    processors: BTreeMap<u8, Processor>,
 }
 
 impl Machine {
     /// Says which functions can come and go.
     pub fn set_slots(&mut self, slots: Slots) {
         let present = slots.originals.clone();
-        self.parts = Some(Parts { slots, present, modules: BTreeMap::new(), changes: Vec::new() });
+        let processors = slots.places.originals.clone();
+        self.parts = Some(Parts { slots, present, modules: BTreeMap::new(), processors, changes: Vec::new() });
     }
 
     /// The functions that can be taken out.
@@ -202,10 +216,11 @@ impl Machine {
     }
 
     /// Plugs what the gate let in, in the words of [`Plugged`].
-    pub(crate) fn plug_in(&mut self, device: &str) -> Result<DeviceId, String> {
+    pub(crate) fn plug_in(&mut self, device: &str) -> Result<(), String> {
         match serde_json::from_str(device).map_err(|why| why.to_string())? {
-            Plugged::Function(plug) => self.plug(*plug),
-            Plugged::Module(module) => self.plug_module(*module),
+            Plugged::Function(plug) => self.plug(*plug).map(drop),
+            Plugged::Module(module) => self.plug_module(*module).map(drop),
+            Plugged::Processor(processor) => self.plug_processor(*processor),
         }
     }
 
@@ -275,7 +290,8 @@ impl Machine {
             }
         }
         let modules = parts.modules.iter().map(|(id, module)| (*id, module.clone())).collect();
-        serde_json::to_value(Saved { originals, plugged, modules }).map_err(|why| malformed(&why.to_string()))
+        serde_json::to_value(Saved { originals, plugged, modules, processors: parts.processors.clone() })
+            .map_err(|why| malformed(&why.to_string()))
     }
 
     /// Makes all of it what a saved state has, so that it can be loaded.
@@ -294,6 +310,7 @@ impl Machine {
             self.take_out(id);
         }
         self.match_modules(modules)?;
+        self.match_plugged(saved.processors);
         for (id, plug) in wanted {
             if self.part(id).is_none() {
                 self.put_in(id, plug).map_err(|why| malformed(&why))?;

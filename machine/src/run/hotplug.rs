@@ -3,8 +3,8 @@
 use super::{Control, Denied};
 use crate::commandline::{DeviceConfig, RecordReplay};
 use crate::object_model::{Tree, What};
-use crate::plug::{Change, Module, Plug, Plugged};
-use lockstep_fabric::{DeviceId, Input, ModuleChange, Outside, SlotChange, Tick};
+use crate::plug::{Change, Module, Plug, Plugged, Processor};
+use lockstep_fabric::{Cpu, DeviceId, Input, ModuleChange, Outside, ProcessorChange, SlotChange, Tick};
 use lockstep_qmp::commands::qdev::DeviceDeleted;
 
 /// How long a guest that was asked for a device is not asked for it again, in nanoseconds of its time.
@@ -60,6 +60,26 @@ impl Control {
             return Err(PlugError::Refused(format!("Duplicate device ID '{}'", module.name)));
         }
         self.enter_plugged(&Plugged::Module(Box::new(module)))
+    }
+
+    /// Plugs a processor into its place. It is there at once, and the guest is told.
+    pub fn plug_processor(&mut self, mut device: DeviceConfig) -> Result<(), PlugError> {
+        self.apply_globals(&mut device);
+        let processor = self.board.plan_processor(&self.config, device).map_err(PlugError::Refused)?;
+        self.enter_plugged(&Plugged::Processor(Box::new(processor)))
+    }
+
+    /// Asks the guest to let go of a processor. It does so in its own time or not at all; a reset takes the processor out.
+    pub fn unplug_processor(&mut self, number: u8) -> Result<(), PlugError> {
+        let refused = |why: &str| Err(PlugError::Refused(why.into()));
+        match self.board.machine.processor_controller() {
+            _ if number == 0 => refused("Boot CPU is unpluggable"),
+            None => refused("CPU hot unplug not supported without ACPI"),
+            Some(controller) => {
+                let input = Input::Processor { cpu: Cpu(number), change: ProcessorChange::Wanted };
+                Ok(self.input(controller, input)?)
+            }
+        }
     }
 
     fn enter_plugged(&mut self, plugged: &Plugged) -> Result<(), PlugError> {
@@ -122,6 +142,15 @@ impl Control {
                     self.forget_module(module);
                     any = true;
                 }
+                Change::ProcessorCame(Processor { device, .. }) => {
+                    if !self.config.devices.contains(device) {
+                        self.config.devices.push(device.clone());
+                    }
+                }
+                Change::ProcessorWent(number, processor) => {
+                    self.forget_processor(*number, processor.as_ref());
+                    any = true;
+                }
                 Change::Went(id, plug) => {
                     self.forget_ports(*id, plug);
                     self.forget_device(plug);
@@ -132,6 +161,14 @@ impl Control {
             self.board.note(&change);
         }
         any
+    }
+
+    fn forget_processor(&mut self, number: u8, processor: Option<&Processor>) {
+        let path = crate::control::qom_path(processor, number);
+        if let Some(processor) = processor {
+            self.config.devices.retain(|device| *device != processor.device);
+        }
+        self.tell(&DeviceDeleted { device: processor.and_then(|processor| processor.device.id.clone()), path });
     }
 
     fn forget_module(&mut self, module: &Module) {

@@ -172,6 +172,7 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
         ("-cpu", config.cpu != recorded.cpu),
         ("-smp", config.smp != recorded.smp),
         ("-m", config.memory != recorded.memory),
+        ("-numa", config.numa != recorded.numa),
         ("-kernel, -initrd, -append, -bios or -boot", config.boot != recorded.boot),
         ("-fw_cfg, -acpitable or -smbios", config.firmware != recorded.firmware),
         ("-serial", config.serial.len() != recorded.serial.len()),
