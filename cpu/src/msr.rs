@@ -1,6 +1,6 @@
 //! Model-specific registers (SDM volume 4; AMD64 manual volume 2, appendix A). What is not here is #GP(0).
 
-use crate::cpuid::{ExtendedEdx, Leaf1Edx, Leaf7Ebx, Leaf7Ecx, Vendor};
+use crate::cpuid::{ExtendedEdx, Leaf1Edx, Leaf7Ebx, Leaf7Ecx, Leaf7Edx, Vendor};
 use crate::fault::Fault;
 use crate::state::{Cr0, Efer, Vcpu, seg};
 use lockstep_fabric::Bus;
@@ -11,9 +11,12 @@ const IA32_TSC: u32 = 0x10;
 const IA32_PLATFORM_ID: u32 = 0x17;
 const IA32_APIC_BASE: u32 = 0x1b;
 const IA32_TSC_ADJUST: u32 = 0x3b;
+const IA32_SPEC_CTRL: u32 = 0x48;
+const IA32_PRED_CMD: u32 = 0x49;
 const IA32_BIOS_UPDT_TRIG: u32 = 0x79;
 const IA32_BIOS_SIGN_ID: u32 = 0x8b;
 const IA32_MTRRCAP: u32 = 0xfe;
+const IA32_ARCH_CAPABILITIES: u32 = 0x10a;
 const IA32_SYSENTER_CS: u32 = 0x174;
 const IA32_SYSENTER_ESP: u32 = 0x175;
 const IA32_SYSENTER_EIP: u32 = 0x176;
@@ -55,8 +58,25 @@ const MCG_CAP: u64 = MC_BANKS as u64 | 1 << 8;
 /// What QEMU's processors say of their microcode.
 const MICROCODE: u64 = 0x1_0000_0000;
 const MICROCODE_AMD: u64 = 0x0100_0065;
+/// IBRS; STIBP, which may be set where there is no STIBP too, and does nothing.
+const SPEC_CTRL: u64 = 1 << 0 | 1 << 1;
+const PRED_CMD_IBPB: u64 = 1 << 0;
+/// Nothing is executed speculatively, so what leaks from speculation does not leak here. A guest that knows leaves its
+/// workarounds (retpolines above all) alone. RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, IF_PSCHANGE_MC_NO, TAA_NO,
+/// SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO.
+const ARCH_CAPABILITIES: u64 = bits(&[0, 1, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27, 62]);
 /// DE_CFG: LFENCE is serializing, as it is here.
 const LFENCE_SERIALIZING: u64 = 1 << 1;
+
+const fn bits(numbers: &[u32]) -> u64 {
+    let mut bits = 0;
+    let mut at = 0;
+    while at < numbers.len() {
+        bits |= 1 << numbers[at];
+        at += 1;
+    }
+    bits
+}
 
 fn fixed_mtrr(msr: u32) -> Option<usize> {
     match msr {
@@ -92,6 +112,8 @@ impl Vcpu {
         let announced = match msr {
             IA32_TSC_ADJUST => f.leaf7_ebx.contains(Leaf7Ebx::TSC_ADJUST),
             IA32_TSC => basic.contains(Leaf1Edx::TSC),
+            IA32_SPEC_CTRL | IA32_PRED_CMD => f.leaf7_edx.contains(Leaf7Edx::SPEC_CTRL),
+            IA32_ARCH_CAPABILITIES => f.leaf7_edx.contains(Leaf7Edx::ARCH_CAPABILITIES),
             IA32_SYSENTER_CS..=IA32_SYSENTER_EIP => basic.contains(Leaf1Edx::SEP),
             IA32_MCG_CAP..=IA32_MCG_CTL | IA32_MC0_CTL..=MC_LAST => basic.contains(Leaf1Edx::MCA),
             IA32_PAT => basic.contains(Leaf1Edx::PAT),
@@ -117,6 +139,8 @@ impl Vcpu {
             IA32_TSC => self.tsc(&bus.clock),
             IA32_APIC_BASE | IA32_TSC_DEADLINE | X2APIC_FIRST..=X2APIC_LAST => self.read_private(bus, msr.into())?,
             IA32_TSC_ADJUST => self.msrs.tsc_adjust,
+            IA32_SPEC_CTRL => self.msrs.spec_ctrl,
+            IA32_ARCH_CAPABILITIES => ARCH_CAPABILITIES,
             IA32_BIOS_SIGN_ID if self.amd() => MICROCODE_AMD,
             IA32_BIOS_SIGN_ID => MICROCODE,
             IA32_MTRRCAP => MTRRCAP,
@@ -166,6 +190,11 @@ impl Vcpu {
                 let delta = value.wrapping_sub(self.tsc(&bus.clock));
                 self.move_tsc(delta);
             }
+            IA32_SPEC_CTRL => {
+                self.require(value & !SPEC_CTRL == 0)?;
+                self.msrs.spec_ctrl = value;
+            }
+            IA32_PRED_CMD => self.require(value & !PRED_CMD_IBPB == 0)?,
             IA32_TSC_ADJUST => self.move_tsc(value.wrapping_sub(self.msrs.tsc_adjust)),
             IA32_APIC_BASE | IA32_TSC_DEADLINE | X2APIC_FIRST..=X2APIC_LAST => {
                 self.write_private(bus, msr.into(), value)?;
@@ -248,5 +277,34 @@ impl Vcpu {
         }
         self.refresh();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpuid::CpuModel;
+    use crate::fixture::{Machine, Mode};
+
+    #[test]
+    fn a_guest_is_told_that_nothing_leaks_from_speculation() {
+        let mut m = Machine::new(Mode::Long);
+        let told = m.cpu.read_msr(&mut m.bus, IA32_ARCH_CAPABILITIES).expect("announced");
+        assert_eq!(told & 0b11, 0b11, "neither Meltdown nor a need for retpolines");
+        m.cpu.write_msr(&mut m.bus, IA32_SPEC_CTRL, 1).expect("IBRS may be set");
+        assert_eq!(m.cpu.read_msr(&mut m.bus, IA32_SPEC_CTRL), Ok(1));
+        m.cpu.write_msr(&mut m.bus, IA32_PRED_CMD, 1).expect("a barrier is nothing to do");
+        assert_eq!(m.cpu.read_msr(&mut m.bus, IA32_PRED_CMD), Err(Fault::GP0), "a command cannot be read");
+        assert_eq!(m.cpu.write_msr(&mut m.bus, IA32_SPEC_CTRL, 4), Err(Fault::GP0), "SSBD is not announced");
+    }
+
+    #[test]
+    fn what_is_not_announced_is_not_there() {
+        let mut m = Machine::new(Mode::Long);
+        m.cpu.model = CpuModel::named("qemu64").expect("a model").into();
+        for msr in [IA32_SPEC_CTRL, IA32_PRED_CMD, IA32_ARCH_CAPABILITIES] {
+            assert_eq!(m.cpu.read_msr(&mut m.bus, msr), Err(Fault::GP0));
+            assert_eq!(m.cpu.write_msr(&mut m.bus, msr, 0), Err(Fault::GP0));
+        }
     }
 }

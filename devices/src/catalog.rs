@@ -2,6 +2,7 @@
 
 use crate::debug_exit::DebugExitConfig;
 use crate::debugcon::DebugconConfig;
+use crate::dimm::DimmConfig;
 use crate::edu::EduConfig;
 use crate::fw_cfg::FwCfgItem;
 use crate::parts::{PARTS, PartBus};
@@ -28,6 +29,7 @@ pub const CATALOG: &[Entry] = &[
     entry::<ConsoleConfig>(),
     entry::<DebugExitConfig>(),
     entry::<DebugconConfig>(),
+    entry::<DimmConfig>(),
     entry::<EduConfig>(),
     entry::<I6300EsbConfig>(),
     entry::<Ib700Config>(),

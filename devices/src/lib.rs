@@ -8,6 +8,8 @@ pub mod coprocessor;
 pub mod debug_exit;
 /// The debug console.
 pub mod debugcon;
+/// Memory modules.
+pub mod dimm;
 /// The DMA controllers.
 pub mod dma8237;
 /// What controllers know of their drives.
@@ -34,6 +36,10 @@ pub mod ioapic;
 pub mod lapic;
 /// The real-time clock and CMOS memory.
 pub mod mc146818;
+/// The registers of slots for memory.
+pub mod memory_hotplug;
+/// What guests report of slots.
+pub mod ost;
 /// What goes on the buses of other devices.
 pub mod parts;
 /// Ports and memory for kernel test suites.

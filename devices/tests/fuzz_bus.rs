@@ -5,7 +5,7 @@ use lockstep_devices::{
     catalog::{CATALOG, Entry, Surroundings},
     coprocessor, dma8237,
     drive::DriveInfo,
-    fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818,
+    fdc, fw_cfg, hpet, i8042, i8254, i8259, ide, ioapic, lapic, mc146818, memory_hotplug,
     parts::PARTS,
     pci::{i440fx, piix3, piix4_pm},
     port80, port92,
@@ -16,7 +16,7 @@ use lockstep_devices::{
 use lockstep_fabric::memory::{Backing, Block, Region};
 use lockstep_fabric::{
     BlockCompletion, BlockError, BlockOperation, BlockRequest, Bus, Clock, Cpu, Cx, Device, DeviceId, Input, Medium,
-    Memory, MouseMotion, Output, PinId, RegionSpec, Space, Width,
+    Memory, MemoryModule, ModuleChange, MouseMotion, Output, PinId, RegionSpec, Space, Width,
 };
 use std::collections::VecDeque;
 
@@ -49,6 +49,8 @@ const SUBJECTS: &[Subject] = &[
     Subject { name: "isa-pit", make: || boxed(i8254::Pit::new(), &i8254::Pit::regions()) },
     Subject { name: "isa-serial", make: || made("isa-serial", &[]) },
     Subject { name: "local-apics", make: local_apics },
+    Subject { name: "acpi-memory-hotplug", make: memory_slots },
+    Subject { name: "pc-dimm", make: || made("pc-dimm", &[]) },
     Subject { name: "pci-bridge", make: || made("pci-bridge", &[("chassis_nr", "1")]) },
     Subject { name: "piix3", make: || boxed(piix3::Piix3::new(), &[piix3::REGION]) },
     Subject { name: "piix3-ide", make: piix3_ide },
@@ -129,6 +131,10 @@ fn local_apics() -> (Box<dyn Device>, Vec<RegionSpec>) {
         tsc_deadline: true,
     };
     boxed(lapic::LocalApics::new(config), &lapic::REGIONS)
+}
+
+fn memory_slots() -> (Box<dyn Device>, Vec<RegionSpec>) {
+    boxed(memory_hotplug::MemoryHotplug::new(3), &[memory_hotplug::REGION])
 }
 
 fn floppy() -> (Box<dyn Device>, Vec<RegionSpec>) {
@@ -245,7 +251,7 @@ fn value(numbers: &mut Numbers) -> u64 {
 }
 
 fn input(numbers: &mut Numbers) -> Input {
-    match numbers.below(15) {
+    match numbers.below(16) {
         0..6 => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.bit() },
         6 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.bit()),
         7 => match numbers.below(2) {
@@ -275,7 +281,22 @@ fn input(numbers: &mut Numbers) -> Input {
         13 if numbers.bit() => Input::EjectRequest { drive: numbers.below(5) as u8 },
         13 if numbers.bit() => Input::Tray { drive: numbers.below(5) as u8, open: numbers.bit() },
         13 => Input::Generation([numbers.next() as u8; 16]),
+        14 => Input::Module { slot: numbers.below(4) as u32, change: module_change(numbers) },
         _ => Input::Msi { address: 0xfee0_0000 | numbers.below(1 << 20), data: numbers.next() as u32 },
+    }
+}
+
+fn module_change(numbers: &mut Numbers) -> ModuleChange {
+    let module = MemoryModule {
+        device: DeviceId(numbers.below(4) as u16),
+        address: value(numbers),
+        size: value(numbers),
+        node: numbers.below(3) as u32,
+    };
+    match numbers.below(3) {
+        0 => ModuleChange::There(module),
+        1 => ModuleChange::Plugged(module),
+        _ => ModuleChange::Wanted,
     }
 }
 

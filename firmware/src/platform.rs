@@ -43,6 +43,35 @@ pub struct PlugSlots {
     pub bridges: Vec<(u8, PlugSlots)>,
 }
 
+/// Slots for memory modules that come and go while the machine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemorySlots {
+    /// How many there are, at most 256.
+    pub count: u32,
+    /// Where modules lie in the address space: the first address.
+    pub start: u64,
+    /// The first address behind.
+    pub end: u64,
+}
+
+/// A NUMA node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumaNode {
+    /// Bytes of the machine's own RAM.
+    pub memory: u64,
+    /// Its processors' local APICs, of those that there are and those that there can be.
+    pub apic_ids: Vec<u8>,
+}
+
+/// How a machine is divided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numa {
+    /// The nodes.
+    pub nodes: Vec<NumaNode>,
+    /// How far each is from each, if anything is said of it.
+    pub distances: Option<Vec<Vec<u8>>>,
+}
+
 /// A machine `pc` as its tables describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformConfig {
@@ -80,6 +109,10 @@ pub struct PlatformConfig {
     pub vm_generation: Option<[u8; 16]>,
     /// The PCI slots whose devices come and go while the machine runs, if there are any.
     pub pci_slots: Option<PlugSlots>,
+    /// The slots for memory, if there are any.
+    pub memory_slots: Option<MemorySlots>,
+    /// The NUMA nodes, if the machine is divided.
+    pub numa: Option<Numa>,
     /// Whether the machine can sleep in S3.
     pub s3: bool,
     /// Whether the machine can sleep in S4.
@@ -124,6 +157,8 @@ impl PlatformConfig {
             pvpanic: None,
             vm_generation: None,
             pci_slots: None,
+            memory_slots: None,
+            numa: None,
             s3: false,
             s4: false,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
@@ -139,6 +174,15 @@ impl PlatformConfig {
             cpu_vendor: "Lockstep".into(),
             cpu_id: (0, 0),
         }
+    }
+
+    /// The same with slots for memory, behind which the 64-bit window for PCI devices begins.
+    #[must_use]
+    pub fn with_memory_slots(mut self, slots: MemorySlots) -> Self {
+        let window = slots.end.next_multiple_of(1 << 30);
+        self.pci_window_64 = Some((window, window + (2 << 30)));
+        self.memory_slots = Some(slots);
+        self
     }
 
     /// Sockets with a processor in them.
@@ -174,6 +218,13 @@ pub fn fw_cfg_files(config: &PlatformConfig) -> Vec<FwCfgFile> {
         let acpi = acpi::build(config);
         files.extend(acpi.files);
         files.push(FwCfgFile::new("etc/table-loader", acpi.script.to_bytes()));
+    }
+    if let Some(slots) = &config.memory_slots {
+        // Firmware puts nothing below this.
+        files.push(FwCfgFile::new(
+            "etc/reserved-memory-end",
+            slots.end.next_multiple_of(1 << 30).to_le_bytes().to_vec(),
+        ));
     }
     files.push(FwCfgFile::new("etc/e820", fw_cfg_e820(&config.ram)));
     files.push(FwCfgFile::new("etc/smbios/smbios-tables", smbios.tables.clone()));

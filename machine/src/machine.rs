@@ -2,7 +2,7 @@
 
 use crate::block::queue::{Due, Fault, Queue, SavedRequest};
 use crate::block::{Drive, DriveInfo, Loaded};
-use crate::plug::{Parts, Plug};
+use crate::plug::Parts;
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
@@ -397,7 +397,7 @@ impl Machine {
                 Outside::Medium { device, drive, .. } => self.exchange_medium(device, drive),
                 Outside::Plug { device } => {
                     // What cannot be plugged was refused before it came here.
-                    let _ = serde_json::from_str::<Plug>(&device).map(|plug| self.plug(plug));
+                    let _ = self.plug_in(&device);
                 }
                 Outside::Nmi => self.inject_nmi(),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
@@ -423,7 +423,13 @@ impl Machine {
     fn complete_requests(&mut self) -> Option<Fault> {
         loop {
             match self.blocks.complete(self.now())? {
-                Due::Done(device, completion) => self.bus.input(device, &Input::Block(completion)),
+                Due::Done(device, completion) => {
+                    let input = Input::Block(completion);
+                    self.bus.input(device, &input);
+                    if let Input::Block(completion) = input {
+                        self.blocks.recycle(completion);
+                    }
+                }
                 Due::Fault(fault) => return Some(fault),
             }
         }

@@ -21,14 +21,13 @@ impl Snapshot {
     /// Saves a machine between two runs.
     pub fn of(machine: &Machine) -> Result<Self, StateError> {
         let memory = &machine.bus.memory;
-        let count = memory.allocated() / PAGE_SIZE;
         let page = |number: u64| {
             let bytes = memory.arena().bytes(number * PAGE_SIZE, PAGE_SIZE as usize)?;
             bytes.iter().any(|b| *b != 0).then(|| (number, bytes.into()))
         };
         Ok(Self {
             state: machine.save_state()?,
-            pages: (0..count).filter_map(page).collect(),
+            pages: memory.pages().filter_map(page).collect(),
             overlays: machine.blocks.overlays()?,
         })
     }
@@ -37,10 +36,9 @@ impl Snapshot {
     pub fn restore(&self, machine: &mut Machine) -> Result<(), StateError> {
         // The overlays' drives are behind devices that have to be there first.
         machine.match_parts(&self.state)?;
-        let count = machine.bus.memory.allocated() / PAGE_SIZE;
         let zeroes = [0; PAGE_SIZE as usize];
         let mut saved = self.pages.iter().peekable();
-        for number in 0..count {
+        for number in machine.bus.memory.pages() {
             let bytes: &[u8] = match saved.next_if(|(n, _)| *n == number) {
                 Some((_, bytes)) => bytes,
                 None => &zeroes,

@@ -228,6 +228,8 @@ fn every_command_of_the_schema_answers_a_running_linux_as_the_schema_says() {
         &["-device", "virtio-balloon-pci", "-device", "vmgenid", "-drive", "if=none,media=cdrom,id=cd"]
             .into_iter()
             .chain(["-device", "ide-cd,drive=cd,id=tray", "-name", "moon", "-smp", "1,maxcpus=2"])
+            .chain(["-m", "256M,slots=2,maxmem=1G", "-object", "memory-backend-ram,id=m,size=128M"])
+            .chain(["-device", "pc-dimm,id=dimm,memdev=m"])
             .collect::<Vec<_>>(),
     );
     client.until_guest_says("INIT-REACHED");

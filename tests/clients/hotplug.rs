@@ -1,7 +1,7 @@
 //! Devices that come and go while Debian's kernel runs, which finds and releases them through ACPI.
 
 use lockstep::commandline::DeviceConfig;
-use lockstep::plug::Change;
+use lockstep::plug::{Change, Plugged};
 use lockstep::snapshot::Snapshot;
 use lockstep_fabric::{DeviceId, Input, Outside, SlotChange};
 use lockstep_tests::client::Connected;
@@ -29,7 +29,7 @@ fn plug(guest: &mut Guest, arguments: &[String], device: DeviceConfig, bus: &str
     let plug = guest.board.plan(&config(arguments), device, bus).expect("a free slot");
     let machine = &mut guest.board.machine;
     machine.check_plug(&plug).expect("it can be made");
-    let device = serde_json::to_string(&plug).expect("text");
+    let device = serde_json::to_string(&Plugged::Function(Box::new(plug))).expect("text");
     machine.enter(Outside::Plug { device }).expect("the gate is open");
     let changes = machine.take_changes();
     let [Change::Came(id, _)] = changes[..] else { panic!("one device came: {changes:?}") };

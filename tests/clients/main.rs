@@ -3,6 +3,7 @@
 mod abuse;
 mod conformance;
 mod hotplug;
+mod memory;
 mod monitor;
 mod session;
 mod terminal;

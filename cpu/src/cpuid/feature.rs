@@ -69,6 +69,8 @@ words! {
     }
     /// Leaf 7, ECX.
     Leaf7Ecx as leaf7_ecx { UMIP = 2 "umip", LA57 = 16 "la57", RDPID = 22 "rdpid" }
+    /// Leaf 7, EDX.
+    Leaf7Edx as leaf7_edx { SPEC_CTRL = 26 "spec-ctrl", ARCH_CAPABILITIES = 29 "arch-capabilities" }
     /// Leaf 0xD sub-leaf 1, EAX.
     LeafDEax as leaf_d_eax { XSAVEOPT = 0 "xsaveopt", XGETBV1 = 2 "xgetbv1" }
     /// Leaf 0x80000001, EDX.

@@ -60,7 +60,7 @@ impl Vcpu {
             2 => [1, 0, 0x4d, 0x002c_307d],
             4 if model.vendor == Vendor::Intel => intel_cache(sub_leaf, ids >> topology.thread_bits(), ids),
             6 => [features.leaf6_eax.bits(), 0, 0, 0],
-            7 if sub_leaf == 0 => [0, features.leaf7_ebx.bits(), features.leaf7_ecx.bits(), 0],
+            7 if sub_leaf == 0 => [0, features.leaf7_ebx.bits(), features.leaf7_ecx.bits(), features.leaf7_edx.bits()],
             0xb => {
                 let (thread_bits, core_bits) = (topology.thread_bits(), topology.package_shift());
                 match sub_leaf {

@@ -6,7 +6,7 @@ mod models;
 mod topology;
 
 pub use feature::{
-    ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, LeafDEax, PowerEdx,
+    ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, Leaf7Edx, LeafDEax, PowerEdx,
 };
 
 pub use topology::Topology;

@@ -1,7 +1,7 @@
 //! The models that `-cpu` knows, each as far as its features are implemented.
 
 use super::feature::{
-    ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, LeafDEax, PowerEdx,
+    ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, Leaf7Edx, LeafDEax, PowerEdx,
 };
 use super::{CpuModel, Topology, Vendor};
 
@@ -47,6 +47,7 @@ const NOTHING: Features = Features {
     leaf6_eax: Leaf6Eax::ARAT,
     leaf7_ebx: Leaf7Ebx::empty(),
     leaf7_ecx: Leaf7Ecx::empty(),
+    leaf7_edx: Leaf7Edx::empty(),
     leaf_d_eax: LeafDEax::empty(),
     extended_edx: ExtendedEdx::empty(),
     extended_ecx: ExtendedEcx::empty(),
@@ -59,6 +60,7 @@ const EVERYTHING: Features = Features {
     leaf6_eax: Leaf6Eax::all(),
     leaf7_ebx: Leaf7Ebx::all(),
     leaf7_ecx: Leaf7Ecx::all(),
+    leaf7_edx: Leaf7Edx::all(),
     leaf_d_eax: LeafDEax::all(),
     extended_edx: ExtendedEdx::all(),
     extended_ecx: ExtendedEcx::LAHF_LM.union(ExtendedEcx::CR8_LEGACY).union(ExtendedEcx::PREFETCH),

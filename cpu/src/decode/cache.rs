@@ -41,7 +41,7 @@ impl Key {
 
     #[inline(always)]
     fn hash(self) -> usize {
-        (self.0 ^ self.0 >> JUMP_SHIFT) as usize % JUMP_SLOTS
+        (self.0 ^ self.0 >> JUMP_SHIFT) as usize % JUMP_SETS
     }
 }
 
@@ -72,8 +72,8 @@ pub(crate) struct Block {
 
 const NOTHING: Block = Block { key: Key(u64::MAX), start: 0, len: 0, ticks: 0, bytes: 0 };
 
-const JUMP_SHIFT: u32 = 14;
-const JUMP_SLOTS: usize = 1 << JUMP_SHIFT;
+const JUMP_SHIFT: u32 = 13;
+const JUMP_SETS: usize = 1 << JUMP_SHIFT;
 /// Dropped blocks leave holes; when this many instructions are held, all are dropped and decoded anew as needed.
 const MOST_OPS: usize = 1 << 20;
 
@@ -81,12 +81,13 @@ const MOST_OPS: usize = 1 << 20;
 pub struct Cache {
     ops: Vec<Op>,
     pages: BTreeMap<u64, Vec<Block>>,
-    jumps: Box<[Block; JUMP_SLOTS]>,
+    /// Those lately run, two for each hash, the later first.
+    jumps: Box<[[Block; 2]; JUMP_SETS]>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: boxed(NOTHING) }
+        Self { ops: Vec::new(), pages: BTreeMap::new(), jumps: boxed([NOTHING; 2]) }
     }
 }
 
@@ -94,15 +95,21 @@ impl Cache {
     /// The block at `key`, if it is one of those lately run.
     #[inline(always)]
     pub(crate) fn recent(&self, key: Key) -> Option<Block> {
-        let block = self.jumps[key.hash()];
-        (block.key == key).then_some(block)
+        let [first, second] = &self.jumps[key.hash()];
+        if first.key == key {
+            Some(*first)
+        } else if second.key == key {
+            Some(*second)
+        } else {
+            None
+        }
     }
 
     /// The block at `key`, if it is held.
     pub(crate) fn find(&mut self, key: Key) -> Option<Block> {
         let page = self.pages.get(&(key.offset() / PAGE_SIZE))?;
         let block = page[page.binary_search_by_key(&key, |b| b.key).ok()?];
-        self.jumps[key.hash()] = block;
+        self.note(block);
         Some(block)
     }
 
@@ -135,8 +142,13 @@ impl Cache {
             Ok(at) => page[at] = block,
             Err(at) => page.insert(at, block),
         }
-        self.jumps[key.hash()] = block;
+        self.note(block);
         block
+    }
+
+    fn note(&mut self, block: Block) {
+        let set = &mut self.jumps[block.key.hash()];
+        *set = [block, set[0]];
     }
 
     /// Drops the blocks whose bytes a store has hit.
@@ -155,10 +167,10 @@ impl Cache {
                 if keep {
                     held |= lines;
                 } else {
-                    let slot = &mut jumps[block.key.hash()];
-                    if slot.key == block.key {
-                        *slot = NOTHING;
-                    }
+                    jumps[block.key.hash()]
+                        .iter_mut()
+                        .filter(|slot| slot.key == block.key)
+                        .for_each(|slot| *slot = NOTHING);
                 }
                 keep
             });
@@ -176,7 +188,7 @@ impl Cache {
         }
         self.pages.clear();
         self.ops.clear();
-        self.jumps.fill(NOTHING);
+        self.jumps.fill([NOTHING; 2]);
     }
 }
 

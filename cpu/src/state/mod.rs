@@ -96,6 +96,8 @@ pub struct Msrs {
     pub amd_syscfg: u64,
     /// AMD's HWCR.
     pub amd_hwcr: u64,
+    /// IA32_SPEC_CTRL.
+    pub spec_ctrl: u64,
     /// Machine-check banks: control, status, address, misc of each.
     pub mc_banks: Vec<u64>,
 }

@@ -10,9 +10,9 @@ use super::aml::{
     Aml, FieldAccess, FieldUnit, RegionSpace, and, arg, call, create_dword_field, device, eisa_id, field, give, int,
     less, method, name, nowhere, or, package, path, region, scope, serialized_method, store, string, when,
 };
-use super::pci_slots;
 use super::pm;
 use super::resources::{Resource, resource_template};
+use super::{memory_slots, pci_slots};
 
 /// The PIIX3's PCI interrupt routing registers: bit 7 disables, bits 3:0 are the interrupt.
 const PIRQ_REGISTERS: u64 = 0x60;
@@ -42,6 +42,7 @@ pub(super) fn build(config: &PlatformConfig) -> Vec<u8> {
         scope("\\_SB", &board(config)),
     ];
     terms.extend(config.pci_slots.iter().flat_map(pci_slots::terms));
+    terms.extend(config.memory_slots.iter().flat_map(memory_slots::terms));
     terms.extend(sleep_states(config));
     terms.into_iter().flat_map(|term| term.0).collect()
 }

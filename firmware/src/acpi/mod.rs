@@ -1,9 +1,11 @@
 //! ACPI tables of machine `pc`: they are built once, as fw_cfg files with the linker script that places them.
 
+mod affinity;
 pub mod aml;
 mod dsdt;
 pub mod generation;
 pub mod linker;
+mod memory_slots;
 mod pci_slots;
 pub mod resources;
 mod tables;

@@ -6,7 +6,7 @@ use crate::platform::{FwCfgFile, OemIds, PlatformConfig};
 
 use super::linker::{Command, LinkerScript, Zone};
 use super::user_table::licence_ids;
-use super::{AcpiTables, RSDP_FILE, TABLES_FILE, dsdt, generation, pm};
+use super::{AcpiTables, RSDP_FILE, TABLES_FILE, affinity, dsdt, generation, pm};
 
 /// Length of the header that all tables but RSDP and FACS share, and where its checksum is.
 const HEADER_SIZE: usize = 36;
@@ -96,6 +96,12 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
     let mut tables = vec![fadt, builder.table(*b"APIC", 1, &madt(config), &[])];
     if config.hpet {
         tables.push(builder.table(*b"HPET", 1, &hpet(), &[]));
+    }
+    if let Some(numa) = &config.numa {
+        tables.push(builder.table(*b"SRAT", 1, &affinity::srat(config, numa), &[]));
+        if let Some(distances) = &numa.distances {
+            tables.push(builder.table(*b"SLIT", 1, &affinity::slit(distances), &[]));
+        }
     }
     let generation = config.vm_generation.map(generation::page);
     if let Some((_, commands)) = &generation {

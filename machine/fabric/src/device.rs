@@ -171,6 +171,13 @@ pub enum Input {
         /// What happened.
         change: SlotChange,
     },
+    /// Something happened to a slot for memory.
+    Module {
+        /// The slot.
+        slot: u32,
+        /// What happened.
+        change: ModuleChange,
+    },
     /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
     Generation([u8; 16]),
 }
@@ -183,6 +190,31 @@ pub enum SlotChange {
     Plugged,
     /// The operator wants the guest to let go of the device.
     Wanted,
+}
+
+/// What can happen to a slot for memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModuleChange {
+    /// There is a module in it from the start.
+    There(MemoryModule),
+    /// A module was plugged in.
+    Plugged(MemoryModule),
+    /// The operator wants the guest to let go of the module.
+    Wanted,
+}
+
+/// A module of memory, as the slots' registers describe it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryModule {
+    /// The device that it is.
+    pub device: DeviceId,
+    /// Its first physical address.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The NUMA node that it belongs to.
+    pub node: u32,
 }
 
 /// What a mouse does in one moment.
@@ -260,6 +292,15 @@ pub enum Notice {
         drive: u8,
         /// It stands open now.
         open: bool,
+    },
+    /// The guest reported on one of the slots that this device is about, by ACPI's method _OST (ACPI 6.5, section 6.3.5).
+    SlotStatus {
+        /// The slot.
+        slot: u32,
+        /// What it reports on.
+        event: u32,
+        /// The outcome.
+        status: u32,
     },
 }
 

@@ -23,8 +23,8 @@ pub use bus::{Bus, Refused, RegionSpec, Sink, Space};
 pub use clock::{Clock, Nanos, Tick};
 pub use device::{
     Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, ConfigAccess, ConfigCycle,
-    Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, MouseMotion, Notice, Output,
-    PciFunction, PinId, Reg, SlotChange, TimerId, Width,
+    Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, MemoryModule, ModuleChange,
+    MouseMotion, Notice, Output, PciFunction, PinId, Reg, SlotChange, TimerId, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

@@ -7,6 +7,7 @@
 //! - [`medium`]: what is put into a drive while the machine exists.
 //! - [`image`]: raw, qcow2, overlays, locks.
 //! - [`statistics`]: what was asked of a drive so far.
+//! - `page_cache`: reads that the host can answer at once.
 //! - [`worker`]: a drive's thread on the host.
 
 pub mod drive;
@@ -14,6 +15,7 @@ pub mod drives;
 pub mod image;
 pub mod latency;
 pub mod medium;
+mod page_cache;
 pub mod queue;
 pub mod statistics;
 mod worker;

@@ -7,6 +7,7 @@ use super::drive::{Drive, DriveInfo, Verdict};
 use super::image::Contents;
 use super::latency;
 use super::medium::Loaded;
+use super::page_cache::Buffers;
 use super::worker::{Answer, HostError};
 use lockstep_fabric::clock::NEVER;
 use lockstep_fabric::{BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, Tick};
@@ -78,6 +79,7 @@ pub struct Queue {
     /// By due tick, then in the order of asking.
     pending: BTreeMap<(Tick, u64), Request>,
     order: u64,
+    buffers: Buffers,
 }
 
 impl Queue {
@@ -160,10 +162,35 @@ impl Queue {
             Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk, made };
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
-            None => ask(&self.drives, &mut request),
+            None => match self.read_cached(&request) {
+                Some(data) => request.progress = Progress::Known(Ok(data)),
+                None => ask(&self.drives, &mut request),
+            },
         }
         self.pending.insert((due, self.order), request);
         self.order += 1;
+    }
+
+    /// The bytes that a request asks for, if they can be had without waiting.
+    fn read_cached(&mut self, request: &Request) -> Option<Vec<u8>> {
+        let BlockOperation::Read { offset, len } = *request.operation else { return None };
+        let worker = self.drives.get(&(request.device, request.drive))?.worker.as_ref()?;
+        if !worker.has_cache() {
+            return None;
+        }
+        let mut data = self.buffers.take(usize::try_from(len).ok()?);
+        if worker.read_cached(offset, &mut data) {
+            return Some(data);
+        }
+        self.buffers.give(data);
+        None
+    }
+
+    /// Takes back the bytes of a request that is done.
+    pub fn recycle(&mut self, completion: BlockCompletion) {
+        if let Ok(data) = completion.result {
+            self.buffers.give(data);
+        }
     }
 
     /// Takes the next request that is due at `now`, waiting for the host if need be. After a [`Due::Fault`] the next call
@@ -174,7 +201,7 @@ impl Queue {
         if matches!(request.progress, Progress::ToAsk) {
             ask(&self.drives, request);
         }
-        let result = match &request.progress {
+        let result = match std::mem::replace(&mut request.progress, Progress::ToAsk) {
             Progress::Asked(answer) => match answer.take() {
                 Ok(data) => Ok(data),
                 Err(error) => match judge(&self.drives, request, &error) {
@@ -182,7 +209,7 @@ impl Queue {
                     None => return Some(Due::Fault(self.stop(&error))),
                 },
             },
-            Progress::Known(known) => known.clone(),
+            Progress::Known(known) => known,
             Progress::ToAsk => Err(BlockError::NoMedium),
         };
         let Request { asker, device, drive, tag, operation, made, .. } = self.pending.remove(&at)?;

@@ -2,9 +2,11 @@
 //! before it must.
 
 use super::image::{Contents, Image};
+use super::page_cache::Cached;
 use crate::commandline::{Cache, DetectZeroes, ImageConfig};
 use lockstep_fabric::{BlockError, BlockOperation};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -106,6 +108,9 @@ impl Handling {
 /// The thread. Dropped, it finishes what it was sent, flushes and closes the image.
 pub(super) struct Worker {
     jobs: Option<Sender<Job>>,
+    /// Jobs that it was sent and has not done.
+    left: Arc<AtomicUsize>,
+    cached: Option<Cached>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -113,10 +118,24 @@ impl Worker {
     pub(super) fn start(name: &str, image: Box<dyn Image>, handling: Handling) -> io::Result<Self> {
         let (jobs, todo) = channel();
         let drive = name.to_owned();
+        let cached = image.cached();
+        let left = Arc::new(AtomicUsize::new(0));
+        let done = left.clone();
         let thread = thread::Builder::new().name(format!("drive {name}")).spawn(move || {
-            work(image, handling, &todo, &drive);
+            work(image, handling, &todo, &done, &drive);
         })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), left, cached, thread: Some(thread) })
+    }
+
+    /// Reads at once, if nothing that was started before is unfinished and the host has all of it in its cache.
+    pub(super) fn read_cached(&self, offset: u64, into: &mut [u8]) -> bool {
+        let idle = self.left.load(Ordering::Acquire) == 0;
+        idle && self.cached.as_ref().is_some_and(|cached| cached.read(offset, into))
+    }
+
+    /// Whether [`Worker::read_cached`] can ever succeed.
+    pub(super) fn has_cache(&self) -> bool {
+        self.cached.is_some()
     }
 
     /// Starts an operation; those of one drive are done in the order of starting.
@@ -142,6 +161,7 @@ impl Worker {
 
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
+            self.left.fetch_add(1, Ordering::Relaxed);
             // A thread that is gone drops the job, and that tells whoever waits.
             let _ = jobs.send(job);
         }
@@ -158,7 +178,7 @@ impl Drop for Worker {
     }
 }
 
-fn work(mut image: Box<dyn Image>, handling: Handling, todo: &Receiver<Job>, drive: &str) {
+fn work(mut image: Box<dyn Image>, handling: Handling, todo: &Receiver<Job>, left: &AtomicUsize, drive: &str) {
     for job in todo {
         match job {
             Job::Operate(operation, promise) => {
@@ -177,6 +197,7 @@ fn work(mut image: Box<dyn Image>, handling: Handling, todo: &Receiver<Job>, dri
                 let _ = reply.send(done);
             }
         }
+        left.fetch_sub(1, Ordering::Release);
     }
     if !handling.read_only
         && handling.cache != Cache::Unsafe

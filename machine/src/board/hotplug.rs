@@ -116,7 +116,7 @@ impl Board {
 
     /// Takes note of a function that came or went.
     pub fn note(&mut self, change: &Change) {
-        let (Change::Came(_, plug) | Change::Went(_, plug)) = change;
+        let (Change::Came(_, plug) | Change::Went(_, plug)) = change else { return };
         let bus = &self.machine.bus;
         let Some(at) = self.slots.behind(|at| bridge_of(&self.slots, bus, at) == Some(plug.bridge)) else { return };
         match change {
@@ -137,6 +137,7 @@ impl Board {
                 self.slots.vacate(at, plug.at);
                 self.serial_ports.retain(|port| port.device != *id);
             }
+            Change::ModuleCame(..) | Change::ModuleWent(..) => {}
         }
     }
 }

@@ -11,6 +11,7 @@ mod functions;
 mod handover;
 mod hotplug;
 mod kernel;
+mod memory_slots;
 mod none;
 mod pc;
 mod processors;

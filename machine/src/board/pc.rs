@@ -9,7 +9,7 @@ use super::handover::Handover;
 use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
-use super::{Board, BoardError, bios_services, buses, direct, functions, hotplug, processors, video};
+use super::{Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, processors, video};
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
 use crate::machine::{Boot, Interrupts, Machine};
@@ -76,7 +76,10 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let ram = RamLayout::for_size(config.memory.size);
     let card = video::plan(config)?;
     let card_memory = card.as_ref().map_or(0, video::Card::arena_len);
-    let arena = config.memory.size + firmware::arena_len(&image) + card_memory;
+    let slots = memory_slots::range(config)?;
+    let fixed = config.memory.size + firmware::arena_len(&image) + card_memory;
+    let modules = slots.map(|slots| slots.end - slots.start);
+    let arena = memory_slots::arena(fixed) + modules.unwrap_or(0);
     let memory = Memory::new(arena).map_err(|why| BoardError::Memory { bytes: arena, why })?;
     let bus = Bus::new(memory, Clock::new(config.icount.shift.into()));
     let cpus = processors::build(config)?;
@@ -152,10 +155,13 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     });
     let originals = originals.collect();
     let controller = parts.bus.find(hotplug::CONTROLLER);
-    let slots = Slots { controller, interrupts: wiring.isa, make: functions::make, spare: parts.drives, originals };
+    let memory = parts.bus.find(memory_slots::CONTROLLER);
+    let slots =
+        Slots { controller, memory, interrupts: wiring.isa, make: functions::make, spare: parts.drives, originals };
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
     machine.set_actions(config.actions);
     machine.set_slots(slots);
+    memory_slots::fit(&mut machine, config)?;
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {
         machine.attach_drive(device, slot, drive);
         if let Some(services) = services {
@@ -196,7 +202,11 @@ fn platform(config: &Config, cpus: &[lockstep_cpu::Vcpu]) -> PlatformConfig {
     for (port, there) in platform.serial_ports.iter_mut().enumerate() {
         *there = config.serial.get(port).is_some_and(Option::is_some);
     }
+    if let Ok(Some(slots)) = memory_slots::range(config) {
+        platform = platform.with_memory_slots(slots);
+    }
     platform.apic_ids = processors::apic_ids(cpus);
+    platform.numa = memory_slots::numa(config, &platform.apic_ids);
     platform.cores = config.smp.dies * config.smp.cores;
     platform.threads = config.smp.threads;
     platform.acpi = config.machine.acpi;
@@ -329,6 +339,7 @@ impl Parts {
         self.connect(power, piix4_pm::PIN_SCI, isa, piix3::pin_isa(IRQ_SCI));
         if config.machine.acpi {
             hotplug::add_controller(self, power);
+            memory_slots::add_controller(self, config, power);
         }
         self.timers(config, drives, &wiring);
         self.controls(config, &wiring);
@@ -340,7 +351,8 @@ impl Parts {
         }
         for device in &config.devices {
             let part = Entry::find(&device.driver).is_some_and(|entry| entry.part_bus().is_some());
-            if !part && !video::is_card(device) && !functions::needs_slot(device) {
+            let other = video::is_card(device) || functions::needs_slot(device) || memory_slots::is_module(device);
+            if !part && !other {
                 self.device(config, device, &wiring)?;
             }
         }

@@ -9,10 +9,10 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_acpi_ospm_status);
 }
 
-/// Only slots for memory and processors have the method, and the board has none of those: PCI's answer by being ejected.
+/// PCI's slots do not have the method: they answer by being ejected.
 fn query_acpi_ospm_status(control: &mut Control, _: QueryAcpiOspmStatus) -> Answer<Vec<ACPIOSTInfo>> {
     if control.config.machine.acpi {
-        Ok(Vec::new())
+        Ok(control.reports())
     } else {
         Err(Error::new("command is not supported, missing ACPI device"))
     }

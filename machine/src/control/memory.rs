@@ -1,9 +1,11 @@
 //! The guest's memory: how much there is and what backs it.
 
 use crate::object_model::Backend;
+use crate::plug::Module;
 use crate::run::Control;
 use lockstep_qmp::commands::memory::{
-    HostMemPolicy, Memdev, MemoryDeviceInfo, MemoryInfo, QueryMemdev, QueryMemoryDevices, QueryMemorySizeSummary,
+    HostMemPolicy, Memdev, MemoryDeviceInfo, MemoryDeviceInfoOf, MemoryInfo, PCDIMMDeviceInfo, PCDIMMDeviceInfoWrapper,
+    QueryMemdev, QueryMemoryDevices, QueryMemorySizeSummary,
 };
 use lockstep_qmp::registry::{Answer, Registry};
 
@@ -12,7 +14,8 @@ pub(super) fn register(registry: &mut Registry<Control>) {
 }
 
 fn query_memory_size_summary(control: &mut Control, _: QueryMemorySizeSummary) -> Answer<MemoryInfo> {
-    Ok(MemoryInfo { base_memory: control.config.memory.size, plugged_memory: Some(0) })
+    let plugged = control.board.machine.modules().map(|(_, module)| module.size).sum();
+    Ok(MemoryInfo { base_memory: control.config.memory.size, plugged_memory: Some(plugged) })
 }
 
 fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
@@ -47,6 +50,19 @@ fn memdev(object: &Backend) -> Memdev {
     }
 }
 
-fn query_memory_devices(_: &mut Control, _: QueryMemoryDevices) -> Answer<Vec<MemoryDeviceInfo>> {
-    Ok(Vec::new())
+fn query_memory_devices(control: &mut Control, _: QueryMemoryDevices) -> Answer<Vec<MemoryDeviceInfo>> {
+    let mut modules: Vec<_> = control.board.machine.modules().map(|(_, module)| module).collect();
+    modules.sort_by_key(|module| module.address);
+    let info = |module: &Module| PCDIMMDeviceInfo {
+        id: module.device.id.clone(),
+        addr: module.address.cast_signed(),
+        size: module.size.cast_signed(),
+        slot: module.slot.into(),
+        node: module.node.into(),
+        memdev: format!("/objects/{}", module.backend),
+        hotplugged: module.hotplugged,
+        hotpluggable: true,
+    };
+    let kind = |data| MemoryDeviceInfoOf::Dimm(PCDIMMDeviceInfoWrapper { data });
+    Ok(modules.into_iter().map(|module| MemoryDeviceInfo { kind: kind(info(module)) }).collect())
 }

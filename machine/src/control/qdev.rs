@@ -4,7 +4,8 @@ use super::qom::resolve;
 use crate::commandline::DeviceConfig;
 use crate::object_model::{Node, Tree, Types, What, is_identifier};
 use crate::run::{Control, PlugError};
-use lockstep_devices::catalog::Entry;
+use lockstep_devices::catalog::{Creatable, Entry};
+use lockstep_devices::dimm::DimmConfig;
 use lockstep_devices::properties::{Kind, Property, PropertyError};
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::qdev::{DeviceAdd, DeviceDel, DeviceListProperties, DevicePropertyInfo};
@@ -79,13 +80,32 @@ pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()
     if entry.part_bus().is_none() && known.iter().any(|property| lacks_drive(&property)) {
         return Err(Error::new("drive property not set"));
     }
+    if entry.name == DimmConfig::NAME {
+        let device = placed(entry, command.id, typed);
+        check_backend(control, &device)?;
+        return control.plug_module(device).map_err(refused);
+    }
     if !entry.is_pci() {
         return Err(Error::new(format!("Bus '{bus}' does not support hotplugging")));
     }
     typed.extend(command.bus.map(|bus| ("bus".to_owned(), bus)));
+    control.plug(placed(entry, command.id, typed), &bus).map_err(refused)
+}
+
+fn placed(entry: &Entry, id: Option<String>, properties: Vec<(String, String)>) -> DeviceConfig {
     let origin = format!("device_add {}", entry.name);
-    let device = DeviceConfig { driver: entry.name.into(), id: command.id, origin, properties: typed };
-    control.plug(device, &bus).map_err(refused)
+    DeviceConfig { driver: entry.name.into(), id, origin, properties }
+}
+
+/// What a memory module names as its backend has to be one.
+fn check_backend(control: &Control, device: &DeviceConfig) -> Answer<()> {
+    const NAME: &str = "memdev";
+    let Some(id) = device.property(NAME) else { return Ok(()) };
+    match control.objects.find(id) {
+        None => Err(Error::device_not_found(id)),
+        Some(object) if !object.kind.ty.starts_with("memory-backend-") => Err(Error::mistyped(NAME, "memory-backend")),
+        Some(_) => Ok(()),
+    }
 }
 
 fn refused(why: PlugError) -> Error {
@@ -183,7 +203,7 @@ pub(crate) fn remove_device(control: &mut Control, command: DeviceDel) -> Answer
     };
     match &node.what {
         What::Cpu(_) => Err(Error::new("Boot CPU is unpluggable")),
-        What::Device(placed) => match placed.device.filter(|device| control.board.machine.part(*device).is_some()) {
+        What::Device(placed) => match placed.device.filter(|device| control.board.machine.can_go(*device)) {
             Some(device) => control.unplug(device).map_err(refused),
             None => Err(of_bus()),
         },

@@ -35,7 +35,8 @@ fn ram_end(memory: &Memory) -> Option<u64> {
     let regions = memory.map().regions();
     let owner = regions.iter().filter(ram).find(|region| region.base == Some(0))?.owner;
     let own = regions.iter().filter(ram).filter(|region| region.owner == owner);
-    own.filter_map(|region| Some(region.base?.saturating_add(region.len))).max()
+    let modules = regions.iter().filter(|region| matches!(region.backing, Backing::Ram(at) if memory.is_module(at)));
+    own.chain(modules).filter_map(|region| Some(region.base?.saturating_add(region.len))).max()
 }
 
 /// What of the address space arena bytes answer, with their offsets.

@@ -356,6 +356,20 @@ impl Backend {
     }
 }
 
+/// What a memory backend has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// Bytes.
+    pub bytes: u64,
+    /// It is a file, with whatever that holds.
+    pub is_file: bool,
+}
+
+/// Whether a memory backend's path means a file; a folder is for one that is made anew, and nothing for none.
+pub fn is_file(path: &str) -> bool {
+    !path.is_empty() && !Path::new(path).is_dir()
+}
+
 /// The objects that users made, in that order.
 #[derive(Clone, Debug, Default)]
 pub struct Objects(Vec<Backend>);
@@ -401,6 +415,16 @@ impl Objects {
     /// The objects.
     pub fn iter(&self) -> impl Iterator<Item = &Backend> {
         self.0.iter()
+    }
+
+    /// The memory backends, by name.
+    pub fn memory(&self) -> BTreeMap<String, Store> {
+        let backends = self.0.iter().filter(|object| object.kind.parent == "memory-backend");
+        let store = |object: &Backend| {
+            let path = object.value("mem-path").unwrap_or_default();
+            Store { bytes: object.number("size").cast_unsigned(), is_file: is_file(path.as_str().unwrap_or_default()) }
+        };
+        backends.map(|object| (object.id.clone(), store(object))).collect()
     }
 
     /// The object of this name.

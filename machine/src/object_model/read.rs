@@ -3,6 +3,7 @@
 use super::property::{Property, setting_value};
 use super::tree::{Node, Placed, Tree, What};
 use crate::commandline::{Config, RtcBase};
+use crate::plug::Module;
 use crate::run::Control;
 use lockstep_cpu::cpuid::{Features, Vendor};
 use lockstep_devices::catalog::Entry;
@@ -45,7 +46,7 @@ fn plugged(control: &Control, device: DeviceId) -> bool {
 
 fn pluggable(control: &Control, device: DeviceId) -> bool {
     let machine = &control.board.machine;
-    machine.slot_controller().is_some() && machine.part(device).is_some()
+    machine.slot_controller().is_some() && machine.part(device).is_some() || machine.module(device).is_some()
 }
 
 /// Features of processors have three spellings.
@@ -142,6 +143,7 @@ fn feature_words(f: &Features) -> Value {
         (6, None, "EAX", f.leaf6_eax.bits()),
         (7, Some(0), "EBX", f.leaf7_ebx.bits()),
         (7, Some(0), "ECX", f.leaf7_ecx.bits()),
+        (7, Some(0), "EDX", f.leaf7_edx.bits()),
         (0xd, Some(1), "EAX", f.leaf_d_eax.bits()),
         (0x8000_0001_u32, None, "EDX", f.extended_edx.bits()),
         (0x8000_0001, None, "ECX", f.extended_ecx.bits()),
@@ -160,7 +162,9 @@ fn feature_words(f: &Features) -> Value {
 }
 
 fn of_device(control: &mut Control, node: &Node, placed: &Placed, property: &Property) -> Value {
+    let module = placed.device.and_then(|id| control.board.machine.module(id));
     match (property.name.as_str(), placed.device) {
+        (name, _) if module.is_some() => of_module(module, name),
         ("addr", _) => json!(placed.devfn.map_or(-1, i32::from)),
         ("legacy-addr", _) => json!(placed.devfn.map(|at| format!("{:02x}.{}", at >> 3, at & 7)).unwrap_or_default()),
         ("guest-stats", Some(id)) => Balloon::of(control, id).guest_stats(control),
@@ -174,6 +178,18 @@ fn of_device(control: &mut Control, node: &Node, placed: &Placed, property: &Pro
                 (None, kind) => property.default.clone().unwrap_or_else(|| nothing(kind)),
             }
         }
+    }
+}
+
+fn of_module(module: Option<&Module>, name: &str) -> Value {
+    let Some(module) = module else { return Value::Null };
+    match name {
+        "addr" => json!(module.address),
+        "slot" => json!(module.slot),
+        "node" => json!(module.node),
+        "size" => json!(module.size),
+        "memdev" => json!(format!("/objects/{}", module.backend)),
+        _ => Value::Null,
     }
 }
 

@@ -3,7 +3,8 @@
 use super::backends::{self, Kind as BackendKind};
 use super::property::Property;
 use lockstep_cpu::cpuid::{CpuModel, Features};
-use lockstep_devices::catalog::Entry;
+use lockstep_devices::catalog::{Creatable, Entry};
+use lockstep_devices::dimm::DimmConfig;
 use lockstep_devices::parts::PartBus;
 use lockstep_devices::properties::Kind;
 use serde_json::json;
@@ -84,6 +85,7 @@ const ROWS: &[Row] = &[
     ("PIIX3", "pci-device", false, PCI_CARD, Has::Nothing),
     ("PIIX4_PM", "pci-device", false, &["conventional-pci-device", "hotplug-handler"], Has::Nothing),
     ("acpi-pci-hotplug", "device", false, NONE, Has::Nothing),
+    ("acpi-memory-hotplug", "device", false, NONE, Has::Nothing),
     ("piix3-ide", "pci-device", false, PCI_CARD, Has::Nothing),
     ("apic", "device", false, NONE, Has::Nothing),
     ("ioapic", "sys-bus-device", false, NONE, Has::Nothing),
@@ -186,7 +188,7 @@ impl Types {
 
 /// What a device of the catalog is a kind of.
 fn device_parent(entry: &Entry) -> &'static str {
-    const ON_SYSTEM_BUS: [&str; 2] = ["vmgenid", "vmcoreinfo"];
+    const ON_SYSTEM_BUS: [&str; 3] = ["vmgenid", "vmcoreinfo", "pc-dimm"];
     match entry.part_bus() {
         Some(PartBus::Ide) => "ide-device",
         Some(PartBus::Floppy) => "device",
@@ -222,7 +224,9 @@ fn own_properties(has: Has) -> Vec<Property> {
             let balloon = (entry.name == super::read::BALLOON).then(|| {
                 [Property::new("guest-stats", "guest statistics"), Property::new("guest-stats-polling-interval", "int")]
             });
-            own.iter().map(Property::of_device).chain(policies).chain(balloon.into_iter().flatten()).collect()
+            let size = (entry.name == DimmConfig::NAME).then(|| Property::new("size", "uint64"));
+            let balloon = balloon.into_iter().flatten().chain(size);
+            own.iter().map(Property::of_device).chain(policies).chain(balloon).collect()
         }
     }
 }

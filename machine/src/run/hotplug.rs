@@ -3,8 +3,8 @@
 use super::{Control, Denied};
 use crate::commandline::{DeviceConfig, RecordReplay};
 use crate::object_model::{Tree, What};
-use crate::plug::{Change, Plug};
-use lockstep_fabric::{DeviceId, Input, Outside, SlotChange, Tick};
+use crate::plug::{Change, Module, Plug, Plugged};
+use lockstep_fabric::{DeviceId, Input, ModuleChange, Outside, SlotChange, Tick};
 use lockstep_qmp::commands::qdev::DeviceDeleted;
 
 /// How long a guest that was asked for a device is not asked for it again, in nanoseconds of its time.
@@ -31,13 +31,10 @@ pub(super) struct Request {
 impl Control {
     /// Plugs a device into a PCI bus. It is there at once, and the guest is told.
     pub fn plug(&mut self, mut device: DeviceConfig, bus: &str) -> Result<(), PlugError> {
-        let refused = |why: &str| PlugError::Refused(why.into());
         if self.board.machine.slot_controller().is_none() {
             return Err(PlugError::Refused(format!("Bus '{bus}' does not support hotplugging")));
         }
-        let globals = self.config.globals.iter().filter(|global| global.driver == device.driver);
-        let globals = globals.map(|global| (global.property.clone(), global.value.clone()));
-        device.properties = globals.chain(std::mem::take(&mut device.properties)).collect();
+        self.apply_globals(&mut device);
         let mut plug = self.board.plan(&self.config, device, bus).map_err(PlugError::Refused)?;
         let machine = &mut self.board.machine;
         if machine.bus.find(&plug.name).is_some() {
@@ -48,14 +45,41 @@ impl Control {
         if self.config.icount.record_replay != RecordReplay::Off {
             plug.files = self.board.machine.drive_files().get(known..).unwrap_or_default().to_vec();
         }
-        let device = serde_json::to_string(&plug).map_err(|why| refused(&why.to_string()))?;
+        self.enter_plugged(&Plugged::Function(Box::new(plug)))
+    }
+
+    /// Plugs a memory module into a slot. It is there at once, and the guest is told.
+    pub fn plug_module(&mut self, mut device: DeviceConfig) -> Result<(), PlugError> {
+        self.apply_globals(&mut device);
+        let backends = self.objects.memory();
+        let module = self.board.plan_module(&self.config, &backends, device).map_err(PlugError::Refused)?;
+        if self.board.machine.bus.find(&module.name).is_some() {
+            return Err(PlugError::Refused(format!("Duplicate device ID '{}'", module.name)));
+        }
+        self.enter_plugged(&Plugged::Module(Box::new(module)))
+    }
+
+    fn enter_plugged(&mut self, plugged: &Plugged) -> Result<(), PlugError> {
+        let device = serde_json::to_string(plugged).map_err(|why| PlugError::Refused(why.to_string()))?;
         self.enter(Outside::Plug { device })?;
         self.follow_plugging();
         Ok(())
     }
 
+    /// What `-global` says of a device's driver comes before what is typed for it.
+    fn apply_globals(&self, device: &mut DeviceConfig) {
+        let globals = self.config.globals.iter().filter(|global| global.driver == device.driver);
+        let globals = globals.map(|global| (global.property.clone(), global.value.clone()));
+        device.properties = globals.chain(std::mem::take(&mut device.properties)).collect();
+    }
+
     /// Asks the guest to let go of a device. It does so in its own time or not at all; a reset takes the device out.
     pub fn unplug(&mut self, device: DeviceId) -> Result<(), PlugError> {
+        if let Some(Module { slot, .. }) = self.board.machine.module(device) {
+            let (slot, change) = (*slot, ModuleChange::Wanted);
+            let controller = self.board.machine.memory_controller();
+            return Ok(controller.map_or(Ok(()), |id| self.input(id, Input::Module { slot, change }))?);
+        }
         let machine = &self.board.machine;
         let (part, controller) = (machine.part(device), machine.slot_controller());
         let (Some(Plug { bridge, at, .. }), Some(controller)) = (part, controller) else {
@@ -86,6 +110,15 @@ impl Control {
                         self.config.devices.push(plug.device.clone());
                     }
                 }
+                Change::ModuleCame(_, Module { device, .. }) => {
+                    if !self.config.devices.contains(device) {
+                        self.config.devices.push(device.clone());
+                    }
+                }
+                Change::ModuleWent(_, module) => {
+                    self.forget_module(module);
+                    any = true;
+                }
                 Change::Went(id, plug) => {
                     self.forget_ports(*id, plug);
                     self.forget_device(plug);
@@ -96,6 +129,16 @@ impl Control {
             self.board.note(&change);
         }
         any
+    }
+
+    fn forget_module(&mut self, module: &Module) {
+        let id = module.device.id.clone();
+        let path = match &id {
+            Some(id) => format!("/machine/peripheral/{id}"),
+            None => self.path_of(&module.device).unwrap_or_else(|| "/machine/peripheral-anon/device[0]".into()),
+        };
+        self.config.devices.retain(|device| *device != module.device);
+        self.tell(&DeviceDeleted { device: id, path });
     }
 
     /// The ports on the bus of a console device go with it.
@@ -116,7 +159,7 @@ impl Control {
         let listed = self.config.devices.iter().position(|device| *device == plug.device);
         let path = match (&id, listed) {
             (Some(id), Some(_)) => format!("/machine/peripheral/{id}"),
-            _ => self.path_without_device(plug).unwrap_or_else(|| "/machine/peripheral-anon/device[0]".into()),
+            _ => self.path_of(&plug.device).unwrap_or_else(|| "/machine/peripheral-anon/device[0]".into()),
         };
         if let Some(at) = listed {
             self.config.devices.remove(at);
@@ -125,13 +168,11 @@ impl Control {
     }
 
     /// The path of a device that is listed, but no longer on the bus.
-    fn path_without_device(&mut self, plug: &Plug) -> Option<String> {
+    fn path_of(&mut self, device: &DeviceConfig) -> Option<String> {
         let tree = Tree::of(self);
         tree.nodes().find_map(|(at, node)| match &node.what {
             What::Device(placed)
-                if placed.device.is_none()
-                    && node.ty == plug.device.driver
-                    && placed.typed == plug.device.properties =>
+                if placed.device.is_none() && node.ty == device.driver && placed.typed == device.properties =>
             {
                 Some(tree.path(at))
             }

@@ -9,6 +9,7 @@ mod media;
 mod news;
 mod qmp;
 mod replay;
+mod reports;
 mod session;
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
         Notice::Watchdog(WatchdogAction::None) => None,
         Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
         Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } => None,
+        Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } | Notice::SlotStatus { .. } => None,
     }
 }
 
@@ -31,6 +31,7 @@ pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
             let id = control.board.machine.drive_info(device, drive).map(|info| info.id.clone());
             id.iter().for_each(|id| control.tell_tray(id, open));
         }
+        Notice::SlotStatus { slot, event, status } => control.tell_report(device, slot, event, status),
         Notice::Balloon(actual) => control.tell(&BalloonChange { actual: actual as i64 }),
         Notice::PortOpen { port, open } => {
             // As with QEMU, of ports without an id nobody is told.

@@ -4,7 +4,7 @@ use super::session::Session;
 use super::{Control, Ended, RunError, RunState};
 use crate::block::Insertion;
 use crate::machine::{Ending, Stop};
-use crate::plug::Plug;
+use crate::plug::Plugged;
 use crate::record::{Entry, Log};
 use lockstep_fabric::{Arrival, Outside, Tick};
 
@@ -67,7 +67,8 @@ impl Session {
     fn check_plug(&mut self, arrival: &Arrival) -> Result<(), RunError> {
         let Outside::Plug { device } = &arrival.what else { return Ok(()) };
         let not_as_recorded = |what: String| RunError::NotAsRecorded { what };
-        let plug: Plug = serde_json::from_str(device).map_err(|why| not_as_recorded(why.to_string()))?;
+        let plugged: Plugged = serde_json::from_str(device).map_err(|why| not_as_recorded(why.to_string()))?;
+        let Plugged::Function(plug) = plugged else { return Ok(()) };
         let checked = self.control.board.machine.check_plug(&plug);
         checked.map_err(|why| not_as_recorded(format!("{} ({why})", plug.device.origin)))
     }

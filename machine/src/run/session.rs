@@ -164,7 +164,11 @@ impl Session {
             match notice {
                 Notice::Watchdog(_) => state = RunState::Watchdog,
                 Notice::GuestPanicked(_) => state = RunState::GuestPanicked,
-                Notice::PortOpen { .. } | Notice::Balloon(_) | Notice::Tray { .. } | Notice::GuestCrashLoaded => {}
+                Notice::PortOpen { .. }
+                | Notice::Balloon(_)
+                | Notice::Tray { .. }
+                | Notice::SlotStatus { .. }
+                | Notice::GuestCrashLoaded => {}
             }
         }
         if self.control.board.machine.take_pause() {

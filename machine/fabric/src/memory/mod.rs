@@ -5,6 +5,7 @@ mod block;
 mod held;
 mod map;
 mod marks;
+mod modules;
 
 pub use arena::{Arena, Word};
 pub use block::Block;
@@ -13,6 +14,7 @@ pub use marks::{LINE_SIZE, line_mask};
 
 use held::Held;
 use marks::Marks;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Bytes in a page of the marks and of the x86's smallest page.
@@ -47,6 +49,8 @@ pub struct Memory {
     arena: Arena,
     marks: Marks,
     allocated: u64,
+    /// Memory that comes and goes: arena offsets and lengths.
+    modules: BTreeMap<u64, u64>,
     map: AddressMap,
     /// For each chunk of physical addresses that one RAM answers as a whole, its arena offset; else [`NO_CHUNK`].
     chunks: Vec<u64>,
@@ -70,6 +74,7 @@ impl Memory {
             arena: Arena::new(host)?,
             marks: Marks::new(len),
             allocated: 0,
+            modules: BTreeMap::new(),
             map: AddressMap::default(),
             chunks: Vec::new(),
             address_mask: u64::MAX,

@@ -13,6 +13,7 @@ pub use facts::{Facts, Header};
 pub use open::{ImageError, Opened, open};
 pub use overlay::{Contents, Overlay};
 
+use super::page_cache::Cached;
 use std::io;
 
 #[cfg(test)]
@@ -37,6 +38,10 @@ pub trait Image: Send {
     fn write_zeroes(&mut self, offset: u64, len: u64, unmap: bool) -> io::Result<()>;
     /// Puts everything written on stable storage.
     fn flush(&mut self) -> io::Result<()>;
+    /// The file, if its bytes are the disk's, so that what the host has of it in its page cache can be read past this.
+    fn cached(&self) -> Option<Cached> {
+        None
+    }
     /// The overlay, if writes go to one: it can be saved with the machine.
     fn overlay(&mut self) -> Option<&mut Overlay> {
         None

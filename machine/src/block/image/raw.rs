@@ -1,5 +1,6 @@
 //! Raw images: the file's bytes are the disk's.
 
+use super::super::page_cache::Cached;
 use super::Image;
 use super::probe::{self, HEAD_BYTES};
 use rustix::fs::FallocateFlags;
@@ -89,6 +90,10 @@ pub(super) fn zero_range(file: &File, offset: u64, len: u64, unmap: bool) -> io:
 impl Image for Raw {
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn cached(&self) -> Option<Cached> {
+        Cached::of(&self.file)
     }
 
     fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {

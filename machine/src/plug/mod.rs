@@ -1,4 +1,8 @@
-//! Parts of a machine that come and go while it runs: PCI functions in their slots.
+//! Parts of a machine that come and go while it runs: PCI functions in their slots, memory modules.
+
+mod modules;
+
+pub use modules::Module;
 
 use crate::block::{Drive, DriveInfo, Drives};
 use crate::commandline::{DeviceConfig, ErrorPolicy};
@@ -46,22 +50,38 @@ pub struct Plug {
     pub ports: Vec<(PortKind, PortConfig)>,
 }
 
+/// What is plugged, as it passes the gate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plugged {
+    /// A PCI function.
+    Function(Box<Plug>),
+    /// A memory module.
+    Module(Box<Module>),
+}
+
 /// Makes the function that a plug describes, with what is known of its drive.
 pub type Maker = fn(&Plug, Option<&DriveInfo>) -> Result<Made, String>;
 
-/// A function that came or went.
+/// What came or went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is there.
     Came(DeviceId, Plug),
     /// It is gone.
     Went(DeviceId, Plug),
+    /// A memory module is there.
+    ModuleCame(DeviceId, Module),
+    /// A memory module is gone.
+    ModuleWent(DeviceId, Module),
 }
 
 /// What the board knows of its slots.
 pub struct Slots {
     /// The device that tells the guest; none: the guest is told nothing.
     pub controller: Option<DeviceId>,
+    /// The same for memory; none: there are no slots for it.
+    pub memory: Option<DeviceId>,
     /// The device that interrupts of slots arrive at.
     pub interrupts: DeviceId,
     /// Makes functions.
@@ -72,10 +92,11 @@ pub struct Slots {
     pub originals: BTreeMap<DeviceId, Plug>,
 }
 
-/// The functions that can come and go.
+/// What can come and go, and is there.
 pub(crate) struct Parts {
     slots: Slots,
     present: BTreeMap<DeviceId, Plug>,
+    modules: BTreeMap<DeviceId, Module>,
     changes: Vec<Change>,
 }
 
@@ -85,13 +106,14 @@ pub(crate) struct Parts {
 struct Saved {
     originals: Vec<DeviceId>,
     plugged: Vec<(DeviceId, Plug)>,
+    modules: Vec<(DeviceId, Module)>,
 }
 
 impl Machine {
     /// Says which functions can come and go.
     pub fn set_slots(&mut self, slots: Slots) {
         let present = slots.originals.clone();
-        self.parts = Some(Parts { slots, present, changes: Vec::new() });
+        self.parts = Some(Parts { slots, present, modules: BTreeMap::new(), changes: Vec::new() });
     }
 
     /// The functions that can be taken out.
@@ -99,8 +121,16 @@ impl Machine {
         self.parts.as_ref()?.present.get(&device)
     }
 
+    /// Whether a device can be taken out.
+    pub fn can_go(&self, device: DeviceId) -> bool {
+        self.part(device).is_some() || self.module(device).is_some()
+    }
+
     /// Whether a device was plugged in at run time.
     pub fn was_plugged(&self, device: DeviceId) -> bool {
+        if let Some(module) = self.module(device) {
+            return module.hotplugged;
+        }
         let part = self.part(device);
         part.is_some_and(|part| {
             self.parts.as_ref().is_some_and(|parts| parts.slots.originals.get(&device) != Some(part))
@@ -153,8 +183,16 @@ impl Machine {
         }
     }
 
+    /// Plugs what the gate let in, in the words of [`Plugged`].
+    pub(crate) fn plug_in(&mut self, device: &str) -> Result<DeviceId, String> {
+        match serde_json::from_str(device).map_err(|why| why.to_string())? {
+            Plugged::Function(plug) => self.plug(*plug),
+            Plugged::Module(module) => self.plug_module(*module),
+        }
+    }
+
     /// Plugs a function, and tells the guest.
-    pub(crate) fn plug(&mut self, plug: Plug) -> Result<DeviceId, String> {
+    fn plug(&mut self, plug: Plug) -> Result<DeviceId, String> {
         let id = self.bus.next_id();
         let (bridge, slot) = (plug.bridge, plug.at.device());
         self.put_in(id, plug)?;
@@ -188,8 +226,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Takes a function out, if it is one that can be.
+    /// Takes a device out, if it is one that can be.
     pub(crate) fn take_out(&mut self, id: DeviceId) {
+        if self.take_out_module(id) {
+            return;
+        }
         let Some(parts) = &mut self.parts else { return };
         let Some(plug) = parts.present.remove(&id) else { return };
         self.bus.with(plug.bridge, |bridge, _| bridge.pci().map(|bridge| bridge.detach(id)));
@@ -209,10 +250,11 @@ impl Machine {
                 plugged.push((*id, plug.clone()));
             }
         }
-        serde_json::to_value(Saved { originals, plugged }).map_err(|why| malformed(&why.to_string()))
+        let modules = parts.modules.iter().map(|(id, module)| (*id, module.clone())).collect();
+        serde_json::to_value(Saved { originals, plugged, modules }).map_err(|why| malformed(&why.to_string()))
     }
 
-    /// Makes the functions those of a saved state, so that it can be loaded.
+    /// Makes all of it what a saved state has, so that it can be loaded.
     pub(crate) fn match_parts(&mut self, from: &Value) -> Result<(), StateError> {
         let Some(parts) = &self.parts else { return Ok(()) };
         let saved = from.get("parts").ok_or_else(|| StateError::Missing { what: "parts".into() })?;
@@ -222,10 +264,12 @@ impl Machine {
             let plug = parts.slots.originals.get(&id).ok_or_else(|| malformed("no such device"))?;
             wanted.insert(id, plug.clone());
         }
+        let modules = saved.modules.into_iter().collect();
         let extra: Vec<_> = parts.present.iter().filter(|(id, plug)| wanted.get(id) != Some(plug)).collect();
         for id in extra.into_iter().map(|(id, _)| *id).collect::<Vec<_>>() {
             self.take_out(id);
         }
+        self.match_modules(modules)?;
         for (id, plug) in wanted {
             if self.part(id).is_none() {
                 self.put_in(id, plug).map_err(|why| malformed(&why))?;
