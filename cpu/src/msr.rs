@@ -168,7 +168,8 @@ impl Vcpu {
             IA32_GS_BASE => self.seg[seg::GS].base,
             IA32_KERNEL_GS_BASE => self.msrs.kernel_gs_base,
             IA32_TSC_AUX => self.msrs.tsc_aux,
-            AMD_PERF_FIRST..=AMD_PERF_LAST => self.msrs.amd_perf[(msr - AMD_PERF_FIRST) as usize & 7],
+            // There are no counters: what is written is not there afterwards, and that is how kernels find out.
+            AMD_PERF_FIRST..=AMD_PERF_LAST => 0,
             AMD_SYSCFG => self.msrs.amd_syscfg,
             AMD_HWCR => self.msrs.amd_hwcr,
             AMD_DE_CFG => LFENCE_SERIALIZING,
@@ -185,7 +186,7 @@ impl Vcpu {
         match msr {
             // Written for their effect on hardware that is not there.
             IA32_P5_MC_ADDR | IA32_P5_MC_TYPE | IA32_BIOS_UPDT_TRIG | IA32_BIOS_SIGN_ID => {}
-            AMD_NB_CFG | AMD_INT_PENDING | AMD_DE_CFG => {}
+            AMD_NB_CFG | AMD_INT_PENDING | AMD_DE_CFG | AMD_PERF_FIRST..=AMD_PERF_LAST => {}
             IA32_TSC => {
                 let delta = value.wrapping_sub(self.tsc(&bus.clock));
                 self.move_tsc(delta);
@@ -241,7 +242,6 @@ impl Vcpu {
                 self.require(value >> 32 == 0)?;
                 self.msrs.tsc_aux = value;
             }
-            AMD_PERF_FIRST..=AMD_PERF_LAST => self.msrs.amd_perf[(msr - AMD_PERF_FIRST) as usize & 7] = value,
             AMD_SYSCFG => self.msrs.amd_syscfg = value,
             AMD_HWCR => self.msrs.amd_hwcr = value,
             _ => {
@@ -296,6 +296,13 @@ mod tests {
         m.cpu.write_msr(&mut m.bus, IA32_PRED_CMD, 1).expect("a barrier is nothing to do");
         assert_eq!(m.cpu.read_msr(&mut m.bus, IA32_PRED_CMD), Err(Fault::GP0), "a command cannot be read");
         assert_eq!(m.cpu.write_msr(&mut m.bus, IA32_SPEC_CTRL, 4), Err(Fault::GP0), "SSBD is not announced");
+    }
+
+    #[test]
+    fn a_kernel_finds_no_performance_counters() {
+        let mut m = Machine::new(Mode::Long);
+        m.cpu.write_msr(&mut m.bus, AMD_PERF_FIRST, 0xabcd).expect("a K7 has it");
+        assert_eq!(m.cpu.read_msr(&mut m.bus, AMD_PERF_FIRST), Ok(0), "else an NMI would be taken for a counter's");
     }
 
     #[test]

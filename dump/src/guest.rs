@@ -39,6 +39,13 @@ pub trait PhysicalMemory: Sync {
 
     /// `len` bytes from `address` on, all within one range: the memory itself if it stands still, or else a copy.
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]>;
+
+    /// The first `len` bytes of each of some pages, one after the other; `address` is the first page's, and all of them lie
+    /// within one range.
+    fn read_heads(&self, address: u64, pages: usize, len: usize) -> Vec<u8> {
+        let starts = (0..pages as u64).map(|page| address + page * PAGE_SIZE);
+        starts.flat_map(|start| self.read(start, len).into_owned()).collect()
+    }
 }
 
 /// The guest's processors.

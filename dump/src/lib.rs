@@ -38,4 +38,4 @@ pub use guest::{
 pub use pages::is_zero;
 pub use progress::Progress;
 pub use target::Target;
-pub use write::{Architecture, Format, Guest, Options, Prepared, Summary, write};
+pub use write::{Architecture, Format, Guest, Options, Outline, Prepared, Summary, write};

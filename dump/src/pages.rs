@@ -48,20 +48,26 @@ pub(crate) struct Batches {
     /// Each range with the number of its first piece.
     ranges: Vec<(u64, Range)>,
     count: u64,
+    size: u64,
 }
 
 impl Batches {
     pub(crate) fn of(ranges: &[Range]) -> Self {
+        Self::sized(ranges, BATCH)
+    }
+
+    /// Pieces of another size than usual.
+    pub(crate) fn sized(ranges: &[Range], size: u64) -> Self {
         let mut count = 0;
         let ranges = ranges
             .iter()
             .map(|range| {
                 let first = count;
-                count += range.len.div_ceil(BATCH);
+                count += range.len.div_ceil(size);
                 (first, *range)
             })
             .collect();
-        Self { ranges, count }
+        Self { ranges, count, size }
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -74,8 +80,8 @@ impl Batches {
         let Some((first, range)) = after.checked_sub(1).and_then(|at| self.ranges.get(at)) else {
             return Range::default();
         };
-        let offset = (number - first) * BATCH;
-        Range { start: range.start + offset, len: BATCH.min(range.len.saturating_sub(offset)) }
+        let offset = (number - first) * self.size;
+        Range { start: range.start + offset, len: self.size.min(range.len.saturating_sub(offset)) }
     }
 }
 

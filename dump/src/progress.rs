@@ -1,6 +1,7 @@
 //! How far a dump is, for those who watch it, and their way to end it.
 
 use crate::DumpError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counters that may be read from any thread while a dump is written.
@@ -9,9 +10,16 @@ pub struct Progress {
     total: AtomicU64,
     completed: AtomicU64,
     cancelled: AtomicBool,
+    /// Somebody else's reason to end.
+    over: Arc<AtomicBool>,
 }
 
 impl Progress {
+    /// For a dump that is cancelled as soon as `over` is true, too.
+    pub fn unless(over: Arc<AtomicBool>) -> Self {
+        Self { over, ..Self::default() }
+    }
+
     /// Bytes of guest memory to be written; zero until it is known.
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
@@ -27,9 +35,9 @@ impl Progress {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`Progress::cancel`] was called.
+    /// Whether [`Progress::cancel`] was called, or there is another reason to end.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::Relaxed) || self.over.load(Ordering::Relaxed)
     }
 
     pub(crate) fn begin(&self, total: u64) {

@@ -3,7 +3,7 @@
 use crate::codec::Codec;
 use crate::linux::Linux;
 use crate::notes::Notes;
-use crate::{DumpError, PhysicalMemory, Processors, Progress, Range, Registers, Target, elf, kdump, pages};
+use crate::{DumpError, PhysicalMemory, Processors, Progress, Range, Registers, Target, elf, kdump, pages, paging};
 
 /// What is dumped.
 #[derive(Clone, Copy)]
@@ -122,7 +122,7 @@ impl Architecture {
 /// What all formats write.
 pub(crate) struct Job<'a> {
     pub(crate) memory: &'a dyn PhysicalMemory,
-    /// All memory there is.
+    /// The memory that is written.
     pub(crate) ranges: &'a [Range],
     pub(crate) processors: &'a [Registers],
     pub(crate) architecture: Architecture,
@@ -131,8 +131,59 @@ pub(crate) struct Job<'a> {
     pub(crate) progress: &'a Progress,
 }
 
-/// All of a dump but memory's bytes: what has to be known of a guest before its first page is written. Made while it stands
-/// still; after that its memory is read in order, and each page once.
+/// What is asked for, and of what memory: all that may be refused, and quickly known.
+#[derive(Debug)]
+pub struct Outline {
+    options: Options,
+    /// All memory that the format may have.
+    all: Vec<Range>,
+    /// What of it is in the file.
+    chosen: Vec<Range>,
+}
+
+impl Outline {
+    /// What `options` ask for of `memory`, whose ranges are looked at; so is `target`. From then on `progress` has a total.
+    pub fn of(
+        memory: &dyn PhysicalMemory,
+        options: &Options,
+        target: &Target,
+        progress: &Progress,
+    ) -> Result<Self, DumpError> {
+        let mut all = pages::ranges(memory);
+        let chosen = match options.format {
+            Format::Elf => elf::selected(&all, options.only)?,
+            Format::Kdump { .. } if options.paging || options.only.is_some() => return Err(DumpError::WholeMemoryOnly),
+            Format::Kdump { raw: true, .. } if !target.seekable() => return Err(DumpError::NotSeekable),
+            Format::Kdump { .. } => {
+                if let Some(end) = memory.ram_end() {
+                    all = pages::below(&all, end);
+                }
+                all.clone()
+            }
+        };
+        progress.begin(chosen.iter().map(|range| range.len).sum());
+        Ok(Self { options: *options, all, chosen })
+    }
+
+    /// Looks through `guest` for what the dump begins with; its memory may be read several times, in any order.
+    pub fn prepare(self, guest: &Guest<'_>, progress: &Progress) -> Result<Prepared, DumpError> {
+        let Self { options, all, chosen } = self;
+        let processors = guest.processors.registers();
+        let architecture = Architecture::of(&processors, &all);
+        let linux = Linux::find(guest.memory, &all, &processors, guest.vmcoreinfo, progress)?;
+        let vmcoreinfo = linux.vmcoreinfo.as_ref().map(|found| found.text().as_bytes());
+        let notes = Notes::of(architecture, &processors, vmcoreinfo);
+        let segments = match options.format {
+            Format::Elf if options.paging => elf::segments(&chosen, &paging::mappings(guest.memory, &all, &processors)),
+            Format::Elf => elf::segments(&chosen, &[]),
+            Format::Kdump { .. } => Vec::new(),
+        };
+        Ok(Prepared { options, ranges: chosen, processors, architecture, notes, linux, segments })
+    }
+}
+
+/// All of a dump but memory's bytes: what has to be known of a guest before its first page is written. From then on its memory
+/// is read in order, and each page once.
 #[derive(Debug)]
 pub struct Prepared {
     options: Options,
@@ -141,37 +192,14 @@ pub struct Prepared {
     architecture: Architecture,
     notes: Notes,
     linux: Linux,
-    /// What of memory is in the file, where the format allows a choice.
-    elf: elf::Contents,
+    /// How an ELF file shows the memory.
+    segments: Vec<elf::Segment>,
 }
 
 impl Prepared {
-    /// Looks at `guest` for all that `options` ask for. `target` is only looked at.
-    pub fn of(guest: &Guest<'_>, options: &Options, target: &Target, progress: &Progress) -> Result<Self, DumpError> {
-        match options.format {
-            Format::Elf => {}
-            Format::Kdump { .. } if options.paging || options.only.is_some() => return Err(DumpError::WholeMemoryOnly),
-            Format::Kdump { raw: true, .. } if !target.seekable() => return Err(DumpError::NotSeekable),
-            Format::Kdump { .. } => {}
-        }
-        let mut ranges = pages::ranges(guest.memory);
-        if let (Format::Kdump { .. }, Some(end)) = (options.format, guest.memory.ram_end()) {
-            ranges = pages::below(&ranges, end);
-        }
-        let processors = guest.processors.registers();
-        let elf = elf::Contents::of(guest.memory, &ranges, &processors, options)?;
-        let architecture = Architecture::of(&processors, &ranges);
-        let linux = Linux::find(guest.memory, &ranges, &processors, guest.vmcoreinfo, progress)?;
-        let vmcoreinfo = linux.vmcoreinfo.as_ref().map(|found| found.text().as_bytes());
-        let notes = Notes::of(architecture, &processors, vmcoreinfo);
-        let prepared = Self { options: *options, ranges, processors, architecture, notes, linux, elf };
-        progress.begin(prepared.ranges().iter().map(|range| range.len).sum());
-        Ok(prepared)
-    }
-
     /// The memory that is going to be read, in ascending order.
     pub fn ranges(&self) -> &[Range] {
-        if self.options.format == Format::Elf { &self.elf.ranges } else { &self.ranges }
+        &self.ranges
     }
 
     /// Writes the dump to `target`, which gets its name if all goes well. `memory` is as it was when this was made.
@@ -181,10 +209,10 @@ impl Prepared {
         mut target: Target,
         progress: &Progress,
     ) -> Result<Summary, DumpError> {
-        let Self { options, ranges, processors, architecture, notes, linux, elf } = self;
+        let Self { options, ranges, processors, architecture, notes, linux, segments } = self;
         let job = Job { memory, ranges, processors, architecture: *architecture, notes, linux, progress };
         match options.format {
-            Format::Elf => elf::write(&job, elf, &mut target)?,
+            Format::Elf => elf::write(&job, segments, &mut target)?,
             Format::Kdump { codec, raw } => kdump::write(&job, codec, raw, &mut target)?,
         }
         progress.check()?;
@@ -196,5 +224,6 @@ impl Prepared {
 
 /// Writes a dump of `guest`, which stands still, to `target`, which gets its name if all goes well.
 pub fn write(guest: &Guest<'_>, options: &Options, target: Target, progress: &Progress) -> Result<Summary, DumpError> {
-    Prepared::of(guest, options, &target, progress)?.write(guest.memory, target, progress)
+    let outline = Outline::of(guest.memory, options, &target, progress)?;
+    outline.prepare(guest, progress)?.write(guest.memory, target, progress)
 }

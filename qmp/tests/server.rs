@@ -77,12 +77,12 @@ fn a_stale_socket_is_taken_over_a_live_one_is_not_and_none_is_left_behind() {
     drop(UnixListener::bind(&path).unwrap());
     let running = Running::with(vec![unix(&path)]);
     Client::over(UnixStream::connect(&path).unwrap()).negotiate();
-    let refused = Server::start(vec![unix(&path)], fixture::offer(), || {});
+    let refused = Server::start(vec![unix(&path)], fixture::offer(), |_| {});
     assert!(matches!(refused, Err(StartError::Listen(..))), "{refused:?}");
     drop(running);
     assert!(!path.exists());
     std::fs::write(&path, "a file").unwrap();
-    assert!(Server::start(vec![unix(&path)], fixture::offer(), || {}).is_err());
+    assert!(Server::start(vec![unix(&path)], fixture::offer(), |_| {}).is_err());
     assert_eq!(std::fs::read(&path).unwrap(), b"a file");
 }
 
@@ -113,7 +113,7 @@ fn a_peer_that_goes_is_looked_for_again() {
     let path = folder.path().join("peer.sock");
     let address = Address::Unix(path.clone());
     let refused = Monitor::at(Endpoint::Connect { address: address.clone(), reconnect: None });
-    assert!(matches!(Server::start(vec![refused], fixture::offer(), || {}), Err(StartError::Connect(..))));
+    assert!(matches!(Server::start(vec![refused], fixture::offer(), |_| {}), Err(StartError::Connect(..))));
     let reconnect = Some(Duration::from_millis(20));
     let _running = Running::with(vec![Monitor::at(Endpoint::Connect { address, reconnect })]);
     std::thread::sleep(Duration::from_millis(50));
@@ -145,7 +145,7 @@ fn a_listening_socket_may_be_inherited_and_its_first_client_waited_for() {
 fn a_file_is_no_client() {
     let socket = OwnedFd::from(tempfile::tempfile().unwrap());
     let refused =
-        Server::start(vec![Monitor::at(Endpoint::Descriptor { socket, wait: false })], fixture::offer(), || {});
+        Server::start(vec![Monitor::at(Endpoint::Descriptor { socket, wait: false })], fixture::offer(), |_| {});
     assert!(matches!(refused, Err(StartError::Descriptor(_))));
 }
 
@@ -175,7 +175,7 @@ fn a_limited_event_comes_once_a_second_and_the_last_is_kept() {
 fn one_client_waits_and_another_does_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("qmp.sock");
-    let server = Server::start(vec![unix(&path)], fixture::offer(), || {}).unwrap();
+    let server = Server::start(vec![unix(&path)], fixture::offer(), |_| {}).unwrap();
     let connect = || {
         let stream = UnixStream::connect(&path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -201,7 +201,7 @@ fn one_client_waits_and_another_does_not() {
 fn a_request_that_is_given_up_is_an_error_to_its_client() {
     let (here, there) = UnixStream::pair().unwrap();
     let endpoint = Endpoint::Descriptor { socket: there.into(), wait: false };
-    let server = Server::start(vec![Monitor::at(endpoint)], fixture::offer(), || {}).unwrap();
+    let server = Server::start(vec![Monitor::at(endpoint)], fixture::offer(), |_| {}).unwrap();
     let mut client = Client::over(here);
     client.negotiate();
     client.send(br#"{"execute":"query-name"}"#);

@@ -2,11 +2,15 @@
 
 use iced_x86::IcedError;
 use iced_x86::code_asm::{CodeAssembler, cr0, cr3, cr4, eax, ebp, ecx, edx, rbp};
+use lockstep::commandline::DeviceConfig;
 use lockstep::dump;
+use lockstep::object_model::Store;
+use lockstep::plug::Plugged;
 use lockstep_dump::read::{Dump, Layout};
 use lockstep_dump::{Format, Options, PhysicalMemory, Progress, Range, Target};
+use lockstep_fabric::Outside;
 use lockstep_tests::folder::Folder;
-use lockstep_tests::guest::Guest;
+use lockstep_tests::guest::{Guest, config};
 use std::path::PathBuf;
 
 const PAGE: u64 = 4096;
@@ -389,6 +393,30 @@ fn holes_and_memory_above_4_gib_are_where_they_are() {
     let dump = assert_marks(&guest, &marks, Format::Elf, &folder);
     assert_eq!((dump.layout(), dump.machine()), (Layout::Elf { wide: true }, Some(3)));
     assert_processors(&guest, &dump, false, "i386 above 4 GiB");
+}
+
+#[test]
+fn a_module_that_was_plugged_in_is_dumped_in_every_format() {
+    let folder = Folder::new("module");
+    let memory = ["-m", "16M,slots=2,maxmem=1G"];
+    let mut guest = in_mode(&LONG, &folder, &memory);
+    let backends = [("m".to_owned(), Store { bytes: 4 * MIB, is_file: false })].into();
+    let properties = vec![("memdev".to_owned(), "m".to_owned())];
+    let device = DeviceConfig { driver: "pc-dimm".into(), id: Some("d".into()), origin: String::new(), properties };
+    let config = config(&memory.map(str::to_owned));
+    let module = guest.board.plan_module(&config, &backends, device).expect("a free slot");
+    let start = module.address;
+    let device = serde_json::to_string(&Plugged::Module(Box::new(module))).expect("text");
+    guest.board.machine.enter(Outside::Plug { device }).expect("the gate is open");
+    for at in [start, start + 4 * MIB - PAGE] {
+        guest.board.machine.bus.memory.write_bytes(at, b"in the module");
+    }
+    for options in all_options() {
+        let (path, dump) = dumped(&guest, &folder, options);
+        let name = path.display().to_string();
+        assert!(dump.pages().iter().any(|range| range.start == start && range.len == 4 * MIB), "{name}");
+        assert_all(&guest, &dump, options, &name);
+    }
 }
 
 #[test]

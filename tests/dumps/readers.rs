@@ -6,6 +6,7 @@ use lockstep_dump::codec::Codec;
 use lockstep_dump::{Format, Options, Progress, Target};
 use lockstep_tests::folder::Folder;
 use lockstep_tests::guest::{Guest, debian, guest_file};
+use lockstep_tests::program::lockstep;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -131,4 +132,13 @@ fn gdb_shows_each_processors_registers() {
             assert!(said.contains(&format!("{value:#x}")), "{value:#x}:\n{said}");
         }
     }
+}
+
+#[test]
+#[ignore = "needs QEMU and python3-libkdumpfile: tests/run --long"]
+fn headers_and_notes_are_qemus_but_for_what_is_explained_and_pages_are_pmemsaves() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dumps/beside_qemu.py");
+    let kernel = guest_file("vmlinuz");
+    let guests = Path::new(&kernel).parent().expect("a folder");
+    said(Command::new("python3").arg(script).arg(lockstep()).arg(guests));
 }

@@ -54,6 +54,7 @@ impl Machine {
             .args(["-m", "256", "-cpu", "max", "-nodefaults", "-display", "none", "-seed", "1"])
             .args(["-serial", &format!("file:{}", folder.join(CONSOLE).display())])
             .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
+            .args(["-qmp", &format!("unix:{},server=on,wait=off", folder.join("other").display())])
             .spawn()
             .expect("the program starts");
         let begun = Instant::now();
@@ -255,5 +256,42 @@ fn quit_while_a_dump_is_written_ends_cleanly() {
     if !left.is_empty() {
         assert_eq!(left, ["dump"]);
         assert_whole(&folder.join("dump"));
+    }
+}
+
+/// A dump for which the guest and every client stand still, and whose reader does not come to the end.
+#[test]
+fn a_dump_that_all_wait_for_ends_with_the_machine() {
+    for by_signal in [true, false] {
+        let mut machine = Machine::start("dump-waits", None);
+        machine.until_booted();
+        let pipe = machine.folder.join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        let nobody = machine.dump(&pipe, false).expect_err("a pipe without a reader is not waited for");
+        assert!(nobody.contains("No such device or address"), "{nobody}");
+        machine.assert_runs();
+
+        let _pipe_end = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("the pipe");
+        let protocol = format!("file:{}", pipe.display());
+        let arguments = json!({ "paging": false, "protocol": protocol });
+        let request = json!({ "execute": "dump-guest-memory", "arguments": arguments }).to_string();
+        machine.output.write_all(request.as_bytes()).expect("the machine listens");
+        std::thread::sleep(Duration::from_millis(500));
+        if by_signal {
+            let id = machine.process.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        } else {
+            let mut other = UnixStream::connect(machine.folder.join("other")).expect("a second client");
+            other.write_all(br#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#).expect("it listens");
+        }
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = machine.process.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert!(status.success(), "{status:?}");
     }
 }

@@ -90,8 +90,6 @@ pub struct Msrs {
     pub mcg_status: u64,
     /// IA32_MCG_CTL.
     pub mcg_ctl: u64,
-    /// AMD's event selectors and counters of the K7, which count nothing.
-    pub amd_perf: [u64; 8],
     /// AMD's SYSCFG.
     pub amd_syscfg: u64,
     /// AMD's HWCR.

@@ -22,7 +22,7 @@ pub(crate) const SECTION_LEN: [usize; 2] = [40, 64];
 
 /// Memory in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     pub(super) virtual_address: u64,
     pub(super) physical_address: u64,
     pub(super) len: u64,

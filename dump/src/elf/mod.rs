@@ -5,40 +5,16 @@ mod header;
 pub(crate) use header::{EM_386, EM_X86_64, ET_CORE, HEADER_LEN, PN_XNUM, PROGRAM_LEN, PT_LOAD, PT_NOTE, SECTION_LEN};
 
 use crate::pages::{BATCH, Batches, is_zero};
-use crate::paging::{self, Mapping};
-use crate::write::{Format, Job, Options};
-use crate::{DumpError, PhysicalMemory, Range, Registers, Target, pages, pipeline};
-use header::{Segment, head};
+use crate::paging::Mapping;
+use crate::write::Job;
+use crate::{DumpError, Range, Target, pages, pipeline};
+use header::head;
 
-/// What of the guest's memory a dump shows, and how.
-#[derive(Debug)]
-pub(crate) struct Contents {
-    /// The memory that is in the file.
-    pub(crate) ranges: Vec<Range>,
-    segments: Vec<Segment>,
-}
-
-impl Contents {
-    /// What `options` ask for, out of all memory; empty for other formats.
-    pub(crate) fn of(
-        memory: &dyn PhysicalMemory,
-        all: &[Range],
-        processors: &[Registers],
-        options: &Options,
-    ) -> Result<Self, DumpError> {
-        if options.format != Format::Elf {
-            return Ok(Self { ranges: Vec::new(), segments: Vec::new() });
-        }
-        let ranges = selected(all, options.only)?;
-        let mappings = if options.paging { paging::mappings(memory, all, processors) } else { Vec::new() };
-        let segments = segments(&ranges, &mappings);
-        Ok(Self { ranges, segments })
-    }
-}
+pub(crate) use header::Segment;
 
 /// Writes a dump.
-pub(crate) fn write(job: &Job<'_>, contents: &Contents, target: &mut Target) -> Result<(), DumpError> {
-    let Contents { ranges, segments } = contents;
+pub(crate) fn write(job: &Job<'_>, segments: &[Segment], target: &mut Target) -> Result<(), DumpError> {
+    let ranges = job.ranges;
     let total: u64 = ranges.iter().map(|range| range.len).sum();
     target.append(&head(job.architecture, &job.notes.bytes, segments, total), job.progress)?;
 
@@ -81,7 +57,7 @@ enum Piece<'a> {
 }
 
 /// The parts of `ranges` that lie in `only`.
-fn selected(ranges: &[Range], only: Option<Range>) -> Result<Vec<Range>, DumpError> {
+pub(crate) fn selected(ranges: &[Range], only: Option<Range>) -> Result<Vec<Range>, DumpError> {
     let Some(only) = only else { return Ok(ranges.to_vec()) };
     let selected: Vec<_> = ranges.iter().filter_map(|range| common(*range, only)).collect();
     if selected.is_empty() {
@@ -100,7 +76,7 @@ fn common(one: Range, other: Range) -> Option<Range> {
 /// The segments that show `ranges`, which lie one after the other in the file. With mappings each of them is one, and after
 /// them comes what nothing maps, at virtual address 0 as all memory is without mappings: a reader by physical address finds
 /// every page.
-fn segments(ranges: &[Range], mappings: &[Mapping]) -> Vec<Segment> {
+pub(crate) fn segments(ranges: &[Range], mappings: &[Mapping]) -> Vec<Segment> {
     let mut placed = Vec::with_capacity(ranges.len());
     let mut offset = 0;
     for range in ranges {

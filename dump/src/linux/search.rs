@@ -14,6 +14,8 @@ pub(super) struct Finds {
 
 /// Candidates of a kind that are looked at; a memory full of them is somebody's joke.
 const MOST_FINDS: usize = 256;
+/// Memory whose pages' beginnings are looked at together.
+const HEADS_OF: u64 = 4 << 20;
 /// Numbers as which the beginnings of a note's name and of a utsname are looked for.
 const VMCO: u32 = u32::from_le_bytes(*b"VMCO");
 const LINU: u32 = u32::from_le_bytes(*b"Linu");
@@ -25,13 +27,13 @@ pub(super) fn notes_on_pages(
     progress: &Progress,
     take: &mut dyn FnMut(Vmcoreinfo) -> bool,
 ) -> Result<bool, DumpError> {
-    let batches = Batches::of(ranges);
+    let batches = Batches::sized(ranges, HEADS_OF);
     let look = |(): &mut (), number| {
         let batch = batches.get(number);
-        let bytes = memory.read(batch.start, batch.len as usize);
-        let begins = |at: &usize| bytes.get(*at..).is_some_and(|bytes| Vmcoreinfo::note_len(bytes).is_some());
-        let pages = (0..bytes.len()).step_by(PAGE_SIZE as usize);
-        pages.filter(begins).map(|at| batch.start + at as u64).collect::<Vec<_>>()
+        let heads = memory.read_heads(batch.start, (batch.len / PAGE_SIZE) as usize, TEXT_AT);
+        let starts = (batch.start..).step_by(PAGE_SIZE as usize);
+        let begins = starts.zip(heads.chunks_exact(TEXT_AT)).filter(|(_, head)| Vmcoreinfo::note_len(head).is_some());
+        begins.map(|(start, _)| start).collect::<Vec<_>>()
     };
     let mut taken = false;
     let mut offered = 0;

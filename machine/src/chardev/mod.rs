@@ -122,7 +122,17 @@ impl Reporter {
         let _ = self.events.send(event);
     }
 
-    /// Whether a quit was reported.
+    /// Somebody wants the machine to end, as will be reported in its turn: who waits may give up.
+    pub fn expect_quit(&self) {
+        self.quitting.store(true, Ordering::Relaxed);
+    }
+
+    /// What tells that a quit was reported or is expected.
+    pub fn quitting(&self) -> Arc<AtomicBool> {
+        self.quitting.clone()
+    }
+
+    /// Whether a quit was reported or is expected.
     pub fn is_quitting(&self) -> bool {
         self.quitting.load(Ordering::Relaxed)
     }

@@ -1,13 +1,13 @@
 //! A dump that is written while the guest runs on, exact as of the tick at which it began.
 //!
-//! All that must be found in memory is found at the beginning, before the guest goes on. From then on threads of their own
-//! write, and ask the machine's thread for memory, piece after piece. It answers between two slices, from what it holds
-//! (see [`Memory::hold`]): the guest sees nothing of that.
+//! Only what may be refused is looked at before the guest goes on. From then on threads of their own look for what the dump
+//! begins with, and write, and ask the machine's thread for memory, piece after piece. It answers between two slices, from
+//! what it holds (see [`Memory::hold`]): the guest sees nothing of that.
 
 use super::view::{Cpus, StoppedMemory, find};
 use crate::chardev::{HostEvent, Reporter};
 use crate::machine::Machine;
-use lockstep_dump::{DumpError, Guest, Options, PhysicalMemory, Prepared, Progress, Range, Summary, Target};
+use lockstep_dump::{DumpError, Guest, Options, Outline, PAGE_SIZE, PhysicalMemory, Progress, Range, Summary, Target};
 use lockstep_fabric::{Memory, Tick};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -27,8 +27,14 @@ const MOST_PIECES: usize = 16;
 
 /// What the writing threads have to say.
 enum Ask {
-    /// They want memory.
-    Read { address: u64, len: usize, reply: SyncSender<Vec<u8>> },
+    /// They want memory, which they may ask for again.
+    Look { address: u64, len: usize, reply: SyncSender<Vec<u8>> },
+    /// They want the beginnings of pages.
+    Heads { address: u64, pages: usize, len: usize, reply: SyncSender<Vec<u8>> },
+    /// From now on, they read these ranges only, and each page once.
+    Found(Vec<Range>),
+    /// They want memory, for the last time.
+    Take { address: u64, len: usize, reply: SyncSender<Vec<u8>> },
     /// They are done.
     Ended(Result<Summary, DumpError>),
 }
@@ -56,18 +62,23 @@ impl LiveDump {
         progress: Arc<Progress>,
         reporter: Option<Reporter>,
     ) -> Result<Self, DumpError> {
-        let note = super::registered_note(machine);
+        let vmcoreinfo = super::registered_note(machine);
         let memory = StoppedMemory::of(&machine.bus.memory);
+        let outline = Outline::of(&memory, options, &target, &progress)?;
         let processors = Cpus::of(&machine.cpus);
-        let guest = Guest { memory: &memory, processors: &processors, vmcoreinfo: note.as_deref() };
-        let prepared = Prepared::of(&guest, options, &target, &progress)?;
+        let ranges = memory.ranges();
         let spans = memory.into_spans();
         let (sender, asks) = mpsc::channel();
-        let desk = Desk { asks: sender, reporter, ranges: prepared.ranges().to_vec() };
-        machine.bus.memory.hold(&held(&spans, prepared.ranges()));
+        let desk = Desk { asks: sender, reporter, ranges: ranges.clone() };
+        machine.bus.memory.hold(&held(&spans, &ranges));
         let watched = progress.clone();
         let write = move || {
-            let result = prepared.write(&desk, target, &watched);
+            let guest = Guest { memory: &Looking(&desk), processors: &processors, vmcoreinfo: vmcoreinfo.as_deref() };
+            let prepared = outline.prepare(&guest, &watched);
+            let result = prepared.and_then(|prepared| {
+                desk.say(Ask::Found(prepared.ranges().to_vec()));
+                prepared.write(&desk, target, &watched)
+            });
             desk.say(Ask::Ended(result));
         };
         let writer = match thread::Builder::new().name("dump".into()).spawn(write) {
@@ -86,9 +97,23 @@ impl LiveDump {
         self.due = true;
         for _ in 0..MOST_PIECES {
             let ended = match asks.try_recv() {
-                Ok(Ask::Read { address, len, reply }) => {
-                    // Whoever asked may have given up meanwhile.
-                    let _ = reply.send(held_bytes(memory, &self.spans, address, len));
+                // Whoever asked may have given up meanwhile.
+                Ok(Ask::Look { address, len, reply }) => {
+                    let peek = |at, len, into: &mut Vec<u8>| memory.peek_held(at, len, into);
+                    let _ = reply.send(held_bytes(&self.spans, address, len, peek));
+                    continue;
+                }
+                Ok(Ask::Heads { address, pages, len, reply }) => {
+                    let _ = reply.send(heads(memory, &self.spans, address, pages, len));
+                    continue;
+                }
+                Ok(Ask::Found(ranges)) => {
+                    memory.narrow_hold(&held(&self.spans, &ranges));
+                    continue;
+                }
+                Ok(Ask::Take { address, len, reply }) => {
+                    let take = |at, len, into: &mut Vec<u8>| memory.take_held(at, len, into);
+                    let _ = reply.send(held_bytes(&self.spans, address, len, take));
                     continue;
                 }
                 Ok(Ask::Ended(result)) => result,
@@ -164,6 +189,13 @@ impl Desk {
             reporter.report(HostEvent::Dump);
         }
     }
+
+    /// What is answered; nothing, if nobody listens any more.
+    fn ask(&self, ask: impl FnOnce(SyncSender<Vec<u8>>) -> Ask) -> Vec<u8> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.say(ask(reply));
+        answer.recv().unwrap_or_default()
+    }
 }
 
 impl PhysicalMemory for Desk {
@@ -172,9 +204,24 @@ impl PhysicalMemory for Desk {
     }
 
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]> {
-        let (reply, answer) = mpsc::sync_channel(1);
-        self.say(Ask::Read { address, len, reply });
-        answer.recv().unwrap_or_default().into()
+        self.ask(|reply| Ask::Take { address, len, reply }).into()
+    }
+}
+
+/// The memory as long as it is only looked through.
+struct Looking<'a>(&'a Desk);
+
+impl PhysicalMemory for Looking<'_> {
+    fn ranges(&self) -> Vec<Range> {
+        self.0.ranges()
+    }
+
+    fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]> {
+        self.0.ask(|reply| Ask::Look { address, len, reply }).into()
+    }
+
+    fn read_heads(&self, address: u64, pages: usize, len: usize) -> Vec<u8> {
+        self.0.ask(|reply| Ask::Heads { address, pages, len, reply })
     }
 }
 
@@ -191,16 +238,33 @@ fn held(spans: &[(Range, u64)], ranges: &[Range]) -> Vec<(u64, u64)> {
     held
 }
 
-/// Bytes as they were at the beginning; fewer if they are not all memory.
-fn held_bytes(memory: &mut Memory, spans: &[(Range, u64)], address: u64, len: usize) -> Vec<u8> {
+/// Bytes as `read` gives them for an arena offset, a length, and what to append them to; fewer if they are not all memory.
+fn held_bytes(
+    spans: &[(Range, u64)],
+    address: u64,
+    len: usize,
+    mut read: impl FnMut(u64, usize, &mut Vec<u8>) -> bool,
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len);
     while bytes.len() < len {
         let at = address.wrapping_add(bytes.len() as u64);
         let Some((span, offset)) = find(spans, at) else { break };
         let wanted = (len - bytes.len()).min((span.end() - at) as usize);
-        if !memory.take_held(offset + (at - span.start), wanted, &mut bytes) {
+        if !read(offset + (at - span.start), wanted, &mut bytes) {
             break;
         }
     }
     bytes
+}
+
+/// The first bytes of each of some pages.
+fn heads(memory: &Memory, spans: &[(Range, u64)], address: u64, pages: usize, len: usize) -> Vec<u8> {
+    let mut heads = Vec::with_capacity(pages * len);
+    for start in (address..).step_by(PAGE_SIZE as usize).take(pages) {
+        let Some((span, offset)) = find(spans, start) else { break };
+        if !memory.peek_held(offset + (start - span.start), len, &mut heads) {
+            break;
+        }
+    }
+    heads
 }

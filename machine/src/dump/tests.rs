@@ -106,6 +106,28 @@ fn the_dump_is_of_the_tick_of_the_command_and_the_run_is_as_without_it() {
 }
 
 #[test]
+fn what_the_guest_overwrites_while_it_is_looked_for_is_found_as_it_was() {
+    let (guest, mut board) = filling("live-search", "-m 16M");
+    let text = "OSRELEASE=then\n";
+    let mut note: Vec<u8> = [11, text.len() as u32, 0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    note.extend(b"VMCOREINFO\0\0");
+    note.extend(text.as_bytes());
+    // At the beginning of a page, and, where only a look at all of memory finds it, in the middle of one.
+    for at in [0x80_0000, 0x80_0040] {
+        board.machine.bus.memory.write_bytes(at, &note);
+        let expected = present(&board);
+        let path = guest.folder.join("dump");
+        let options = Options { format: Format::Kdump { codec: Codec::Snappy, raw: true }, paging: false, only: None };
+        let live = begin(&mut board, &options, Target::create(&path).expect("a file")).expect("a dump");
+        board.machine.bus.memory.write_bytes(at, &[0; 64]);
+        board.machine.bus.memory.write_bytes(0xfff0_0000, &[1; 64]);
+        run_through(&mut board, live).expect("written");
+        assert_eq!(Dump::open(&path).expect("a dump").vmcoreinfo(), Some(text), "{at:#x}");
+        assert_holds(&path, &expected, "searched");
+    }
+}
+
+#[test]
 fn a_part_of_memory_that_begins_anywhere_is_exact_too() {
     let (guest, mut board) = filling("live-part", "");
     board.machine.run_through(BEGIN);
@@ -165,8 +187,12 @@ fn what_is_given_up_leaves_nothing_and_the_guest_goes_on() {
     // A reader that takes its time, and one that leaves.
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     let mut live = begin(&mut board, &options, Target::descriptor(ours.into()).expect("a socket")).expect("a dump");
+    theirs.set_nonblocking(true).expect("a socket");
     let mut magic = [0; 4];
-    theirs.read_exact(&mut magic).expect("the beginning");
+    while theirs.read(&mut magic).is_err() {
+        assert!(live.serve(&mut board.machine.bus.memory).is_none(), "it has not even begun");
+        std::thread::yield_now();
+    }
     assert_eq!(&magic, b"\x7fELF");
     for _ in 0..100 {
         assert!(live.serve(&mut board.machine.bus.memory).is_none(), "nobody reads");

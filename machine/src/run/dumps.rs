@@ -55,9 +55,10 @@ impl Control {
         if self.dumps.in_progress() { Err(Denied::Dumping) } else { Ok(()) }
     }
 
-    /// Writes a dump while the guest stands still.
+    /// Writes a dump while the guest stands still, unless the user leaves meanwhile.
     pub fn dump(&mut self, options: &Options, target: Target) -> Result<Summary, DumpError> {
-        let progress = Arc::new(Progress::default());
+        let leaving = self.dumps.reporter.as_ref().map(Reporter::quitting).unwrap_or_default();
+        let progress = Arc::new(Progress::unless(leaving));
         let result = dump::dump(&self.board.machine, options, target, &progress);
         self.dumps.progress = Some(progress);
         self.tell_dumped(&result);

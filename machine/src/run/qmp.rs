@@ -4,7 +4,8 @@ use super::{Control, RunError};
 use crate::chardev::{HostEvent, Reporter};
 use crate::commandline::{Backend, ChardevConfig, Config, SocketAddress, SocketRole};
 use crate::control;
-use lockstep_qmp::registry::Registry;
+use lockstep_qmp::commands::control::Quit;
+use lockstep_qmp::registry::{Command, Registry};
 use lockstep_qmp::server::{Address, Endpoint, Monitor, Server, StartError, Teller, inherited};
 use lockstep_qmp::session::Offer;
 use lockstep_qmp::wire::Layout;
@@ -35,7 +36,14 @@ impl Qmp {
         }
         let offer = Offer::new(control::compatible_version(config.compatible_version), registry.catalog());
         let reporter = reporter.clone();
-        let server = Server::start(monitors, offer, move || reporter.report(HostEvent::Request));
+        let wake = move |name: &str| {
+            // The machine's thread may be at a long work that only this ends.
+            if name == Quit::DECLARATION.name {
+                reporter.expect_quit();
+            }
+            reporter.report(HostEvent::Request);
+        };
+        let server = Server::start(monitors, offer, wake);
         let server = server.map_err(|why| RunError::Qmp { origin: origins.join(" or "), why })?;
         Ok(Self { registry, server: Some(server) })
     }

@@ -61,7 +61,7 @@ pub(super) struct Stream {
 pub(super) struct Hub {
     pub(super) offer: Arc<Offer>,
     requests: mpsc::Sender<Request>,
-    wake: Box<dyn Fn() + Send + Sync>,
+    wake: Box<dyn Fn(&str) + Send + Sync>,
     /// What the hub itself follows.
     pub(super) control: Sender<Control>,
 }
@@ -70,7 +70,7 @@ impl Hub {
     pub(super) fn new(
         offer: Arc<Offer>,
         requests: mpsc::Sender<Request>,
-        wake: Box<dyn Fn() + Send + Sync>,
+        wake: Box<dyn Fn(&str) + Send + Sync>,
         control: Sender<Control>,
     ) -> Self {
         Self { offer, requests, wake, control }
@@ -78,8 +78,9 @@ impl Hub {
 
     /// Sends the machine a request. If the machine is gone, the request is dropped and says so to its client.
     pub(super) fn ask(&self, request: Request) {
+        let name = request.order.name.clone();
         if self.requests.send(request).is_ok() {
-            (self.wake)();
+            (self.wake)(&name);
         }
     }
 }

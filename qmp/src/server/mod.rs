@@ -9,7 +9,7 @@
 //! # -> Result<(), Box<dyn std::error::Error>> {
 //! let offer = Offer::new(version, registry.catalog());
 //! let thread = std::thread::current();
-//! let server = Server::start(vec![Monitor::at(Endpoint::Stdio)], offer, move || thread.unpark())?;
+//! let server = Server::start(vec![Monitor::at(Endpoint::Stdio)], offer, move |_| thread.unpark())?;
 //! while machine != 0 {
 //!     while let Some(request) = server.next_request() {
 //!         // A request that steers passes the gate and is recorded: `request.order` is what there is to record.
@@ -79,15 +79,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens all monitors, and then serves them on a thread of its own. `wake` is called there whenever there is a
-    /// request. Monitors that wait for a client are waited for here.
+    /// Opens all monitors, and then serves them on a thread of its own. `wake` is called there, with the
+    /// command's name, whenever there is a request. Monitors that wait for a client are waited for here.
     ///
     /// # Errors
     /// A monitor cannot be opened.
     pub fn start(
         monitors: Vec<Monitor>,
         offer: Offer,
-        wake: impl Fn() + Send + Sync + 'static,
+        wake: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, StartError> {
         let (request, requests) = mpsc::channel();
         let (control, controls) = smol::channel::unbounded();

@@ -79,13 +79,35 @@ impl Memory {
         self.held.as_ref().map_or(0, |held| held.kept.len())
     }
 
+    /// From now on, the hold is of these spans only, all of which were part of it; what else there was is let go.
+    pub fn narrow_hold(&mut self, spans: &[(u64, u64)]) {
+        let Some(held) = &mut self.held else { return };
+        let narrow = Held::of(spans, self.arena.len() as u64);
+        held.kept.retain(|page, _| narrow.waits(*page));
+        held.waiting.iter_mut().zip(narrow.waiting).for_each(|(waiting, narrow)| *waiting &= narrow);
+        held.shared = narrow.shared;
+    }
+
     /// Appends bytes as they were at the moment of the hold; false, with nothing appended, if they leave the arena. Pages
     /// that lie within the range as a whole are let go: they cannot be taken again.
     pub fn take_held(&mut self, offset: u64, len: usize, into: &mut Vec<u8>) -> bool {
+        let any = self.peek_held(offset, len, into);
+        let end = offset.saturating_add(len as u64);
+        if let Some(held) = self.held.as_mut().filter(|_| any) {
+            for page in offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE {
+                held.let_go(page);
+            }
+        }
+        any
+    }
+
+    /// Appends bytes as they were at the moment of the hold; false, with nothing appended, if they leave the arena. They can be
+    /// taken, or looked at again, later.
+    pub fn peek_held(&self, offset: u64, len: usize, into: &mut Vec<u8>) -> bool {
         let Some(bytes) = self.arena.bytes(offset, len) else { return false };
         let begun = into.len();
         into.extend_from_slice(bytes);
-        let Some(held) = &mut self.held else { return true };
+        let Some(held) = &self.held else { return true };
         let end = offset + len as u64;
         // Kept pages are few beside those that are taken.
         for (page, bytes) in held.kept.range(touched(offset, len as u64)) {
@@ -95,9 +117,6 @@ impl Memory {
             if let Some(new) = into.get_mut(begun + (from - offset) as usize..begun + (to - offset) as usize) {
                 new.copy_from_slice(old);
             }
-        }
-        for page in offset.div_ceil(PAGE_SIZE)..end / PAGE_SIZE {
-            held.let_go(page);
         }
         true
     }
@@ -192,6 +211,32 @@ mod tests {
         assert!(memory.free_to_write(65 * PAGE_SIZE));
         memory.end_hold();
         assert!(memory.free_to_write(0));
+    }
+
+    #[test]
+    fn what_is_looked_at_stays_and_what_is_of_no_more_interest_is_let_go() {
+        let mut memory = numbered();
+        memory.hold(&[(0, PAGES * PAGE_SIZE)]);
+        for page in [1, 2, 66] {
+            memory.fill(page * PAGE_SIZE, &[0xff; PAGE]);
+        }
+        for _ in 0..2 {
+            let mut bytes = Vec::new();
+            assert!(memory.peek_held(PAGE_SIZE - 1, 2 * PAGE, &mut bytes));
+            assert_eq!((bytes[0], bytes[1], bytes[2 * PAGE - 1]), (0, 1, 2));
+        }
+        assert_eq!(memory.kept_pages(), 3);
+        assert!(!memory.free_to_write(0) && !memory.free_to_write(5 * PAGE_SIZE));
+
+        memory.narrow_hold(&[(0, 4 * PAGE_SIZE), (2 * PAGE_SIZE, PAGE_SIZE)]);
+        assert_eq!(memory.kept_pages(), 2);
+        assert!(!memory.free_to_write(3 * PAGE_SIZE) && memory.free_to_write(5 * PAGE_SIZE));
+        assert!(memory.free_to_write(PAGE_SIZE), "a copy is kept already");
+        memory.fill(3 * PAGE_SIZE, &[0xff; PAGE]);
+        let four = taken(&mut memory, 0, 4 * PAGE);
+        assert_eq!([0, 1, 2, 3].map(|page| four[page * PAGE]), [0, 1, 2, 3]);
+        assert_eq!(taken(&mut memory, 2 * PAGE_SIZE, 1), [2], "of two spans");
+        assert!(!memory.peek_held(PAGES * PAGE_SIZE, 1, &mut Vec::new()));
     }
 
     #[test]
