@@ -27,7 +27,7 @@ fn a_running_linux_is_stopped_looked_at_and_let_go_on() {
     client.returns("cont", json!({}));
     assert_eq!(client.take_events(), ["RESUME"]);
     client.returns("inject-nmi", json!({}));
-    client.until_guest_says("NMI");
+    client.until_guest_says("NMI received for unknown reason");
     client.quit();
 }
 

@@ -21,6 +21,8 @@ pub struct Connected {
 
 /// How long a guest may take to come as far as a test wants it.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long an answer or an event may take: less than a run of all tests, so that a test fails by itself.
+const SILENCE: Duration = Duration::from_secs(120);
 
 impl Connected {
     /// Starts Debian's kernel and negotiates; `name` tells the tests apart.
@@ -50,6 +52,7 @@ impl Connected {
             }
             std::thread::sleep(Duration::from_millis(1));
         };
+        output.set_read_timeout(Some(SILENCE)).expect("a socket");
         let input = BufReader::new(output.try_clone().expect("a socket"));
         let mut client = Self { process, input, output, events: Vec::new(), serial };
         let greeting = client.line();
@@ -75,7 +78,10 @@ impl Connected {
     /// The next line that the machine says.
     pub fn line(&mut self) -> Value {
         let mut line = String::new();
-        self.input.read_line(&mut line).expect("a line");
+        if let Err(error) = self.input.read_line(&mut line) {
+            let console = std::fs::read_to_string(&self.serial).unwrap_or_default();
+            panic!("the machine says nothing ({error}) after {line:?}; on its console:\n{console}");
+        }
         assert!(line.ends_with("\r\n"), "{line:?}");
         serde_json::from_str(&line).expect("JSON")
     }
