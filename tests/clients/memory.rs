@@ -91,7 +91,6 @@ fn seabios_leaves_the_place_for_modules_alone() {
 }
 
 #[test]
-#[ignore = "once in many runs a guest does not let go of its module, and why is not known: tests/run --long"]
 fn modules_of_qmp_are_told_of_recorded_and_replayed() {
     let log = scratch_path("memory.log");
     let icount = |mode: &str| format!("shift=0,rr={mode},rrfile={}", log.display());

@@ -23,8 +23,6 @@ impl Session {
                 self.take_events()?;
             } else {
                 self.await_event()?;
-                // What the operator does to a stopped machine can have devices tell something.
-                self.pass_news();
             }
             if let Some(cause) = self.control.quitting() {
                 return Ok(Ended::Host(cause));

@@ -106,7 +106,8 @@ impl Session {
         }
         self.feed_ports();
         self.pass_output();
-        self.follow_plugging();
+        // What the operator does to a stopped machine can have devices tell something, and nothing else may come for long.
+        self.pass_news();
         self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }

@@ -200,6 +200,19 @@ fn a_watchdog_that_bites_does_what_was_chosen() {
 }
 
 #[test]
+fn what_an_operator_has_a_stopped_machines_devices_tell_is_told_at_once() {
+    let guest = BareGuest::new("told-at-once");
+    let config = guest.config(&format!("{MONITOR} -S -device pvpanic -action panic=none"));
+    let (reporter, events) = Reporter::new();
+    let chardevs = Chardevs::open(&config, &reporter).expect("no host");
+    let qmp = Qmp::start(&config, &reporter).expect("no server");
+    let mut session = Session::new(Control::new(&config, guest.board(&config), None), chardevs, events, qmp);
+    let data = b"o/b 0x505 1\r".to_vec();
+    session.handle(HostEvent::MonitorBytes { chardev: ChardevId(0), data }).expect("no log");
+    assert_eq!(session.control.board.machine.take_notices(), [], "nothing is left for an event that may never come");
+}
+
+#[test]
 fn a_panic_does_what_was_chosen() {
     let guest = BareGuest::new("panic");
     for (chosen, action, ended, pause) in [
