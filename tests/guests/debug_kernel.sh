@@ -10,17 +10,8 @@ guests=$(cd "$1" && pwd)
 package=$(cat "$guests/vmlinuz.package")-dbg
 [ -s "$guests/vmlinux.debug" ] && [ "$(cat "$guests/vmlinux.debug.package" 2>/dev/null)" = "$package" ] && exit 0
 
-work=$guests/debug-kernel.part
-rm -rf "$work"
-mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/root"
-apt_options=()
-# The host's package lists, or, where there are none, private ones.
-if ! apt-cache show "$package" >/dev/null 2>&1; then
-    apt_options=(-o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache")
-    apt-get "${apt_options[@]}" update -qq
-fi
-(cd "$work" && apt-get "${apt_options[@]}" -o APT::Sandbox::User=root -qq download "$package")
-dpkg -x "$work"/*.deb "$work/root"
-mv "$work/root/usr/lib/debug/boot/vmlinux-${package:12:-4}" "$guests/vmlinux.debug"
+folder=$guests/debug-kernel
+"$(dirname "$0")/unpack.sh" "$folder" "$package"
+mv "$folder/usr/lib/debug/boot/vmlinux-${package:12:-4}" "$guests/vmlinux.debug"
 echo "$package" > "$guests/vmlinux.debug.package"
-rm -rf "$work"
+rm -rf "$folder"

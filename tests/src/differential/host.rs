@@ -314,12 +314,10 @@ impl Host {
         assert!(at + case.bytes.len() < CODE_LEN, "the instruction lies within the code");
         let before = &case.before;
         let slots = slots();
-        // SAFETY: data, code and slots are mapped readable and writable, exclusively for this object; the instruction fits
-        // the code as asserted. lockstep_host_enter keeps the callee-saved registers and the stack pointer in its own frame
-        // and in the slots, and comes back through lockstep_host_return, which restores them, the flags, and the x87 and
-        // MXCSR control that Rust relies on: every way out of the instruction is one of the signals taken over, because
-        // whatever it does not fault at, it goes on at an INT3 or at memory that cannot be executed. The signal's frame is on the alternate stack,
-        // so the instruction's own stack pointer does not matter.
+        // SAFETY: data, code and slots are mapped for this object alone, and the instruction fits the code, as asserted. Every
+        // way out of it is a signal taken over: what does not fault goes on at an INT3 or at memory that cannot be executed.
+        // The signal's frame is on the alternate stack. lockstep_host_enter comes back through lockstep_host_return, which
+        // restores the stack pointer, the callee-saved registers, the flags, and the x87 and MXCSR control that Rust needs.
         let (caught, data) = unsafe {
             let code = ptr::with_exposed_provenance_mut::<u8>(CODE as usize);
             let data = std::slice::from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(DATA as usize), DATA_LEN);
