@@ -2,6 +2,7 @@
 
 use crate::decode::{Block, Cache, Key, LONGEST_INSTRUCTION, LoneInstructions, lower_block};
 use crate::fault::{Fault, vector};
+use crate::jit::Jit;
 use crate::mmu::Source;
 use crate::op::{Op, Slot};
 use crate::state::{Activity, CodeSize, Pending, Rflags, Vcpu, seg};
@@ -44,11 +45,11 @@ pub enum Traced {
 /// Looks at a vCPU between instructions and cannot change it.
 pub type Tracer = Box<dyn FnMut(&Vcpu, &Bus, Traced) + Send>;
 
-/// The interpreter, with the decoded blocks that all vCPUs of a machine share.
-#[derive(Default)]
+/// The interpreter and, on hosts that have one, the translator, with the blocks that all vCPUs of a machine share.
 pub struct Engine {
     cache: Cache,
     lone: LoneInstructions,
+    jit: Option<Jit>,
     tracer: Option<Tracer>,
     /// The tracer wants every instruction, not only exceptions.
     each_instruction: bool,
@@ -57,7 +58,33 @@ pub struct Engine {
 /// DR6.BS: single step.
 const DR6_SINGLE_STEP: u64 = 1 << 14;
 
+impl Default for Engine {
+    fn default() -> Self {
+        Self { jit: Jit::new(), ..Self::interpreter() }
+    }
+}
+
 impl Engine {
+    /// An engine that translates nothing.
+    pub fn interpreter() -> Self {
+        Self {
+            cache: Cache::default(),
+            lone: LoneInstructions::default(),
+            jit: None,
+            tracer: None,
+            each_instruction: false,
+        }
+    }
+
+    /// An engine that translates blocks after so many runs; where the host has no translator, the interpreter.
+    pub fn translating_after(runs: u8) -> Self {
+        let mut engine = Self::default();
+        if let Some(jit) = &mut engine.jit {
+            jit.set_patience(runs);
+        }
+        engine
+    }
+
     /// Runs `cpu` for at most `budget` ticks from the clock's present. `why == Budget` means that exactly `budget` ticks were
     /// used. Cut into any slices, a run ends in the same state.
     pub fn run(&mut self, cpu: &mut Vcpu, bus: &mut Bus, budget: Tick) -> Exit {
@@ -80,6 +107,9 @@ impl Engine {
         if bus.memory.has_stale() {
             let stale = bus.memory.take_stale();
             self.cache.drop_stale(&stale, &mut bus.memory);
+            if let Some(jit) = &mut self.jit {
+                stale.iter().for_each(|hit| jit.drop_page(hit.page));
+            }
         }
         if cpu.activity != Activity::Running && !(cpu.activity == Activity::Halted && wakes(cpu)) {
             return Some(Why::Stopped);
@@ -186,6 +216,21 @@ impl Engine {
         let mut linear = start;
         loop {
             let key = to_key.at_linear(linear);
+            if P::TRANSLATED
+                && let Some(jit) = &mut self.jit
+                && let Some(code) = jit.find(key)
+            {
+                let before = cpu.tick;
+                jit.run(code, cpu, bus)?;
+                // Where it has not run at all, the budget does not hold the block.
+                if cpu.tick != before {
+                    linear = place.linear(cpu.ip);
+                    if !cpu.pending.is_empty() || linear ^ page >= PAGE_SIZE {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            }
             let block = match self.cache.recent(key) {
                 Some(block) => block,
                 None => match self.find_or_decode(cpu, bus, key) {
@@ -199,6 +244,11 @@ impl Engine {
             }
             if u64::from(block.ticks) > cpu.tick_end - cpu.tick {
                 return self.part_of(block, cpu, bus, linear);
+            }
+            if P::TRANSLATED
+                && let Some(jit) = &mut self.jit
+            {
+                jit.warm(key, cpu, bus, block.bytes);
             }
             execute(cpu, bus, self.cache.ops(block), block.bytes)?;
             if !cpu.pending.is_empty() {
@@ -245,6 +295,9 @@ impl Engine {
         if lowered.ops.is_empty() {
             return None;
         }
+        if !self.cache.has_room_for(&lowered) {
+            self.drop_blocks(bus);
+        }
         let epoch = bus.memory.write_epoch();
         let block = self.cache.insert(key, lowered, &mut bus.memory);
         if bus.memory.write_epoch() != epoch && cpu.tlb.write_epoch == epoch {
@@ -258,6 +311,9 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn uncached(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<(), Fault> {
+        if cpu.tick >= cpu.tick_end {
+            return Ok(());
+        }
         if let Some(lone) = self.lone.at(linear, cpu.mode)
             && is_there(lone.bytes(), cpu, bus, linear)?
         {
@@ -317,6 +373,9 @@ impl Engine {
     pub fn drop_blocks(&mut self, bus: &mut Bus) {
         self.cache.drop_all(&mut bus.memory);
         self.lone = LoneInstructions::default();
+        if let Some(jit) = &mut self.jit {
+            jit.clear();
+        }
     }
 }
 
@@ -355,6 +414,8 @@ fn is_there(bytes: &[u8], cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<
 
 /// How offsets in the code segment become linear addresses, and how far they reach.
 trait Place: Copy {
+    /// Code there can be translated.
+    const TRANSLATED: bool;
     fn linear(self, ip: u64) -> u64;
     /// Whether an offset is beyond the segment's limit.
     fn ends_before(self, ip: u64) -> bool;
@@ -365,6 +426,8 @@ trait Place: Copy {
 struct Flat;
 
 impl Place for Flat {
+    const TRANSLATED: bool = true;
+
     #[inline(always)]
     fn linear(self, ip: u64) -> u64 {
         ip
@@ -393,6 +456,8 @@ impl CodeSegment {
 }
 
 impl Place for CodeSegment {
+    const TRANSLATED: bool = false;
+
     #[inline(always)]
     fn linear(self, ip: u64) -> u64 {
         self.base.wrapping_add(ip) & 0xffff_ffff
@@ -439,7 +504,7 @@ fn execute(cpu: &mut Vcpu, bus: &mut Bus, ops: &[Op], bytes: u16) -> Result<(), 
 /// Puts the instruction pointer back to an instruction that faults.
 #[cold]
 #[inline(never)]
-fn faulted(cpu: &mut Vcpu, op: &Op, fault: Fault) -> Fault {
+pub(crate) fn faulted(cpu: &mut Vcpu, op: &Op, fault: Fault) -> Fault {
     cpu.ip = cpu.next_ip(op).wrapping_sub(op.len.into());
     located(fault, op)
 }

@@ -142,6 +142,16 @@ impl Fault {
         Self::with_error(vector::PF, error)
     }
 
+    /// The fault as a number that is not zero.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The fault of [`Fault::bits`].
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
+        NonZeroU32::new(bits).map(Self)
+    }
+
     /// The exception's vector, or `None` for the internal reasons.
     pub const fn vector(self) -> Option<u8> {
         if self.0.get() & INTERNAL != 0 { None } else { Some((self.0.get() >> 16) as u8) }

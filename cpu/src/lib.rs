@@ -7,6 +7,7 @@
 //! - [`float`]: floating-point arithmetic in software.
 //! - [`mmu`]: segmentation, paging, the soft TLB; the loads and stores that handlers use.
 //! - [`engine`]: [`Engine::run`], the interpreter's loop.
+//! - `jit`: blocks that run often as code of the host, where that is an x86-64.
 //! - [`cpuid`]: CPU models.
 
 mod decode;
@@ -15,6 +16,11 @@ mod descriptor;
 #[cfg(test)]
 mod fixture;
 mod frame;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod jit;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "no_jit.rs"]
+mod jit;
 mod msr;
 mod task;
 

@@ -51,7 +51,7 @@ impl Slot {
 
     /// The slot's number.
     #[inline(always)]
-    pub fn number(self) -> usize {
+    pub const fn number(self) -> usize {
         self as usize
     }
 }

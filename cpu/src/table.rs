@@ -1,21 +1,10 @@
-//! One row for each instruction: the single truth that the interpreter, a later JIT and the differential tests share.
+//! One row for each instruction: the single truth that the interpreter, translated code and the differential tests share.
 
 use crate::op::Handler;
 use crate::ops;
 use crate::state::Rflags;
 use iced_x86::Code;
 use std::sync::LazyLock;
-
-/// How a JIT may treat an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Jit {
-    /// Call the handler.
-    Call,
-    /// Re-encode with remapped operands.
-    Native,
-    /// End the block.
-    End,
-}
 
 /// Which instruction set must be enabled for the instruction not to fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +37,6 @@ pub struct Row {
     pub reg: Handler,
     /// Runs it with a memory operand.
     pub mem: Handler,
-    /// How a JIT may treat it.
-    pub jit: Jit,
     /// What must be enabled.
     pub unit: Unit,
     /// Where it can be tried.
@@ -71,7 +58,6 @@ impl Row {
             code,
             reg,
             mem,
-            jit: Jit::Call,
             unit: Unit::Integer,
             trial: Trial::User,
             undefined: Rflags::empty(),
@@ -90,7 +76,6 @@ impl Row {
     #[must_use]
     pub const fn ends(mut self) -> Self {
         self.ends = true;
-        self.jit = Jit::End;
         self
     }
 
@@ -105,13 +90,6 @@ impl Row {
     #[must_use]
     pub const fn hint(mut self) -> Self {
         self.hint = true;
-        self
-    }
-
-    /// May be treated by a JIT in this way.
-    #[must_use]
-    pub const fn jit(mut self, jit: Jit) -> Self {
-        self.jit = jit;
         self
     }
 

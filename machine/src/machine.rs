@@ -166,6 +166,12 @@ impl Machine {
         self.engine.set_tracer(tracer, each_instruction);
     }
 
+    /// Has every instruction interpreted; nothing that the guest can see changes.
+    pub fn interpret_only(&mut self) {
+        self.engine.drop_blocks(&mut self.bus);
+        self.engine = Engine::interpreter();
+    }
+
     /// The present.
     pub fn now(&self) -> Tick {
         self.bus.clock.now()

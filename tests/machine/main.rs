@@ -10,3 +10,4 @@ mod replay;
 mod screen;
 mod slots;
 mod startup;
+mod translation;

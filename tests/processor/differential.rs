@@ -72,6 +72,7 @@ mod host {
     use lockstep_tests::differential::state::Mode;
     use lockstep_tests::differential::vectors;
     use std::collections::BTreeMap;
+    use std::io;
 
     /// Cases of each row in the normal run, and with LOCKSTEP_LONG.
     const CASES: usize = if cfg!(debug_assertions) { 250 } else { 2_000 };
@@ -95,16 +96,16 @@ mod host {
         Host::new().expect("the host allows fixed mappings below 4 GiB and executable data")
     }
 
-    fn campaign(mode: Mode) {
+    fn campaign(mode: Mode, guest: fn(u64) -> io::Result<Guest>, cases: usize) {
         let mut host = host();
-        let mut guest = Guest::new(host.fs_base()).expect("memory for the guest");
+        let mut guest = guest(host.fs_base()).expect("memory for the guest");
         assert!(host::runs(&mut host, mode), "the host does not run {mode:?} code");
         assert!(guest::runs(&mut guest, mode), "lockstep does not run {mode:?} code");
         // LOCKSTEP_ROWS=text: only rows whose name contains it.
         let only = std::env::var("LOCKSTEP_ROWS").unwrap_or_default();
         let results: Vec<RowResult> = rows()
             .filter(|row| format!("{:?}", row.code).contains(&only))
-            .map(|row| try_row(row, mode, cases(), seed(), &mut |case| host.run(case), &mut guest))
+            .map(|row| try_row(row, mode, cases, seed(), &mut |case| host.run(case), &mut guest))
             .collect();
         summarise(mode, &results);
     }
@@ -138,12 +139,18 @@ mod host {
 
     #[test]
     fn every_user_mode_row_does_in_64_bit_mode_what_the_host_does() {
-        campaign(Mode::Bits64);
+        campaign(Mode::Bits64, Guest::new, cases());
     }
 
     #[test]
     fn every_user_mode_row_does_in_32_bit_code_what_the_host_does() {
-        campaign(Mode::Bits32);
+        campaign(Mode::Bits32, Guest::new, cases());
+    }
+
+    #[test]
+    fn every_user_mode_row_does_translated_what_the_host_does() {
+        // Each case is translated anew, which takes longer than to run it.
+        campaign(Mode::Bits64, Guest::translating, cases() / 8);
     }
 
     #[test]

@@ -16,10 +16,29 @@ use std::ops::Range;
 pub(crate) struct Key(u64);
 
 impl Key {
+    /// Where the mode lies in a key's bits.
+    const MODE_SHIFT: u32 = 56;
+
+    /// The key of a block at an arena offset in a mode.
+    pub(crate) fn new(mode: u8, offset: u64) -> Self {
+        Self(u64::from(mode) << Self::MODE_SHIFT | offset)
+    }
+
+    /// The key as one number.
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The mode.
+    pub(crate) fn mode(self) -> u8 {
+        (self.0 >> Self::MODE_SHIFT) as u8
+    }
+
     /// What the keys of a mode have in common.
     #[inline(always)]
     pub(crate) fn start_of(mode: CodeMode) -> Self {
-        Self(u64::from(mode.0) << 56)
+        Self(u64::from(mode.0) << Self::MODE_SHIFT)
     }
 
     /// The key of a block at an arena offset, in the mode of [`Key::start_of`].
@@ -123,11 +142,13 @@ impl Cache {
         }
     }
 
-    /// Holds a freshly lowered block and marks its bytes in memory.
+    /// Whether a freshly lowered block can be held; if not, all must be dropped first.
+    pub(crate) fn has_room_for(&self, lowered: &Lowered) -> bool {
+        self.ops.len() + lowered.ops.len() <= MOST_OPS
+    }
+
+    /// Holds a freshly lowered block, for which there is room, and marks its bytes in memory.
     pub(crate) fn insert(&mut self, key: Key, lowered: Lowered, memory: &mut Memory) -> Block {
-        if self.ops.len() + lowered.ops.len() > MOST_OPS {
-            self.drop_all(memory);
-        }
         let block = Block {
             key,
             start: self.ops.len() as u32,

@@ -22,32 +22,85 @@ pub(crate) struct Lowered {
     pub(crate) bytes: u16,
 }
 
-/// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
-pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
-    let mut decoder = Decoder::with_ip(mode.size().bits(), bytes, 0, options(model));
-    let mut instruction = Instruction::default();
-    let mut ops = Vec::with_capacity(8);
-    // What each of them can be in a pair.
-    let mut parts = Vec::with_capacity(8);
-    let mut end = 0;
-    // The instruction before, if it may be fused with the one in hand.
-    let mut before = Code::INVALID;
-    while decoder.can_decode() && ops.len() < most.min(LONGEST_BLOCK) {
-        decoder.decode_out(&mut instruction);
-        if decoder.last_error() == DecoderError::NoMoreBytes {
-            if bytes.len() - usize::from(end) < LONGEST_INSTRUCTION {
-                break;
+/// One instruction, as iced decoded it and as it runs.
+pub(crate) struct Single {
+    /// As decoded; invalid if it has no end within fifteen bytes.
+    pub(crate) instruction: Instruction,
+    /// As it runs.
+    pub(crate) op: Op,
+    /// Nothing after it belongs to its block.
+    pub(crate) ends: bool,
+}
+
+/// Lowers one instruction after the other.
+struct Singles<'a> {
+    bytes: &'a [u8],
+    decoder: Decoder<'a>,
+    /// What `bytes` begins at: offsets count from zero there.
+    start: u16,
+    /// Bytes lowered.
+    done: usize,
+    mode: CodeMode,
+    model: &'a CpuModel,
+}
+
+impl<'a> Singles<'a> {
+    fn new(bytes: &'a [u8], start: u16, mode: CodeMode, model: &'a CpuModel) -> Self {
+        let decoder = Decoder::with_ip(mode.size().bits(), bytes, start.into(), options(model));
+        Self { bytes, decoder, start, done: 0, mode, model }
+    }
+
+    /// Offset of the next.
+    fn end(&self) -> u16 {
+        self.start + self.done as u16
+    }
+}
+
+impl Iterator for Singles<'_> {
+    type Item = Single;
+
+    /// The next, or nothing if `bytes` does not hold it whole.
+    fn next(&mut self) -> Option<Single> {
+        if !self.decoder.can_decode() {
+            return None;
+        }
+        let mut instruction = Instruction::default();
+        self.decoder.decode_out(&mut instruction);
+        if self.decoder.last_error() == DecoderError::NoMoreBytes {
+            if self.bytes.len() - self.done < LONGEST_INSTRUCTION {
+                return None;
             }
             // Fifteen bytes and no end: too long.
-            end += LONGEST_INSTRUCTION as u16;
-            ops.push(faulting(too_long, end, LONGEST_INSTRUCTION as u8, mode));
-            break;
+            self.done += LONGEST_INSTRUCTION;
+            let op = faulting(too_long, self.end(), LONGEST_INSTRUCTION as u8, self.mode);
+            return Some(Single { instruction: Instruction::default(), op, ends: true });
         }
-        end += instruction.len() as u16;
-        let (mut op, ends) = lower(&instruction, end, mode, model);
-        if let Some(opcode) = x87_opcode(&bytes[usize::from(end) - instruction.len()..usize::from(end)], mode) {
+        let begin = self.done;
+        self.done += instruction.len();
+        let (mut op, ends) = lower(&instruction, self.end(), self.mode, self.model);
+        if let Some(opcode) = x87_opcode(&self.bytes[begin..self.done], self.mode) {
             op.imm = opcode.into();
         }
+        Some(Single { instruction, op, ends })
+    }
+}
+
+/// Lowers each of the instructions in `bytes` by itself, `start` bytes into their page: what [`Op`] says of a block's first
+/// byte is true of the page's.
+pub(crate) fn lower_singly(bytes: &[u8], start: u16, mode: CodeMode, model: &CpuModel) -> Vec<Single> {
+    Singles::new(bytes, start, mode, model).collect()
+}
+
+/// Lowers instructions from `bytes` up to the first that ends a block, or that `bytes` does not hold whole.
+pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: usize) -> Lowered {
+    let mut singles = Singles::new(bytes, 0, mode, model);
+    let mut ops: Vec<Op> = Vec::with_capacity(8);
+    // What each of them can be in a pair.
+    let mut parts = Vec::with_capacity(8);
+    // The instruction before, if it may be fused with the one in hand.
+    let mut before = Code::INVALID;
+    while ops.len() < most.min(LONGEST_BLOCK) {
+        let Some(Single { instruction, op, ends }) = singles.next() else { break };
         if let Some(run) = fused(before, instruction.code())
             && let Some(first) = ops.last_mut()
         {
@@ -66,7 +119,7 @@ pub(crate) fn lower_block(bytes: &[u8], mode: CodeMode, model: &CpuModel, most: 
             break;
         }
     }
-    Lowered { ops: in_pairs(ops, &parts), bytes: end }
+    Lowered { ops: in_pairs(ops, &parts), bytes: singles.end() }
 }
 
 /// Makes one of each two neighbours that can be paired, from the first on.
@@ -194,7 +247,7 @@ fn lower(instruction: &Instruction, next: u16, mode: CodeMode, model: &CpuModel)
         | prefix(instruction.has_rep_prefix(), Traits::REP)
         | prefix(instruction.has_repne_prefix(), Traits::REPNE);
     let repeats = row.repeats && op.is(Traits::REP | Traits::REPNE);
-    (op, row.ends || repeats || len_of_page_left(next))
+    (op, row.ends || repeats)
 }
 
 /// The eleven bits that the x87 remembers of an instruction: the low three of the escape byte, then the ModRM byte.
@@ -209,11 +262,6 @@ fn x87_opcode(instruction: &[u8], mode: CodeMode) -> Option<u16> {
         [escape @ 0xd8..=0xdf, modrm] => Some(u16::from(escape & 7) << 8 | u16::from(*modrm)),
         _ => None,
     }
-}
-
-/// A block's offsets are 16 bits wide and it never leaves a page, so this holds always; kept as the guard it is.
-fn len_of_page_left(next: u16) -> bool {
-    next >= 0x1000
 }
 
 fn code_is_enter(code: Code) -> bool {

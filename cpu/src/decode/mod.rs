@@ -7,7 +7,7 @@ mod lower;
 pub use cache::Cache;
 pub(crate) use cache::{Block, Key};
 pub(crate) use lone::LoneInstructions;
-pub(crate) use lower::{LONGEST_INSTRUCTION, Lowered, lower_block};
+pub(crate) use lower::{LONGEST_INSTRUCTION, Lowered, Single, lower_block, lower_singly};
 
 /// An array on the heap, never on the stack.
 pub(crate) fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {

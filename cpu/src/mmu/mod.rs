@@ -15,5 +15,5 @@ pub use access::Int;
 pub(crate) use fetch::Source;
 pub use mappings::{Mapping, PageBits};
 pub use segmented::Access;
-pub(crate) use tlb::Bank;
 pub use tlb::Tlb;
+pub(crate) use tlb::{Bank, layout};

@@ -63,6 +63,29 @@ pub(crate) struct FetchEntry {
 const NO_ENTRY: Entry = Entry { read: INVALID, write: INVALID, addend: 0, frame: 0 };
 const NO_FETCH: FetchEntry = FetchEntry { tag: INVALID, offset: u64::MAX, frame: 0 };
 
+/// Where translated code finds things.
+pub(crate) mod layout {
+    use super::{Entry, FetchEntry, Tlb};
+    use std::mem::offset_of;
+
+    /// Entries of a bank of the fetch translations.
+    pub(crate) const FETCH_SLOTS: usize = super::FETCH_SLOTS;
+    /// Offset of an address space's tag bits in the [`Tlb`].
+    pub(crate) const GENERATION: usize = offset_of!(Tlb, generation);
+    /// Bits to shift a linear address right by, and then to keep of it: the offset of its entry in a bank.
+    pub(crate) const ENTRY_SHIFT: u32 = 12 - size_of::<Entry>().trailing_zeros();
+    pub(crate) const ENTRY_MASK: usize = (super::SLOTS - 1) * size_of::<Entry>();
+    /// Offsets in an entry.
+    pub(crate) const READ: i32 = offset_of!(Entry, read) as i32;
+    pub(crate) const WRITE: i32 = offset_of!(Entry, write) as i32;
+    pub(crate) const ADDEND: i32 = offset_of!(Entry, addend) as i32;
+    /// Offsets in an instruction-fetch entry, of three words.
+    pub(crate) const FETCH_TAG: i32 = offset_of!(FetchEntry, tag) as i32;
+    pub(crate) const FETCH_OFFSET: i32 = offset_of!(FetchEntry, offset) as i32;
+
+    const _: () = assert!(size_of::<Entry>() == 32 && size_of::<FetchEntry>() == 24);
+}
+
 /// How many process contexts keep their translations at a time.
 const CONTEXTS: usize = 8;
 
@@ -120,6 +143,17 @@ impl Tlb {
     #[inline(always)]
     pub(crate) fn entry_mut(&mut self, bank: Bank, linear: u64) -> &mut Entry {
         &mut self.data[bank as usize][Self::slot(linear)]
+    }
+
+    /// Where a bank lies.
+    #[inline(always)]
+    pub(crate) fn bank_address(&self, bank: Bank) -> usize {
+        self.data[bank as usize].as_ptr() as usize
+    }
+
+    /// Where the fetch translations of user or supervisor code lie.
+    pub(crate) fn fetch_address(&self, user: bool) -> usize {
+        self.fetch[usize::from(user) * FETCH_SLOTS..].as_ptr() as usize
     }
 
     #[inline(always)]

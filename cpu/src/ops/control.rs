@@ -4,7 +4,7 @@ use crate::fault::Fault;
 use crate::mmu::Int;
 use crate::op::{Op, Slot};
 use crate::state::{Vcpu, seg};
-use crate::table::{Jit, Row};
+use crate::table::Row;
 use iced_x86::Code;
 use lockstep_fabric::Bus;
 
@@ -145,12 +145,12 @@ fn jcxz<T: Int, C: Int>(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Faul
 macro_rules! jcc_rows {
     ($($cc:literal $rel8_16:ident $rel8_32:ident $rel8_64:ident $rel16:ident $rel32_32:ident $rel32_64:ident;)*) => {
         [$(
-            Row::single(Code::$rel8_16, jcc::<u16, $cc>).jit(Jit::End),
-            Row::single(Code::$rel8_32, jcc::<u32, $cc>).jit(Jit::End),
-            Row::single(Code::$rel8_64, jcc::<u64, $cc>).jit(Jit::End),
-            Row::single(Code::$rel16, jcc::<u16, $cc>).jit(Jit::End),
-            Row::single(Code::$rel32_32, jcc::<u32, $cc>).jit(Jit::End),
-            Row::single(Code::$rel32_64, jcc::<u64, $cc>).jit(Jit::End),
+            Row::single(Code::$rel8_16, jcc::<u16, $cc>),
+            Row::single(Code::$rel8_32, jcc::<u32, $cc>),
+            Row::single(Code::$rel8_64, jcc::<u64, $cc>),
+            Row::single(Code::$rel16, jcc::<u16, $cc>),
+            Row::single(Code::$rel32_32, jcc::<u32, $cc>),
+            Row::single(Code::$rel32_64, jcc::<u64, $cc>),
         )*]
     };
 }

@@ -239,6 +239,8 @@ fn invlpg(cpu: &mut Vcpu, _: &mut Bus, op: &Op) -> Result<(), Fault> {
     let linear = cpu.wrapped(base.wrapping_add(cpu.effective_address(op)));
     if cpu.canonical(linear) {
         cpu.tlb.flush_page(linear);
+        // It may be the page that the next instruction is on.
+        cpu.pending |= Pending::EVENTS;
     }
     Ok(())
 }

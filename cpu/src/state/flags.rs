@@ -255,6 +255,27 @@ impl Flags {
         self.put_status(value);
     }
 
+    /// The status flags as translated code keeps them: OF in bit 0, and in the upper byte what LAHF gives.
+    #[inline]
+    pub(crate) fn packed(&self) -> u64 {
+        let high = u64::from(self.cf())
+            | 1 << 1
+            | u64::from(self.pf()) << 2
+            | u64::from(self.af()) << 4
+            | u64::from(self.zf()) << 6
+            | u64::from(self.sf()) << 7;
+        u64::from(self.of()) | high << 8
+    }
+
+    /// Replaces the status flags by what [`Flags::packed`] gives.
+    #[inline]
+    pub(crate) fn unpack(&mut self, packed: u64) {
+        let high = packed >> 8;
+        self.zero = !high >> 6 & 1;
+        self.sign = high >> 7 << 63 | !high >> 2 & 1;
+        self.carries = high << 63 | ((high ^ packed) & 1) << 62 | (high >> 4 & 1) << 3;
+    }
+
     /// Replaces the six status flags.
     pub fn put_status(&mut self, value: Rflags) {
         self.zero = u64::from(!value.contains(Rflags::ZF));
@@ -289,6 +310,9 @@ mod tests {
             let value = Rflags::from_bits_retain(bits) & Rflags::STATUS;
             flags.put_status(value);
             assert_eq!(flags.get() & Rflags::STATUS, value);
+            let mut unpacked = Flags::default();
+            unpacked.unpack(flags.packed());
+            assert_eq!(unpacked.get() & Rflags::STATUS, value);
         }
     }
 

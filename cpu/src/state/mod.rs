@@ -116,6 +116,9 @@ pub struct Vcpu {
     /// Tick at which the run in hand ends.
     #[serde(skip)]
     pub tick_end: Tick,
+    /// What translated code works with.
+    #[serde(skip)]
+    pub(crate) jit: crate::jit::Context,
     /// Why the block in hand must stop.
     #[serde(skip)]
     pub pending: Pending,
@@ -197,6 +200,7 @@ impl Vcpu {
             ip: 0,
             tick: 0,
             tick_end: 0,
+            jit: crate::jit::Context::default(),
             pending: Pending::empty(),
             yields: false,
             bank: Bank::User,

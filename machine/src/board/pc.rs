@@ -179,6 +179,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         originals,
     };
     let mut machine = Machine::new(parts.bus, cpus, interrupts, boot, resets_end(config));
+    if !config.machine.translates {
+        machine.interpret_only();
+    }
     machine.set_actions(config.actions);
     machine.set_slots(slots);
     memory_slots::fit(&mut machine, config)?;

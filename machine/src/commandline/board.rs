@@ -141,15 +141,19 @@ fn accelerator(list: &str) -> Result<(), Reason> {
     }
 }
 
-pub(super) fn accel(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+pub(super) fn accel(draft: &mut Draft<'_>, argument: &str) -> Handled {
     if argument == "help" {
         return Ok(Flow::Print("Accelerators supported in Lockstep:\ntcg\n".to_owned()));
     }
     let mut options = Suboptions::parse(argument, Some("accel"));
     accelerator(&options.required("accel")?)?;
     // One thread owns the machine whatever is asked; the translator's cache and its layout are QEMU's own affair.
-    for harmless in ["thread", "tb-size", "split-wx", "one-insn-per-tb"] {
+    for harmless in ["thread", "tb-size", "split-wx"] {
         options.text(harmless);
+    }
+    // What it is for in QEMU: to see whether the translator is to blame.
+    if let Some(singly) = options.switch("one-insn-per-tb")? {
+        draft.config.machine.translates = !singly;
     }
     options.finish()?;
     Ok(Flow::Next)

@@ -108,6 +108,13 @@ pub struct MachineConfig {
     /// `memory-backend=`: the object that all memory comes from, if it is not the machine's own `pc.ram`.
     #[serde(default)]
     pub memory_backend: Option<String>,
+    /// `-accel tcg,one-insn-per-tb=off`: what runs often is translated, where the host can.
+    #[serde(default = "yes")]
+    pub translates: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The processor model and what was changed in it.
@@ -419,6 +426,7 @@ impl Default for Config {
                 pit: true,
                 i8042: true,
                 memory_backend: None,
+                translates: true,
             },
             cpu: CpuConfig { model: "qemu64".to_owned(), properties: Vec::new() },
             smp: Topology { cpus: 1, maxcpus: 1, sockets: 1, dies: 1, cores: 1, threads: 1 },

@@ -81,8 +81,17 @@ fn user_segment(selector: u16) -> Segment {
 }
 
 impl Guest {
-    /// A machine; `fs_base` is the base that FS has in user mode.
+    /// A machine that interprets all; `fs_base` is the base that FS has in user mode.
     pub fn new(fs_base: u64) -> io::Result<Self> {
+        Self::with(Engine::interpreter(), fs_base)
+    }
+
+    /// A machine that translates all that it can, where the host has a translator.
+    pub fn translating(fs_base: u64) -> io::Result<Self> {
+        Self::with(Engine::translating_after(1), fs_base)
+    }
+
+    fn with(engine: Engine, fs_base: u64) -> io::Result<Self> {
         let mut memory = Memory::new(RAM_LEN)?;
         let ram = memory.allocate(RAM_LEN).ok_or(io::ErrorKind::OutOfMemory)?;
         memory.add_region(Region {
@@ -95,11 +104,7 @@ impl Guest {
             writes: true,
             backing: Backing::Ram(ram),
         });
-        let mut guest = Self {
-            cpu: Vcpu::new(0, CpuModel::max(), 1),
-            bus: Bus::new(memory, Clock::new(0)),
-            engine: Engine::default(),
-        };
+        let mut guest = Self { cpu: Vcpu::new(0, CpuModel::max(), 1), bus: Bus::new(memory, Clock::new(0)), engine };
         guest.lay_out_pages();
         guest.lay_out_system();
         guest.enter_long_mode(fs_base);
