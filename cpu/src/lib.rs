@@ -7,6 +7,7 @@
 //! - [`float`]: floating-point arithmetic in software.
 //! - [`mmu`]: segmentation, paging, the soft TLB; the loads and stores that handlers use.
 //! - [`engine`]: [`Engine::run`], the interpreter's loop.
+//! - [`register`], [`watch`]: what a debugger outside of the guest asks for.
 //! - [`cpuid`]: CPU models.
 
 mod decode;
@@ -25,10 +26,14 @@ pub mod float;
 pub mod mmu;
 pub mod op;
 pub mod ops;
+pub mod register;
 pub mod state;
 pub mod table;
+pub mod watch;
 
 pub use cpuid::{CpuModel, Topology};
 pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
+pub use register::{REGISTERS, Register};
 pub use state::Vcpu;
+pub use watch::{WatchedAccess, Watchpoint};

@@ -94,6 +94,8 @@ pub enum QuitCause {
     Monitor,
     /// QMP's `quit`.
     Qmp,
+    /// A debugger's `kill`.
+    Debugger,
     /// This signal.
     Signal(i32),
 }
@@ -344,7 +346,7 @@ fn open_unattended(
             Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
         }
         Backend::Socket { .. } | Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. }
-            if is_replayed(config) || speaks_qmp(config, chardev) =>
+            if is_replayed(config) && !serves_debugger(config, chardev) || speaks_qmp(config, chardev) =>
         {
             Ok(End::Null)
         }
@@ -372,6 +374,11 @@ fn speaks_qmp(config: &Config, chardev: &ChardevConfig) -> bool {
     config.qmp.iter().any(|qmp| qmp.chardev == chardev.id)
 }
 
+/// Whether a debugger is on it. It may look at a replayed machine.
+fn serves_debugger(config: &Config, chardev: &ChardevConfig) -> bool {
+    config.gdb.as_ref() == Some(&chardev.id)
+}
+
 fn is_replayed(config: &Config) -> bool {
     matches!(config.icount.record_replay, RecordReplay::Replay(_))
 }
@@ -396,7 +403,7 @@ impl Users {
             device: device || !monitor,
             monitor,
             escape: chardev.mux.then_some(config.escape),
-            cut_off: is_replayed(config),
+            cut_off: is_replayed(config) && !serves_debugger(config, chardev),
         }
     }
 }

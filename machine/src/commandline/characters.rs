@@ -8,12 +8,16 @@ use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
 use super::values;
+use crate::gdb::CHARDEV;
 
 /// How many serial ports the machine pc has.
 const MOST_SERIAL_PORTS: usize = 4;
 
 /// Backends that QEMU has and Lockstep does not have yet.
 const UNBUILT_BACKENDS: [&str; 8] = ["udp", "telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
+
+/// Where a debugger is awaited unless something else is said.
+pub(crate) const USUAL_DEBUGGER_DEVICE: &str = "tcp::1234";
 
 /// Bytes of a ring buffer unless something else is said.
 pub(crate) const USUAL_RING: u64 = 64 << 10;
@@ -113,15 +117,74 @@ enum Attachment {
     To(String),
 }
 
+/// Where a debugger is awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DebuggerDevice {
+    /// Nowhere.
+    Nothing,
+    /// On a character device that there is.
+    Chardev(String),
+    /// On a new one.
+    New(Backend),
+}
+
+/// Reads what `-gdb` and the monitor's `gdbserver` take.
+pub(crate) fn debugger_device(text: &str) -> Result<DebuggerDevice, Reason> {
+    if text == "none" {
+        return Ok(DebuggerDevice::Nothing);
+    }
+    if let Some(name) = text.strip_prefix("chardev:") {
+        return Ok(DebuggerDevice::Chardev(name.to_owned()));
+    }
+    // As in QEMU, a debugger is not waited for, and it is always the debugger that connects.
+    let served = if text.starts_with("tcp:") { format!("{text},server=on,wait=off") } else { text.to_owned() };
+    // Ctrl-C on the terminal is for the debugger's end.
+    backend_of(&served, true).map(DebuggerDevice::New)
+}
+
+/// `-gdb DEV`.
+pub(super) fn gdb(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if draft.config.gdb.is_some() {
+        return Err(Reason::refused("a debugger is awaited elsewhere already"));
+    }
+    draft.config.gdb = match debugger_device(argument)? {
+        DebuggerDevice::Nothing => None,
+        DebuggerDevice::Chardev(id) => {
+            draft.refer(&id);
+            Some(id)
+        }
+        DebuggerDevice::New(backend) => {
+            draft.add_chardev(CHARDEV, backend, false)?;
+            draft.refer(CHARDEV);
+            Some(CHARDEV.to_owned())
+        }
+    };
+    Ok(Flow::Next)
+}
+
+/// `-s`: `-gdb tcp::1234`.
+pub(super) fn gdb_at_usual_port(draft: &mut Draft<'_>, _: &str) -> Handled {
+    gdb(draft, USUAL_DEBUGGER_DEVICE)
+}
+
 /// Reads the older syntax, `stdio`, `file:PATH`, `unix:PATH,server=on`, and makes a character device called `id` of it.
 fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Attachment, Reason> {
+    if text == "none" {
+        return Ok(Attachment::Nothing);
+    }
+    if let Some(name) = text.strip_prefix("chardev:").filter(|name| !name.is_empty()) {
+        draft.refer(name);
+        return Ok(Attachment::To(name.to_owned()));
+    }
+    draft.add_chardev(id, backend_of(text, mux)?, mux)?;
+    draft.refer(id);
+    Ok(Attachment::To(id.to_owned()))
+}
+
+/// The backend that the older syntax names; `mux` keeps signals off a terminal.
+fn backend_of(text: &str, mux: bool) -> Result<Backend, Reason> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-    let backend = match (kind, rest) {
-        ("none", "") => return Ok(Attachment::Nothing),
-        ("chardev", name) if !name.is_empty() => {
-            draft.refer(name);
-            return Ok(Attachment::To(name.to_owned()));
-        }
+    Ok(match (kind, rest) {
         ("null", "") => Backend::Null,
         ("stdio", "") => Backend::Stdio { signals: !mux },
         ("file", path) if !path.is_empty() => Backend::File { path: PathBuf::from(path), append: false },
@@ -149,10 +212,7 @@ fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Atta
             let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
             return Err(Reason::Expected(syntax));
         }
-    };
-    draft.add_chardev(id, backend, mux)?;
-    draft.refer(id);
-    Ok(Attachment::To(id.to_owned()))
+    })
 }
 
 pub(super) fn serial(draft: &mut Draft<'_>, argument: &str) -> Handled {

@@ -37,6 +37,9 @@ pub struct Config {
     pub monitors: Vec<String>,
     /// The monitors that speak QMP, in order.
     pub qmp: Vec<QmpConfig>,
+    /// `-gdb`: the id of the character device on which a debugger is awaited.
+    #[serde(default)]
+    pub gdb: Option<String>,
     /// `-compat-version`: the version of QEMU that QMP's clients are told.
     pub compatible_version: Option<[u32; 3]>,
     /// `-drive` and the options that stand for one, in order.
@@ -430,6 +433,7 @@ impl Default for Config {
             serial: Vec::new(),
             monitors: Vec::new(),
             qmp: Vec::new(),
+            gdb: None,
             compatible_version: None,
             drives: Vec::new(),
             nodes: Vec::new(),

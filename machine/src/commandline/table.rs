@@ -88,6 +88,8 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("icount", "[shift=]N[,sleep=on|off][,rr=record|replay,rrfile=FILE]", "a tick is 2^N ns; sleep when idle; record or replay the run", clocks::icount),
     row("seed", "N", "fix all randomness", clocks::seed),
     row("digest", "", "at exit print the hash of all that the guest can see, and the tick count", clocks::digest),
+    row("gdb", "DEV", "await a debugger there: tcp::PORT, unix:PATH,server=on,wait=off, stdio, chardev:ID", characters::gdb),
+    row("s", "", "the same as -gdb tcp::1234", characters::gdb_at_usual_port),
     row("S", "", "do not start the processors", host::stopped),
     row("no-reboot", "", "exit when the guest resets", host::no_reboot),
     row("no-shutdown", "", "stop, and stay, when the guest powers off", host::no_shutdown),

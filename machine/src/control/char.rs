@@ -20,9 +20,12 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(chardev_send_break).on(ringbuf_read).on(ringbuf_write);
 }
 
-/// A monitor speaks on it.
+/// A monitor speaks on it, or a debugger.
 fn monitored(control: &Control, id: &str) -> bool {
-    control.config.monitors.iter().any(|other| other == id) || control.config.qmp.iter().any(|qmp| qmp.chardev == id)
+    let config = &control.config;
+    config.monitors.iter().any(|other| other == id)
+        || config.qmp.iter().any(|qmp| qmp.chardev == id)
+        || config.gdb.as_deref() == Some(id)
 }
 
 /// A device or a monitor uses it.
@@ -65,20 +68,38 @@ fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevRetu
         return Err(Error::new(format!("Chardev with id '{id}' already exists")));
     }
     let backend = wanted(&backend)?;
-    let chardevs = &mut control.config.chardevs;
-    let place = chardevs.iter().position(ChardevConfig::is_gone).unwrap_or(chardevs.len());
     let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false };
-    if place == chardevs.len() {
-        chardevs.push(made);
-    } else {
-        chardevs[place] = made;
-    }
-    let opened = control.chardevs.open_at(&control.config, place);
-    opened.map_err(|why| {
-        control.config.chardevs[place] = gone();
-        failed(&why)
-    })?;
+    let place = control.add_chardev(made).map_err(|why| failed(&why))?;
     Ok(opened_at(control, place))
+}
+
+impl Control {
+    /// Makes a character device while the machine runs; gives its place.
+    pub(crate) fn add_chardev(&mut self, made: ChardevConfig) -> Result<usize, Problem> {
+        let chardevs = &mut self.config.chardevs;
+        let place = chardevs.iter().position(ChardevConfig::is_gone).unwrap_or(chardevs.len());
+        if place == chardevs.len() {
+            chardevs.push(made);
+        } else {
+            chardevs[place] = made;
+        }
+        let opened = self.chardevs.open_at(&self.config, place);
+        opened.inspect_err(|_| self.config.chardevs[place] = gone())?;
+        Ok(place)
+    }
+
+    /// Closes a character device for good.
+    pub(crate) fn remove_chardev(&mut self, id: &str) {
+        if let Some(place) = find(self, id) {
+            self.chardevs.close(ChardevId(place));
+            self.config.chardevs[place] = gone();
+        }
+    }
+
+    /// Whether there is such a character device, and nobody uses it.
+    pub(crate) fn chardev_is_free(&self, id: &str) -> bool {
+        find(self, id).is_some() && !used(self, id)
+    }
 }
 
 /// What the client is told of a new character device.
@@ -117,12 +138,11 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
 }
 
 fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
-    let place = find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
+    find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
     if used(control, &command.id) {
         return Err(Error::new(format!("Chardev '{}' is busy", command.id)));
     }
-    control.chardevs.close(ChardevId(place));
-    control.config.chardevs[place] = gone();
+    control.remove_chardev(&command.id);
     Ok(())
 }
 

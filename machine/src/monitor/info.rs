@@ -71,6 +71,7 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
         (None, RunState::IoError) => "paused (io-error)",
         (None, RunState::Watchdog) => "paused (watchdog)",
         (None, RunState::GuestPanicked) => "paused (guest-panicked)",
+        (None, RunState::Debug) => "paused (debug)",
     };
     Ok(format!("VM status: {status}"))
 }
