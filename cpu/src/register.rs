@@ -196,7 +196,8 @@ impl Vcpu {
         const LEN: u64 = 8;
         let at = self.descriptor_address(selector, LEN)?;
         let mut bytes = [0; LEN as usize];
-        (self.peek_code(bus, at, &mut bytes) == bytes.len()).then(|| Descriptor(u64::from_le_bytes(bytes)).segment(selector))
+        (self.peek_code(bus, at, &mut bytes) == bytes.len())
+            .then(|| Descriptor(u64::from_le_bytes(bytes)).segment(selector))
     }
 }
 

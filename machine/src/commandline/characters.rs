@@ -1,6 +1,6 @@
 //! `-chardev` and the options that attach one: `-serial`, `-monitor`, `-debugcon`, `-parallel`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::config::{Backend, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
@@ -14,7 +14,7 @@ use crate::gdb::CHARDEV;
 const MOST_SERIAL_PORTS: usize = 4;
 
 /// Backends that QEMU has and Lockstep does not have yet.
-const UNBUILT_BACKENDS: [&str; 8] = ["udp", "telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
+const UNBUILT_BACKENDS: [&str; 7] = ["telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
 
 /// Where a debugger is awaited unless something else is said.
 pub(crate) const USUAL_DEBUGGER_DEVICE: &str = "tcp::1234";
@@ -39,6 +39,7 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
             append: options.switch("append")?.unwrap_or(false),
         },
         "socket" => socket(&mut options)?,
+        "udp" => udp(&mut options)?,
         "pty" => Backend::Pty,
         "pipe" => Backend::Pipe { path: PathBuf::from(options.required("path")?) },
         "serial" | "tty" => Backend::SerialLine { path: PathBuf::from(options.required("path")?) },
@@ -75,6 +76,39 @@ fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
         }
     };
     Ok(Backend::Socket { address, role: socket_role(options)? })
+}
+
+/// `host=`, `port=`, `localaddr=`, `localport=`.
+fn udp(options: &mut Suboptions) -> Result<Backend, Reason> {
+    let port = options.required("port")?;
+    let to = SocketAddr::new(loopback(&options.text("host").unwrap_or_default())?, port_number(&port)?);
+    let local = (options.text("localaddr"), options.text("localport"));
+    for harmless in ["ipv4", "ipv6"] {
+        options.switch(harmless)?;
+    }
+    datagrams(to, local.0.as_deref(), local.1.as_deref())
+}
+
+/// Datagrams to `to`; without a local address they come in beside it, without a port where the host chooses.
+fn datagrams(to: SocketAddr, local: Option<&str>, local_port: Option<&str>) -> Result<Backend, Reason> {
+    let host = local.filter(|host| !host.is_empty()).map(loopback).transpose()?.unwrap_or(to.ip());
+    if host.is_ipv4() != to.is_ipv4() {
+        return Err(Reason::refused("the local address is of another family"));
+    }
+    Ok(Backend::Udp { to, from: SocketAddr::new(host, local_port.map_or(Ok(0), port_number)?) })
+}
+
+/// `[HOST]:PORT[@[HOST]:PORT]`, as `udp:` takes them.
+fn udp_addresses(text: &str) -> Result<Backend, Reason> {
+    let (to, from) = text.split_once('@').map_or((text, None), |(to, from)| (to, Some(from)));
+    let parts = |text: &str| {
+        let parts = text.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()));
+        parts.ok_or(Reason::Expected("udp:[HOST]:PORT[@[HOST]:PORT]"))
+    };
+    let (host, port) = parts(to)?;
+    let local = from.map(parts).transpose()?;
+    let to = SocketAddr::new(loopback(&host)?, port_number(&port)?);
+    datagrams(to, local.as_ref().map(|(host, _)| host.as_str()), local.as_ref().map(|(_, port)| port.as_str()))
 }
 
 /// Takes what every stream socket understands.
@@ -198,6 +232,7 @@ fn backend_of(text: &str, mux: bool) -> Result<Backend, Reason> {
             options.finish()?;
             Backend::Socket { address: SocketAddress::Unix(path), role }
         }
+        ("udp", rest) => udp_addresses(rest)?,
         ("tcp", rest) => {
             let mut options = Suboptions::parse(rest, Some("address"));
             let address = options.required("address")?;
@@ -209,7 +244,7 @@ fn backend_of(text: &str, mux: bool) -> Result<Backend, Reason> {
         }
         _ if UNBUILT_BACKENDS.contains(&kind) => return Err(Reason::not_built(format!("'{kind}'"))),
         _ => {
-            let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
+            let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...], udp:[HOST]:PORT[@[HOST]:PORT] or chardev:ID";
             return Err(Reason::Expected(syntax));
         }
     })

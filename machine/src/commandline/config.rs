@@ -1,6 +1,6 @@
 //! What a command line asks for, as plain data: the machine is built from this and nothing else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::firmware_config::FirmwareConfig;
@@ -257,6 +257,13 @@ pub enum Backend {
         /// Where.
         path: PathBuf,
     },
+    /// Datagrams on the loopback interface.
+    Udp {
+        /// Where they go to.
+        to: SocketAddr,
+        /// Where they come in.
+        from: SocketAddr,
+    },
     /// Memory that keeps what was written last, for QMP's `ringbuf-read`.
     Ring {
         /// How many bytes, a power of two.
@@ -266,7 +273,7 @@ pub enum Backend {
 
 impl Backend {
     /// The kinds that `-chardev` takes.
-    pub const NAMES: [&'static str; 8] = ["file", "null", "pipe", "pty", "ringbuf", "serial", "socket", "stdio"];
+    pub const NAMES: [&'static str; 9] = ["file", "null", "pipe", "pty", "ringbuf", "serial", "socket", "stdio", "udp"];
 
     /// Whether users come and go, which is told by [`crate::chardev::HostEvent::Opened`].
     pub fn has_visitors(&self) -> bool {

@@ -10,10 +10,11 @@ use lockstep_fabric::Input;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::char::{
     ChardevAdd, ChardevBackend, ChardevBackendInfo, ChardevBackendOf, ChardevChange, ChardevInfo, ChardevRemove,
-    ChardevReturn, ChardevSendBreak, ChardevSocket, DataFormat, QueryChardev, QueryChardevBackends, RingbufRead,
-    RingbufWrite, SocketAddressLegacyOf,
+    ChardevReturn, ChardevSendBreak, ChardevSocket, ChardevUdp, DataFormat, InetSocketAddress, QueryChardev,
+    QueryChardevBackends, RingbufRead, RingbufWrite, SocketAddressLegacy, SocketAddressLegacyOf,
 };
 use lockstep_qmp::registry::{Answer, Registry};
+use std::net::SocketAddr;
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_chardev).on(query_chardev_backends).on(chardev_add).on(chardev_change).on(chardev_remove);
@@ -172,6 +173,7 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
             ring.ok_or_else(|| Error::new("size of ringbuf chardev must be power of two"))
         }
         ChardevBackendOf::Socket(options) => socket(&options.data),
+        ChardevBackendOf::Udp(options) => udp(&options.data),
         ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
         ChardevBackendOf::Serial(options) => {
             no_log(&options.data.logfile)?;
@@ -187,6 +189,12 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
 
 fn no_log(file: &Option<String>) -> Answer<()> {
     if file.is_none() { Ok(()) } else { Err(Error::new("Logs of character devices are not built")) }
+}
+
+fn inet_address(inet: &InetSocketAddress) -> Answer<SocketAddr> {
+    let host = loopback(&inet.host).map_err(|why| Error::new(why.to_string()))?;
+    let port = inet.port.parse().map_err(|_| Error::expects("port", "a number from 0 to 65535"))?;
+    Ok(SocketAddr::new(host, port))
 }
 
 fn socket(options: &ChardevSocket) -> Answer<Backend> {
@@ -206,9 +214,8 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
         }
         SocketAddressLegacyOf::Unix(unix) => SocketAddress::Unix(unix.data.path.clone().into()),
         SocketAddressLegacyOf::Inet(inet) => {
-            let host = loopback(&inet.data.host).map_err(|why| Error::new(why.to_string()))?;
-            let port = inet.data.port.parse().map_err(|_| Error::expects("port", "a number from 0 to 65535"))?;
-            SocketAddress::Tcp(host, port)
+            let address = inet_address(&inet.data)?;
+            SocketAddress::Tcp(address.ip(), address.port())
         }
         SocketAddressLegacyOf::Fd(_) => {
             return Err(Error::new("Descriptors are for QMP's own sockets; see add_client"));
@@ -221,6 +228,27 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
         (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
     };
     Ok(Backend::Socket { address, role })
+}
+
+/// Where datagrams go to or come in.
+fn datagram_address(address: &SocketAddressLegacy) -> Answer<SocketAddr> {
+    match &address.kind {
+        SocketAddressLegacyOf::Inet(inet) => inet_address(&inet.data),
+        SocketAddressLegacyOf::Unix(_) | SocketAddressLegacyOf::Fd(_) => {
+            Err(Error::new("Datagrams need addresses of type inet"))
+        }
+    }
+}
+
+fn udp(options: &ChardevUdp) -> Answer<Backend> {
+    no_log(&options.logfile)?;
+    let to = datagram_address(&options.remote)?;
+    let beside = || Ok(SocketAddr::new(to.ip(), 0));
+    let from = options.local.as_ref().map_or_else(beside, datagram_address)?;
+    if from.is_ipv4() != to.is_ipv4() {
+        return Err(Error::expects("local", "an address of the same family as the remote one"));
+    }
+    Ok(Backend::Udp { to, from })
 }
 
 fn ring<'a>(control: &'a Control, device: &str) -> Answer<&'a Ring> {

@@ -18,9 +18,9 @@ use crate::debugging::DebugStop;
 use crate::monitor::Desk;
 use crate::run::Control;
 pub(crate) use link::Link;
-pub(crate) use server::CHARDEV;
 use lockstep_cpu::{Register, Watchpoint};
 use lockstep_fabric::{Cpu, Outside};
+pub(crate) use server::CHARDEV;
 use std::collections::BTreeSet;
 
 /// What a debugger has asked for.

@@ -3,8 +3,8 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{
-    Answer, Desk, debugger, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen,
-    translation,
+    Answer, Desk, debugger, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state,
+    screen, translation,
 };
 use crate::run::Control;
 use std::fmt::Write;

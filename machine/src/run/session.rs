@@ -45,8 +45,17 @@ impl Session {
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
         control.chardevs = chardevs;
         let debugger = DebuggerLine::default();
-        let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, attached, lines, monitors, qmp, debugger };
+        let mut session = Self {
+            control,
+            digester: Digester::default(),
+            next_digest,
+            events,
+            attached,
+            lines,
+            monitors,
+            qmp,
+            debugger,
+        };
         session.debugger.follow(&mut session.control);
         session.greet();
         session
