@@ -104,9 +104,10 @@ impl Link {
 
     /// Has the stub answer a whole packet.
     fn pass(&mut self, packet: &[u8], control: &mut Control) -> Vec<u8> {
-        self.note_agreement(packet);
         let mut says = self.drive(packet, control);
-        if self.stub.is_none() {
+        if self.stub.is_some() {
+            self.note_agreement(packet);
+        } else {
             // It gives up at what it cannot make sense of; the debugger need not notice more than a refusal.
             says.extend(REFUSAL);
             self.stub = new_stub(control);

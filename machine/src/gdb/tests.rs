@@ -270,7 +270,7 @@ fn monitor_commands_are_carried_out() {
     let mut fixture = Fixture::new("monitor", None, "");
     // p 1+1
     let says = fixture.send("qRcmd,7020312b31");
-    assert_eq!(says, ["O320a", "OK"]);
+    assert_eq!(says, ["O3078320a", "OK"]);
 }
 
 #[test]
