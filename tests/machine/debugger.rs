@@ -108,6 +108,8 @@ fn the_monitor_opens_and_closes_the_server_and_a_debugger_ends_the_run() {
     session.expect("Waiting for gdb connection on device");
     let mut debugger = Debugger::to(&second);
     debugger.send("c");
+    // What is asked next on the same line is answered after the machine has begun to run.
+    debugger.ask("?");
     session.type_in("stop\n");
     assert_eq!(debugger.packet(), "T02thread:01;");
     session.type_in("gdbserver none\n");

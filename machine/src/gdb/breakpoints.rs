@@ -76,7 +76,7 @@ fn watchpoint(addr: u64, len: u64, kind: WatchKind) -> Watchpoint {
 }
 
 impl Control {
-    fn apply_watchpoints(&mut self) {
+    pub(super) fn apply_watchpoints(&mut self) {
         let points: Vec<Watchpoint> = self.debugger.watchpoints.iter().copied().collect();
         self.board.machine.set_watchpoints(&points);
     }

@@ -71,6 +71,10 @@ impl Control {
     fn run_for_debugger(&mut self) {
         let steps = std::mem::take(&mut self.debugger.steps);
         self.debugger.stop = None;
+        if !self.debugger.watchpoints.is_empty() {
+            // For vCPUs that were plugged in since.
+            self.apply_watchpoints();
+        }
         self.board.machine.step(steps);
         // Whoever denies it has told so: a dump is being written, or the machine is over.
         let _ = self.resume();
