@@ -18,8 +18,11 @@ const BOUND_KIB: u64 = 64 << 10;
 const IDS: u64 = 4;
 /// The error classes that the schema has.
 const CLASSES: [&str; 5] = ["GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"];
-/// What looks at the things that come and go, and what each answers with.
-const QUESTIONS: [(&str, fn(&Value) -> bool); 8] = [
+/// A question, and what its answer has to be.
+type Question = (&'static str, fn(&Value) -> bool);
+
+/// What looks at the things that come and go.
+const QUESTIONS: [Question; 8] = [
     ("query-memory-devices", Value::is_array),
     ("query-hotpluggable-cpus", Value::is_array),
     ("query-pci", Value::is_array),

@@ -24,7 +24,7 @@ struct Fixture {
 }
 
 fn framed(packet: &str) -> String {
-    let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+    let sum = packet.bytes().fold(0u8, u8::wrapping_add);
     format!("${packet}#{sum:02x}")
 }
 

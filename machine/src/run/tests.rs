@@ -37,7 +37,7 @@ fn record(guest: &BareGuest, more: &str, lines: &'static [&'static str]) -> Log 
 fn said(line: &str) -> HostEvent {
     match line.strip_prefix('$') {
         Some(packet) => {
-            let sum = packet.bytes().fold(0u8, |sum, byte| sum.wrapping_add(byte));
+            let sum = packet.bytes().fold(0u8, u8::wrapping_add);
             HostEvent::Bytes { chardev: ChardevId(1), data: format!("${packet}#{sum:02x}").into_bytes() }
         }
         None => HostEvent::MonitorBytes { chardev: ChardevId(0), data: format!("{line}\r").into_bytes() },
