@@ -2,7 +2,7 @@
 //!
 //! The protocol is the crate gdbstub's. What a debugger sees is QEMU's x86-64 target: threads are vCPUs, from 1 on; addresses are
 //! linear; registers are those of QEMU's description. Reading and stopping leave no trace in the guest, nor in a recording, and
-//! work while one is replayed; writing goes through the gate. Vcpus take their turns while one of them is stepped, even if the
+//! work while one is replayed; writing goes through the gate. All vCPUs take their turns while one of them is stepped, even if the
 //! debugger asks for the others to stand still: who runs when is part of what a run repeats.
 
 mod arch;
