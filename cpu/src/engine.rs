@@ -1,5 +1,8 @@
 //! The interpreter: finds blocks, runs them, and stops exactly where it was told to.
 
+mod breakpoints;
+
+use self::breakpoints::Breakpoints;
 use crate::decode::{Block, Cache, Key, LONGEST_INSTRUCTION, LoneInstructions, lower_block};
 use crate::fault::{Fault, vector};
 use crate::jit::Jit;
@@ -22,6 +25,12 @@ pub enum Why {
     Interrupt,
     /// The vCPU does not execute: [`Vcpu::activity`] says why.
     Stopped,
+    /// The next instruction is at a breakpoint: see [`Engine::set_breakpoints`].
+    Breakpoint,
+    /// The last instruction met a watchpoint: see [`Vcpu::take_watched`].
+    Watchpoint,
+    /// An exception was delivered: see [`Engine::stop_at_exceptions`].
+    Exception,
 }
 
 /// The end of a run.
@@ -53,6 +62,7 @@ pub struct Engine {
     tracer: Option<Tracer>,
     /// The tracer wants every instruction, not only exceptions.
     each_instruction: bool,
+    breakpoints: Breakpoints,
 }
 
 /// DR6.BS: single step.
@@ -73,6 +83,7 @@ impl Engine {
             jit: None,
             tracer: None,
             each_instruction: false,
+            breakpoints: Breakpoints::default(),
         }
     }
 
@@ -112,7 +123,15 @@ impl Engine {
             }
         }
         if cpu.activity != Activity::Running && !(cpu.activity == Activity::Halted && wakes(cpu)) {
+            self.breakpoints.take_met();
             return Some(Why::Stopped);
+        }
+        if cpu.has_watched() {
+            self.breakpoints.take_met();
+            return Some(Why::Watchpoint);
+        }
+        if let Some(met) = self.breakpoints.take_met() {
+            return Some(met);
         }
         if cpu.tick >= cpu.tick_end {
             return Some(Why::Budget);
@@ -150,6 +169,10 @@ impl Engine {
 
     /// Executes one instruction under trap flag, breakpoints, interrupt shadow or resume flag.
     fn one_instruction(&mut self, cpu: &mut Vcpu, bus: &mut Bus, step: bool, breakpoints: bool) {
+        // Before anything has changed.
+        if !self.breakpoints.is_empty() && self.breakpoints.stop_before(cpu, cpu.program_counter()) {
+            return;
+        }
         let resume = cpu.flags.has(Rflags::RF);
         if breakpoints && !resume && meets_code_breakpoint(cpu) {
             self.raise(cpu, bus, Fault::DB);
@@ -163,7 +186,9 @@ impl Engine {
         let before = cpu.tick;
         let limit = cpu.tick_end;
         cpu.tick_end = limit.min(cpu.tick.saturating_add(1));
+        self.breakpoints.set_looked(true);
         let result = self.blocks_of_page(cpu, bus);
+        self.breakpoints.set_looked(false);
         cpu.tick_end = limit;
         match result {
             Ok(()) => {}
@@ -289,7 +314,7 @@ impl Engine {
             return Some(block);
         }
         let offset = key.offset();
-        let len = PAGE_SIZE - offset % PAGE_SIZE;
+        let len = self.breakpoints.reach(offset, PAGE_SIZE - offset % PAGE_SIZE);
         let bytes = bus.memory.arena().bytes(offset, len as usize)?;
         let lowered = lower_block(bytes, cpu.mode, &cpu.model, usize::MAX);
         if lowered.ops.is_empty() {
@@ -312,6 +337,10 @@ impl Engine {
     #[inline(never)]
     fn uncached(&mut self, cpu: &mut Vcpu, bus: &mut Bus, linear: u64) -> Result<(), Fault> {
         if cpu.tick >= cpu.tick_end {
+            return Ok(());
+        }
+        if !self.breakpoints.is_empty() && self.breakpoints.stop_before(cpu, linear) {
+            cpu.pending |= Pending::EVENTS;
             return Ok(());
         }
         if let Some(lone) = self.lone.at(linear, cpu.mode)
@@ -354,6 +383,7 @@ impl Engine {
         }
         cpu.last_exception = Some(cpu.tick);
         cpu.exception(bus, fault);
+        self.breakpoints.note_exception();
     }
 
     fn trace(&mut self, cpu: &Vcpu, bus: &Bus, what: Traced) {
@@ -540,7 +570,7 @@ fn has_code_breakpoint(dr7: u64) -> bool {
 }
 
 fn meets_code_breakpoint(cpu: &mut Vcpu) -> bool {
-    let linear = if cpu.code64() { cpu.ip } else { cpu.seg[seg::CS].base.wrapping_add(cpu.ip) & 0xffff_ffff };
+    let linear = cpu.program_counter();
     let dr7 = cpu.dr[7];
     let hits = (0..4).filter(|i| dr7 >> (2 * i) & 3 != 0 && dr7 >> (16 + 4 * i) & 3 == 0 && cpu.dr[*i] == linear);
     let hits = hits.fold(0, |bits, i| bits | 1 << i);

@@ -8,6 +8,7 @@
 //! - [`mmu`]: segmentation, paging, the soft TLB; the loads and stores that handlers use.
 //! - [`engine`]: [`Engine::run`], the interpreter's loop.
 //! - `jit`: blocks that run often as code of the host, where that is an x86-64.
+//! - [`register`], [`watch`]: what a debugger outside of the guest asks for.
 //! - [`cpuid`]: CPU models.
 
 mod decode;
@@ -31,10 +32,14 @@ pub mod float;
 pub mod mmu;
 pub mod op;
 pub mod ops;
+pub mod register;
 pub mod state;
 pub mod table;
+pub mod watch;
 
 pub use cpuid::{CpuModel, Topology};
 pub use engine::{Engine, Exit, Traced, Tracer, Why};
 pub use fault::Fault;
+pub use register::{REGISTERS, Register};
 pub use state::Vcpu;
+pub use watch::{WatchedAccess, Watchpoint};

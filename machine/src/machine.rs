@@ -2,6 +2,7 @@
 
 use crate::block::queue::{Due, Fault, Queue, SavedRequest};
 use crate::block::{Drive, DriveInfo, Loaded};
+use crate::debugging::{DebugStop, Debugging};
 use crate::plug::Parts;
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
@@ -51,6 +52,8 @@ pub enum Stop {
     /// The host could not do a request to a drive whose policy is to stop (QEMU's BLOCK_IO_ERROR with action `stop`). No
     /// guest time passes; running on tries the request again.
     Fault(Fault),
+    /// A debugger wants to stop here. Running on changes nothing that the guest can see.
+    Debug(DebugStop),
     /// The machine is over.
     Ended(Ending),
 }
@@ -97,6 +100,7 @@ pub struct Machine {
     pause: bool,
     /// What can come and go.
     pub(crate) parts: Option<Parts>,
+    pub(crate) debugging: Debugging,
 }
 
 /// The interrupt controllers that vCPUs ask.
@@ -115,6 +119,11 @@ pub struct Interrupts {
 }
 
 impl Turn {
+    /// The place of the vCPU whose turn it is.
+    pub(crate) fn cpu(self) -> usize {
+        self.cpu
+    }
+
     /// A vCPU was put in before others.
     pub(crate) fn inserted(&mut self, at: usize) {
         if at <= self.cpu {
@@ -156,6 +165,7 @@ impl Machine {
             pausing: false,
             pause: false,
             parts: None,
+            debugging: Debugging::default(),
         };
         machine.reset();
         machine
@@ -223,6 +233,9 @@ impl Machine {
             }
             if let Some(fault) = fault {
                 return Stop::Fault(fault);
+            }
+            if let Some(stop) = self.debugging.take_stop() {
+                return Stop::Debug(stop);
             }
             let now = self.now();
             if now >= until {
@@ -362,6 +375,8 @@ impl Machine {
         let start = self.now();
         let Some(cpu) = self.cpus.get_mut(index) else { return };
         cpu.activity = Activity::Running;
+        // A step is a run of one tick, and runs cut into any slices end in the same state.
+        let budget = if self.debugging.steps(cpu.index) { budget.min(1) } else { budget };
         let exit = self.engine.run(cpu, &mut self.bus, budget);
         self.turn.left -= exit.retired.min(self.turn.left);
         // Asked apart from why the run ended: a budget that ends with the same instruction must not hide it.
@@ -369,6 +384,7 @@ impl Machine {
             self.turn.left = 0;
         }
         let error = index == 0 && cpu.fpu.take_error();
+        self.debugging.note(cpu, exit);
         self.bus.advance(start + exit.retired);
         if error {
             let (device, pin) = self.wiring.numeric_errors;
@@ -377,7 +393,13 @@ impl Machine {
         match exit.why {
             Why::Interrupt => self.take_interrupt(index),
             Why::Stopped if self.cpus[index].activity == Activity::Shutdown => self.act(MachineRequest::Reset),
-            Why::Budget | Why::Access | Why::Yield | Why::Stopped => {}
+            Why::Budget
+            | Why::Access
+            | Why::Yield
+            | Why::Stopped
+            | Why::Breakpoint
+            | Why::Watchpoint
+            | Why::Exception => {}
         }
     }
 
@@ -433,6 +455,8 @@ impl Machine {
                     // What nothing claims is dropped, as with OUT.
                     let _ = self.bus.write(Space::Io, port.into(), width, value & width.mask(), OPERATOR);
                 }
+                Outside::MemoryWrite { address, bytes } => self.put_memory(address, &bytes),
+                Outside::Register { cpu, register, value } => self.put_register(cpu, &register, value),
             }
             // An arrival's effects are complete before the next one's begin, however closely they follow.
             self.take_signals();

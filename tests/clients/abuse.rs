@@ -3,7 +3,7 @@
 use lockstep_tests::attached::Attached;
 use lockstep_tests::client::Connected;
 use lockstep_tests::guest::guest_file;
-use lockstep_tests::program::{lockstep, scratch_path};
+use lockstep_tests::program::{lockstep, resident, scratch_path};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -56,13 +56,6 @@ impl Abused {
         assert!(grown < BOUND_KIB, "grown by {grown} KiB");
         self.client.quit();
     }
-}
-
-/// KiB of memory that a process occupies.
-fn resident(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod abuse;
 mod conformance;
+mod contention;
+mod drgn;
 mod hotplug;
 mod libvirt;
 mod memory;

@@ -1,6 +1,7 @@
 //! The whole machine: that it repeats, bears anything, and is what its command line says.
 
 mod board_fuzz;
+mod debugger;
 mod determinism;
 mod devices;
 mod hostile;

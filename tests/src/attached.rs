@@ -38,13 +38,21 @@ impl Attached {
 
     /// Asks, and fails unless the answer is good. Events are passed over.
     pub fn returns(&mut self, command: &str, arguments: Value) -> Value {
+        let mut answer = self.ask(command, arguments);
+        match answer.get_mut("return") {
+            Some(answer) => answer.take(),
+            None => panic!("{command}: {answer}"),
+        }
+    }
+
+    /// Asks and waits for the answer, good or bad. Events are passed over.
+    pub fn ask(&mut self, command: &str, arguments: Value) -> Value {
         let request = Value::from_iter([("execute", Value::from(command)), ("arguments", arguments)]);
         self.0.get_mut().write_all(request.to_string().as_bytes()).expect("it listens");
         loop {
-            let mut line = self.line();
-            match line.get_mut("return") {
-                Some(answer) => return answer.take(),
-                None => assert!(line.get("event").is_some(), "{command}: {line}"),
+            let line = self.line();
+            if line.get("event").is_none() {
+                return line;
             }
         }
     }

@@ -84,7 +84,7 @@ impl Guest {
             match stop {
                 Stop::Ended(ending) => return Some(ending),
                 Stop::Reached => return None,
-                Stop::Output | Stop::Idle(_) => {}
+                Stop::Output | Stop::Idle(_) | Stop::Debug(_) => {}
                 Stop::Fault(fault) => panic!("{fault}"),
             }
         }

@@ -3,6 +3,7 @@
 pub mod attached;
 pub mod boot_sector;
 pub mod client;
+pub mod debugger;
 pub mod differential;
 pub mod disk_traffic;
 pub mod diskwork;

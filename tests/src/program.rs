@@ -19,6 +19,13 @@ pub fn run(arguments: &[impl AsRef<std::ffi::OsStr>]) -> Output {
     Command::new(lockstep()).args(arguments).stdin(Stdio::null()).output().expect("the program starts")
 }
 
+/// KiB of memory that a process occupies.
+pub fn resident(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// A file of the caller's own with these bytes.
 pub fn scratch(name: &str, bytes: &[u8]) -> PathBuf {
     let path = scratch_path(name);

@@ -264,6 +264,7 @@ impl Vcpu {
         if self.dr[7] & 0xff != 0 {
             self.watch(linear, len, want == Want::Write);
         }
+        self.note_watched(linear, len, want == Want::Write);
         Ok(physical)
     }
 
@@ -292,7 +293,7 @@ impl Vcpu {
 
     /// Takes the detour off an entry where nothing asks for it.
     fn quicken(&mut self, bus: &Bus, linear: u64, bank: Bank) {
-        if bank == Bank::Checked || self.watched_page(linear) {
+        if bank == Bank::Checked || self.watched_page(linear) || self.debugger_watches_page(linear) {
             return;
         }
         let entry = self.tlb.entry_mut(bank, linear);

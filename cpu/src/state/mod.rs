@@ -14,6 +14,7 @@ pub use segment::{Rights, Segment, TableRegister, seg};
 use crate::cpuid::CpuModel;
 use crate::mmu::{Bank, Tlb};
 use crate::op::Slot;
+use crate::watch::Watches;
 use bitflags::bitflags;
 use lockstep_fabric::{Clock, Tick};
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,9 @@ pub struct Vcpu {
     /// The vCPU has given up the rest of its turn since the machine last asked, however its run ended.
     #[serde(skip)]
     pub yields: bool,
+    /// What a debugger watches.
+    #[serde(skip)]
+    pub(crate) watches: Watches,
     /// Which bank of the TLB data accesses use (derived: CPL, SMAP, alignment checks).
     #[serde(skip)]
     pub(crate) bank: Bank,
@@ -203,6 +207,7 @@ impl Vcpu {
             jit: crate::jit::Context::default(),
             pending: Pending::empty(),
             yields: false,
+            watches: Watches::default(),
             bank: Bank::User,
             cpl: 0,
             mode: CodeMode::default(),

@@ -2,7 +2,7 @@
 
 use crate::actions::{PanicAction, WatchdogAction};
 use crate::clock::{NEVER, Tick};
-use crate::device::{DeviceId, Input, Width};
+use crate::device::{Cpu, DeviceId, Input, Width};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -54,6 +54,22 @@ pub enum Outside {
         width: Width,
         /// What is written.
         value: u64,
+    },
+    /// The operator writes memory.
+    MemoryWrite {
+        /// The first byte's physical address.
+        address: u64,
+        /// What is written.
+        bytes: Vec<u8>,
+    },
+    /// The operator writes a vCPU's register.
+    Register {
+        /// The vCPU.
+        cpu: Cpu,
+        /// The register, as debuggers call it.
+        register: String,
+        /// What is written, the low half first.
+        value: [u64; 2],
     },
 }
 

@@ -9,6 +9,7 @@ mod outlet;
 mod ring;
 mod socket;
 mod stdio;
+mod udp;
 mod wire;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use outlet::Outlet;
 pub use ring::Ring;
 use socket::SocketEnd;
 use stdio::StdioEnd;
+use udp::UdpEnd;
 use wire::WireEnd;
 
 /// Names a character device: its place in [`Config::chardevs`].
@@ -94,6 +96,8 @@ pub enum QuitCause {
     Monitor,
     /// QMP's `quit`.
     Qmp,
+    /// A debugger's `kill`.
+    Debugger,
     /// This signal.
     Signal(i32),
 }
@@ -193,6 +197,7 @@ enum End {
     Socket(SocketEnd),
     Ring(Ring),
     Wire(WireEnd),
+    Udp(UdpEnd),
 }
 
 impl End {
@@ -203,6 +208,7 @@ impl End {
             End::Stdio(stdio) => stdio.finish(patience),
             End::Socket(socket) => socket.finish(patience),
             End::Wire(wire) => wire.finish(patience),
+            End::Udp(udp) => udp.finish(patience),
         }
     }
 }
@@ -261,6 +267,7 @@ impl Chardevs {
             Some(End::Socket(socket)) => socket.write(data),
             Some(End::Ring(ring)) => ring.write(data),
             Some(End::Wire(wire)) => wire.outlet().write(data),
+            Some(End::Udp(udp)) => udp.outlet().write(data),
             Some(End::Null) | None => {}
         }
     }
@@ -343,10 +350,18 @@ fn open_unattended(
             let file = options.open(path)?;
             Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
         }
-        Backend::Socket { .. } | Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. }
-            if is_replayed(config) || speaks_qmp(config, chardev) =>
+        Backend::Socket { .. }
+        | Backend::Udp { .. }
+        | Backend::Pty
+        | Backend::Pipe { .. }
+        | Backend::SerialLine { .. }
+            if is_replayed(config) && !serves_debugger(config, chardev) || speaks_qmp(config, chardev) =>
         {
             Ok(End::Null)
+        }
+        Backend::Udp { to, from } => {
+            let users = Users::of(config, chardev);
+            Ok(End::Udp(UdpEnd::open(id, users, &chardev.origin, reporter, (*to, *from))?))
         }
         Backend::Pty => {
             let users = Users::of(config, chardev);
@@ -370,6 +385,11 @@ fn open_unattended(
 /// Whether QMP's server opens it.
 fn speaks_qmp(config: &Config, chardev: &ChardevConfig) -> bool {
     config.qmp.iter().any(|qmp| qmp.chardev == chardev.id)
+}
+
+/// Whether a debugger is on it. It may look at a replayed machine.
+fn serves_debugger(config: &Config, chardev: &ChardevConfig) -> bool {
+    config.gdb.as_ref() == Some(&chardev.id)
 }
 
 fn is_replayed(config: &Config) -> bool {
@@ -396,7 +416,7 @@ impl Users {
             device: device || !monitor,
             monitor,
             escape: chardev.mux.then_some(config.escape),
-            cut_off: is_replayed(config),
+            cut_off: is_replayed(config) && !serves_debugger(config, chardev),
         }
     }
 }

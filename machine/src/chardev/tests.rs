@@ -1,7 +1,7 @@
 //! Character devices from both sides: the machine's and the host's.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
@@ -398,4 +398,54 @@ fn quit_frees_whoever_waits_for_a_stalled_reader() {
     outlet.finish(Patience::Forever);
     assert!(begun.elapsed() < Duration::from_secs(5));
     quitter.join().expect("it ran");
+}
+
+#[test]
+fn datagrams_go_to_one_place_and_come_from_anywhere() {
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    peer.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let to = peer.local_addr().expect("an address").port();
+    for line in [
+        format!("-chardev udp,id=u,host=127.0.0.1,port={to},localaddr=127.0.0.1,localport={free}"),
+        format!("-serial udp::{to}@:{free}"),
+    ] {
+        let fixture = open(&line).expect("free");
+        fixture.say("from the guest");
+        let mut bytes = [0; 100];
+        let (count, from) = peer.recv_from(&mut bytes).expect("a datagram");
+        assert_eq!((&bytes[..count], from.port()), (&b"from the guest"[..], free));
+        for text in ["to the", " guest"] {
+            peer.send_to(text.as_bytes(), from).expect("it goes out");
+            assert_eq!(fixture.next(), heard(fixture.first, text));
+        }
+        // More than a datagram takes.
+        fixture.chardevs.write(fixture.first, &[b'x'; 20_000]);
+        let mut bytes = [0; 1 << 16];
+        let mut count = 0;
+        while count < 20_000 {
+            count += peer.recv(&mut bytes).expect("a datagram");
+        }
+        assert_eq!(count, 20_000);
+        fixture.close();
+    }
+}
+
+#[test]
+fn datagrams_that_nobody_takes_are_lost_and_a_port_in_use_is_told() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let fixture = open(&format!("-chardev udp,id=u,port={port}")).expect("any port");
+    drop(taken);
+    for _ in 0..3 {
+        fixture.say("nobody hears it");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let taken = UdpSocket::bind(("127.0.0.1", port)).expect("a port");
+    taken.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+    fixture.say("somebody does");
+    assert_eq!(taken.recv(&mut [0; 100]).expect("a datagram"), 13);
+    fixture.close();
+    let error = open(&format!("-chardev udp,id=u,port=1,localport={port}")).err().expect("in use").to_string();
+    assert!(error.contains("in use"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! `-chardev` and the options that attach one: `-serial`, `-monitor`, `-debugcon`, `-parallel`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::config::{Backend, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
@@ -8,12 +8,16 @@ use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
 use super::values;
+use crate::gdb::CHARDEV;
 
 /// How many serial ports the machine pc has.
 const MOST_SERIAL_PORTS: usize = 4;
 
 /// Backends that QEMU has and Lockstep does not have yet.
-const UNBUILT_BACKENDS: [&str; 8] = ["udp", "telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
+const UNBUILT_BACKENDS: [&str; 7] = ["telnet", "websocket", "msmouse", "vc", "braille", "parallel", "COM1"];
+
+/// Where a debugger is awaited unless something else is said.
+pub(crate) const USUAL_DEBUGGER_DEVICE: &str = "tcp::1234";
 
 /// Bytes of a ring buffer unless something else is said.
 pub(crate) const USUAL_RING: u64 = 64 << 10;
@@ -35,6 +39,7 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
             append: options.switch("append")?.unwrap_or(false),
         },
         "socket" => socket(&mut options)?,
+        "udp" => udp(&mut options)?,
         "pty" => Backend::Pty,
         "pipe" => Backend::Pipe { path: PathBuf::from(options.required("path")?) },
         "serial" | "tty" => Backend::SerialLine { path: PathBuf::from(options.required("path")?) },
@@ -71,6 +76,39 @@ fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
         }
     };
     Ok(Backend::Socket { address, role: socket_role(options)? })
+}
+
+/// `host=`, `port=`, `localaddr=`, `localport=`.
+fn udp(options: &mut Suboptions) -> Result<Backend, Reason> {
+    let port = options.required("port")?;
+    let to = SocketAddr::new(loopback(&options.text("host").unwrap_or_default())?, port_number(&port)?);
+    let local = (options.text("localaddr"), options.text("localport"));
+    for harmless in ["ipv4", "ipv6"] {
+        options.switch(harmless)?;
+    }
+    datagrams(to, local.0.as_deref(), local.1.as_deref())
+}
+
+/// Datagrams to `to`; without a local address they come in beside it, without a port where the host chooses.
+fn datagrams(to: SocketAddr, local: Option<&str>, local_port: Option<&str>) -> Result<Backend, Reason> {
+    let host = local.filter(|host| !host.is_empty()).map(loopback).transpose()?.unwrap_or(to.ip());
+    if host.is_ipv4() != to.is_ipv4() {
+        return Err(Reason::refused("the local address is of another family"));
+    }
+    Ok(Backend::Udp { to, from: SocketAddr::new(host, local_port.map_or(Ok(0), port_number)?) })
+}
+
+/// `[HOST]:PORT[@[HOST]:PORT]`, as `udp:` takes them.
+fn udp_addresses(text: &str) -> Result<Backend, Reason> {
+    let (to, from) = text.split_once('@').map_or((text, None), |(to, from)| (to, Some(from)));
+    let parts = |text: &str| {
+        let parts = text.rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned()));
+        parts.ok_or(Reason::Expected("udp:[HOST]:PORT[@[HOST]:PORT]"))
+    };
+    let (host, port) = parts(to)?;
+    let local = from.map(parts).transpose()?;
+    let to = SocketAddr::new(loopback(&host)?, port_number(&port)?);
+    datagrams(to, local.as_ref().map(|(host, _)| host.as_str()), local.as_ref().map(|(_, port)| port.as_str()))
 }
 
 /// Takes what every stream socket understands.
@@ -113,15 +151,74 @@ enum Attachment {
     To(String),
 }
 
+/// Where a debugger is awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DebuggerDevice {
+    /// Nowhere.
+    Nothing,
+    /// On a character device that there is.
+    Chardev(String),
+    /// On a new one.
+    New(Backend),
+}
+
+/// Reads what `-gdb` and the monitor's `gdbserver` take.
+pub(crate) fn debugger_device(text: &str) -> Result<DebuggerDevice, Reason> {
+    if text == "none" {
+        return Ok(DebuggerDevice::Nothing);
+    }
+    if let Some(name) = text.strip_prefix("chardev:") {
+        return Ok(DebuggerDevice::Chardev(name.to_owned()));
+    }
+    // As in QEMU, a debugger is not waited for, and it is always the debugger that connects.
+    let served = if text.starts_with("tcp:") { format!("{text},server=on,wait=off") } else { text.to_owned() };
+    // Ctrl-C on the terminal is for the debugger's end.
+    backend_of(&served, true).map(DebuggerDevice::New)
+}
+
+/// `-gdb DEV`.
+pub(super) fn gdb(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    if draft.config.gdb.is_some() {
+        return Err(Reason::refused("a debugger is awaited elsewhere already"));
+    }
+    draft.config.gdb = match debugger_device(argument)? {
+        DebuggerDevice::Nothing => None,
+        DebuggerDevice::Chardev(id) => {
+            draft.refer(&id);
+            Some(id)
+        }
+        DebuggerDevice::New(backend) => {
+            draft.add_chardev(CHARDEV, backend, false)?;
+            draft.refer(CHARDEV);
+            Some(CHARDEV.to_owned())
+        }
+    };
+    Ok(Flow::Next)
+}
+
+/// `-s`: `-gdb tcp::1234`.
+pub(super) fn gdb_at_usual_port(draft: &mut Draft<'_>, _: &str) -> Handled {
+    gdb(draft, USUAL_DEBUGGER_DEVICE)
+}
+
 /// Reads the older syntax, `stdio`, `file:PATH`, `unix:PATH,server=on`, and makes a character device called `id` of it.
 fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Attachment, Reason> {
+    if text == "none" {
+        return Ok(Attachment::Nothing);
+    }
+    if let Some(name) = text.strip_prefix("chardev:").filter(|name| !name.is_empty()) {
+        draft.refer(name);
+        return Ok(Attachment::To(name.to_owned()));
+    }
+    draft.add_chardev(id, backend_of(text, mux)?, mux)?;
+    draft.refer(id);
+    Ok(Attachment::To(id.to_owned()))
+}
+
+/// The backend that the older syntax names; `mux` keeps signals off a terminal.
+fn backend_of(text: &str, mux: bool) -> Result<Backend, Reason> {
     let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
-    let backend = match (kind, rest) {
-        ("none", "") => return Ok(Attachment::Nothing),
-        ("chardev", name) if !name.is_empty() => {
-            draft.refer(name);
-            return Ok(Attachment::To(name.to_owned()));
-        }
+    Ok(match (kind, rest) {
         ("null", "") => Backend::Null,
         ("stdio", "") => Backend::Stdio { signals: !mux },
         ("file", path) if !path.is_empty() => Backend::File { path: PathBuf::from(path), append: false },
@@ -135,6 +232,7 @@ fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Atta
             options.finish()?;
             Backend::Socket { address: SocketAddress::Unix(path), role }
         }
+        ("udp", rest) => udp_addresses(rest)?,
         ("tcp", rest) => {
             let mut options = Suboptions::parse(rest, Some("address"));
             let address = options.required("address")?;
@@ -146,13 +244,10 @@ fn attach(draft: &mut Draft<'_>, id: &str, text: &str, mux: bool) -> Result<Atta
         }
         _ if UNBUILT_BACKENDS.contains(&kind) => return Err(Reason::not_built(format!("'{kind}'"))),
         _ => {
-            let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...] or chardev:ID";
+            let syntax = "stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,...], udp:[HOST]:PORT[@[HOST]:PORT] or chardev:ID";
             return Err(Reason::Expected(syntax));
         }
-    };
-    draft.add_chardev(id, backend, mux)?;
-    draft.refer(id);
-    Ok(Attachment::To(id.to_owned()))
+    })
 }
 
 pub(super) fn serial(draft: &mut Draft<'_>, argument: &str) -> Handled {

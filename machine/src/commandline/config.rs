@@ -1,6 +1,6 @@
 //! What a command line asks for, as plain data: the machine is built from this and nothing else.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::firmware_config::FirmwareConfig;
@@ -37,6 +37,9 @@ pub struct Config {
     pub monitors: Vec<String>,
     /// The monitors that speak QMP, in order.
     pub qmp: Vec<QmpConfig>,
+    /// `-gdb`: the id of the character device on which a debugger is awaited.
+    #[serde(default)]
+    pub gdb: Option<String>,
     /// `-compat-version`: the version of QEMU that QMP's clients are told.
     pub compatible_version: Option<[u32; 3]>,
     /// `-drive` and the options that stand for one, in order.
@@ -261,6 +264,13 @@ pub enum Backend {
         /// Where.
         path: PathBuf,
     },
+    /// Datagrams on the loopback interface.
+    Udp {
+        /// Where they go to.
+        to: SocketAddr,
+        /// Where they come in.
+        from: SocketAddr,
+    },
     /// Memory that keeps what was written last, for QMP's `ringbuf-read`.
     Ring {
         /// How many bytes, a power of two.
@@ -270,7 +280,7 @@ pub enum Backend {
 
 impl Backend {
     /// The kinds that `-chardev` takes.
-    pub const NAMES: [&'static str; 8] = ["file", "null", "pipe", "pty", "ringbuf", "serial", "socket", "stdio"];
+    pub const NAMES: [&'static str; 9] = ["file", "null", "pipe", "pty", "ringbuf", "serial", "socket", "stdio", "udp"];
 
     /// Whether users come and go, which is told by [`crate::chardev::HostEvent::Opened`].
     pub fn has_visitors(&self) -> bool {
@@ -438,6 +448,7 @@ impl Default for Config {
             serial: Vec::new(),
             monitors: Vec::new(),
             qmp: Vec::new(),
+            gdb: None,
             compatible_version: None,
             drives: Vec::new(),
             nodes: Vec::new(),

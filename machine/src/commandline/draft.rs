@@ -171,7 +171,9 @@ impl<'a> Draft<'a> {
     fn check_qmp(&self) -> Result<(), OptionError> {
         let speaks_qmp = |chardev: &&ChardevConfig| self.config.qmp.iter().any(|qmp| qmp.chardev == chardev.id);
         for chardev in self.config.chardevs.iter().filter(speaks_qmp) {
-            if let Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. } = &chardev.backend {
+            if let Backend::Udp { .. } | Backend::Pty | Backend::Pipe { .. } | Backend::SerialLine { .. } =
+                &chardev.backend
+            {
                 let reason = Reason::not_built("QMP on something other than a socket or the terminal");
                 return Err(OptionError { option: chardev.origin.clone(), reason });
             }

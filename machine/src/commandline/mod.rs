@@ -31,7 +31,7 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use characters::{USUAL_RING, loopback};
+pub(crate) use characters::{DebuggerDevice, USUAL_DEBUGGER_DEVICE, USUAL_RING, debugger_device, loopback};
 pub use config::*;
 pub(crate) use draft::DEFAULT_CARD;
 pub use error::{OptionError, Reason};

@@ -529,7 +529,10 @@ mod characters {
             "{behind_pty}"
         );
         assert!(error("-serial nonsense").contains("expected stdio"));
-        assert!(error("-chardev udp,id=x").contains("backend 'udp' is not built"));
+        assert!(error("-chardev udp,id=x").contains("'port' is missing"));
+        assert!(error("-chardev telnet,id=x").contains("backend 'telnet' is not built"));
+        assert!(error("-serial udp:192.0.2.1:7").contains("is not on the loopback interface"));
+        assert!(error("-serial udp:7").contains("udp:[HOST]:PORT[@[HOST]:PORT]"));
         assert!(error("-vga cirrus").contains("graphic card 'cirrus' is not built"));
         assert!(error("-display gtk,gl=on").contains("display 'gtk' is not built"));
         config("-vga none -vnc none -parallel none -net none -nic none");

@@ -10,19 +10,23 @@ use lockstep_fabric::Input;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::char::{
     ChardevAdd, ChardevBackend, ChardevBackendInfo, ChardevBackendOf, ChardevChange, ChardevInfo, ChardevRemove,
-    ChardevReturn, ChardevSendBreak, ChardevSocket, DataFormat, QueryChardev, QueryChardevBackends, RingbufRead,
-    RingbufWrite, SocketAddressLegacyOf,
+    ChardevReturn, ChardevSendBreak, ChardevSocket, ChardevUdp, DataFormat, InetSocketAddress, QueryChardev,
+    QueryChardevBackends, RingbufRead, RingbufWrite, SocketAddressLegacy, SocketAddressLegacyOf,
 };
 use lockstep_qmp::registry::{Answer, Registry};
+use std::net::SocketAddr;
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_chardev).on(query_chardev_backends).on(chardev_add).on(chardev_change).on(chardev_remove);
     registry.on(chardev_send_break).on(ringbuf_read).on(ringbuf_write);
 }
 
-/// A monitor speaks on it.
+/// A monitor speaks on it, or a debugger.
 fn monitored(control: &Control, id: &str) -> bool {
-    control.config.monitors.iter().any(|other| other == id) || control.config.qmp.iter().any(|qmp| qmp.chardev == id)
+    let config = &control.config;
+    config.monitors.iter().any(|other| other == id)
+        || config.qmp.iter().any(|qmp| qmp.chardev == id)
+        || config.gdb.as_deref() == Some(id)
 }
 
 /// A device or a monitor uses it.
@@ -65,20 +69,38 @@ fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevRetu
         return Err(Error::new(format!("Chardev with id '{id}' already exists")));
     }
     let backend = wanted(&backend)?;
-    let chardevs = &mut control.config.chardevs;
-    let place = chardevs.iter().position(ChardevConfig::is_gone).unwrap_or(chardevs.len());
     let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false };
-    if place == chardevs.len() {
-        chardevs.push(made);
-    } else {
-        chardevs[place] = made;
-    }
-    let opened = control.chardevs.open_at(&control.config, place);
-    opened.map_err(|why| {
-        control.config.chardevs[place] = gone();
-        failed(&why)
-    })?;
+    let place = control.add_chardev(made).map_err(|why| failed(&why))?;
     Ok(opened_at(control, place))
+}
+
+impl Control {
+    /// Makes a character device while the machine runs; gives its place.
+    pub(crate) fn add_chardev(&mut self, made: ChardevConfig) -> Result<usize, Problem> {
+        let chardevs = &mut self.config.chardevs;
+        let place = chardevs.iter().position(ChardevConfig::is_gone).unwrap_or(chardevs.len());
+        if place == chardevs.len() {
+            chardevs.push(made);
+        } else {
+            chardevs[place] = made;
+        }
+        let opened = self.chardevs.open_at(&self.config, place);
+        opened.inspect_err(|_| self.config.chardevs[place] = gone())?;
+        Ok(place)
+    }
+
+    /// Closes a character device for good.
+    pub(crate) fn remove_chardev(&mut self, id: &str) {
+        if let Some(place) = find(self, id) {
+            self.chardevs.close(ChardevId(place));
+            self.config.chardevs[place] = gone();
+        }
+    }
+
+    /// Whether there is such a character device, and nobody uses it.
+    pub(crate) fn chardev_is_free(&self, id: &str) -> bool {
+        find(self, id).is_some() && !used(self, id)
+    }
 }
 
 /// What the client is told of a new character device.
@@ -117,12 +139,11 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
 }
 
 fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
-    let place = find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
+    find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
     if used(control, &command.id) {
         return Err(Error::new(format!("Chardev '{}' is busy", command.id)));
     }
-    control.chardevs.close(ChardevId(place));
-    control.config.chardevs[place] = gone();
+    control.remove_chardev(&command.id);
     Ok(())
 }
 
@@ -152,6 +173,7 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
             ring.ok_or_else(|| Error::new("size of ringbuf chardev must be power of two"))
         }
         ChardevBackendOf::Socket(options) => socket(&options.data),
+        ChardevBackendOf::Udp(options) => udp(&options.data),
         ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
         ChardevBackendOf::Serial(options) => {
             no_log(&options.data.logfile)?;
@@ -167,6 +189,12 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
 
 fn no_log(file: &Option<String>) -> Answer<()> {
     if file.is_none() { Ok(()) } else { Err(Error::new("Logs of character devices are not built")) }
+}
+
+fn inet_address(inet: &InetSocketAddress) -> Answer<SocketAddr> {
+    let host = loopback(&inet.host).map_err(|why| Error::new(why.to_string()))?;
+    let port = inet.port.parse().map_err(|_| Error::expects("port", "a number from 0 to 65535"))?;
+    Ok(SocketAddr::new(host, port))
 }
 
 fn socket(options: &ChardevSocket) -> Answer<Backend> {
@@ -186,9 +214,8 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
         }
         SocketAddressLegacyOf::Unix(unix) => SocketAddress::Unix(unix.data.path.clone().into()),
         SocketAddressLegacyOf::Inet(inet) => {
-            let host = loopback(&inet.data.host).map_err(|why| Error::new(why.to_string()))?;
-            let port = inet.data.port.parse().map_err(|_| Error::expects("port", "a number from 0 to 65535"))?;
-            SocketAddress::Tcp(host, port)
+            let address = inet_address(&inet.data)?;
+            SocketAddress::Tcp(address.ip(), address.port())
         }
         SocketAddressLegacyOf::Fd(_) => {
             return Err(Error::new("Descriptors are for QMP's own sockets; see add_client"));
@@ -201,6 +228,27 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
         (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
     };
     Ok(Backend::Socket { address, role })
+}
+
+/// Where datagrams go to or come in.
+fn datagram_address(address: &SocketAddressLegacy) -> Answer<SocketAddr> {
+    match &address.kind {
+        SocketAddressLegacyOf::Inet(inet) => inet_address(&inet.data),
+        SocketAddressLegacyOf::Unix(_) | SocketAddressLegacyOf::Fd(_) => {
+            Err(Error::new("Datagrams need addresses of type inet"))
+        }
+    }
+}
+
+fn udp(options: &ChardevUdp) -> Answer<Backend> {
+    no_log(&options.logfile)?;
+    let to = datagram_address(&options.remote)?;
+    let beside = || Ok(SocketAddr::new(to.ip(), 0));
+    let from = options.local.as_ref().map_or_else(beside, datagram_address)?;
+    if from.is_ipv4() != to.is_ipv4() {
+        return Err(Error::expects("local", "an address of the same family as the remote one"));
+    }
+    Ok(Backend::Udp { to, from })
 }
 
 fn ring<'a>(control: &'a Control, device: &str) -> Answer<&'a Ring> {

@@ -26,6 +26,7 @@ fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
         (None, run::RunState::IoError) => RunState::IoError,
         (None, run::RunState::Watchdog) => RunState::Watchdog,
         (None, run::RunState::GuestPanicked) => RunState::GuestPanicked,
+        (None, run::RunState::Debug) => RunState::Debug,
     };
     Ok(StatusInfo { running: status == RunState::Running, singlestep: false, status })
 }

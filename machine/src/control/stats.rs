@@ -1,6 +1,7 @@
 //! Statistics, and what else the human monitors of others show.
 
 use super::disabled;
+use crate::monitor;
 use crate::object_model::Tree;
 use crate::run::Control;
 use lockstep_qmp::Error;
@@ -50,13 +51,19 @@ fn x_query_ramblock(control: &mut Control, _: XQueryRamblock) -> Answer<HumanRea
     Ok(HumanReadableText { human_readable_text })
 }
 
-/// The machine is one node without a number.
-fn x_query_numa(_: &mut Control, _: XQueryNuma) -> Answer<HumanReadableText> {
-    Ok(HumanReadableText { human_readable_text: "0 nodes\n".into() })
+/// What the human monitor shows.
+fn as_shown(control: &mut Control, line: &str) -> Answer<HumanReadableText> {
+    let says = monitor::carry_out(line, control, &mut monitor::Desk::default());
+    Ok(HumanReadableText { human_readable_text: format!("{}\n", says.trim_end_matches('\n')) })
 }
 
-fn x_query_irq(_: &mut Control, _: XQueryIrq) -> Answer<HumanReadableText> {
-    Err(Error::new("Interrupts are not counted"))
+fn x_query_numa(control: &mut Control, _: XQueryNuma) -> Answer<HumanReadableText> {
+    as_shown(control, "info numa")
+}
+
+/// A machine without a board has none to count.
+fn x_query_irq(control: &mut Control, _: XQueryIrq) -> Answer<HumanReadableText> {
+    as_shown(control, "info irq")
 }
 
 fn x_query_jit(_: &mut Control, _: XQueryJit) -> Answer<HumanReadableText> {

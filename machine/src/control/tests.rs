@@ -294,3 +294,14 @@ fn a_dump_goes_to_what_a_client_hands_over() {
     assert_eq!((asked.status().as_str(), asked.events()), ("running", vec!["DUMP_COMPLETED"]));
     assert_eq!(asked.ask("query-dump", json!({})).expect("a result")["status"], "failed");
 }
+
+#[test]
+fn what_the_monitor_counts_and_divides_is_to_be_had_as_text() {
+    let mut asked = Asked::new("stats-text", "");
+    let text =
+        |asked: &mut Asked, name: &str| asked.ask(name, json!({})).expect("a text")["human-readable-text"].take();
+    assert_eq!(text(&mut asked, "x-query-numa"), "0 nodes\n");
+    assert!(
+        text(&mut asked, "x-query-irq").as_str().is_some_and(|text| text.starts_with("IRQ statistics for i8259:\n"))
+    );
+}

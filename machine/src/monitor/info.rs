@@ -71,6 +71,7 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
         (None, RunState::IoError) => "paused (io-error)",
         (None, RunState::Watchdog) => "paused (watchdog)",
         (None, RunState::GuestPanicked) => "paused (guest-panicked)",
+        (None, RunState::Debug) => "paused (debug)",
     };
     Ok(format!("VM status: {status}"))
 }
@@ -173,6 +174,8 @@ pub(crate) fn backend_name(backend: &Backend, terminal: Option<&Path>) -> String
         Backend::Ring { .. } => "ringbuf".to_owned(),
         Backend::Pty => terminal.map_or_else(|| "pty".to_owned(), |path| format!("pty:{}", path.display())),
         Backend::Pipe { path } => format!("pipe:{}", path.display()),
+        Backend::Udp { to, from } if from.port() == 0 => format!("udp:{to}"),
+        Backend::Udp { to, from } => format!("udp:{to}@{from}"),
         Backend::SerialLine { path } => format!("serial:{}", path.display()),
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),

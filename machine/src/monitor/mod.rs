@@ -5,6 +5,7 @@
 //! - the other files are handlers, by family. A handler that looks only looks: it changes nothing in the guest. One that
 //!   steers does so through [`Control`], whose methods pass the gate and are recorded.
 
+mod debugger;
 mod devices;
 mod dump;
 mod editor;

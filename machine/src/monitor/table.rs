@@ -3,8 +3,8 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{
-    Answer, Desk, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state, screen,
-    translation,
+    Answer, Desk, debugger, devices, dump, info, keys, logging, media, memory, mouse, ports, registers, run_state,
+    screen, translation,
 };
 use crate::run::Control;
 use std::fmt::Write;
@@ -59,6 +59,7 @@ pub(super) const COMMANDS: &[Command] = &[
         dump::dump,
     ),
     row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
+    row(&["gdbserver"], "[DEV|none]", "await a debugger there, at tcp::1234 if nothing is said", debugger::serve),
     row(&["gpa2hva"], "ADDR", "show where in this process a physical address's byte is", translation::to_host),
     row(&["gva2gpa"], "ADDR", "show the physical address of a linear one", translation::to_physical),
     row(&["help", "?"], "[COMMAND]", "show the commands, or one of them", help),

@@ -2,7 +2,7 @@
 
 use super::error::CommandError;
 use super::expression::Arguments;
-use super::{Answer, Desk, registers};
+use super::{Answer, Desk, mtree, registers};
 use crate::run::Control;
 use lockstep_cpu::mmu::{Mapping, PageBits};
 use lockstep_fabric::memory::Target;
@@ -85,7 +85,8 @@ pub(super) fn to_host(control: &mut Control, desk: &mut Desk, arguments: &mut Ar
     match memory.find(address, false) {
         Some((Target::Ram(at) | Target::Rom(at), _)) => {
             let byte = memory.arena().bytes(at, 1).ok_or(CommandError::NoMemory(address))?;
-            Ok(format!("Host virtual address for {address:#x} is {:p}", byte.as_ptr()))
+            let name = mtree::name_at(&control.board.machine.bus, address);
+            Ok(format!("Host virtual address for {address:#x} ({name}) is {:p}", byte.as_ptr()))
         }
         Some((Target::Device(device, ..), _)) => {
             let device = control.board.machine.bus.name(device).to_owned();

@@ -171,6 +171,7 @@ impl Tree {
                 Backend::Socket { .. } => "chardev-socket",
                 Backend::Pty => "chardev-pty",
                 Backend::Pipe { .. } => "chardev-pipe",
+                Backend::Udp { .. } => "chardev-udp",
                 Backend::SerialLine { .. } => "chardev-serial",
             };
             self.add(folder, &chardev.id, ty, What::Chardev(chardev.id.clone()));

@@ -6,6 +6,7 @@ use crate::board::Board;
 use crate::chardev::{Chardevs, QuitCause};
 use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
 use crate::control::Descriptors;
+use crate::gdb::Debugger;
 use crate::machine::{CutOff, Ending};
 use crate::object_model::Objects;
 use crate::record::{Entry, Recorder};
@@ -32,6 +33,8 @@ pub enum RunState {
     Watchdog,
     /// Stopped because the guest has said that it panicked.
     GuestPanicked,
+    /// Stopped by a debugger, at a breakpoint or after a step.
+    Debug,
 }
 
 /// Why an operator's wish is not granted.
@@ -76,6 +79,8 @@ pub struct Control {
     pub nodes_in_drives: BTreeMap<String, String>,
     /// The dumps that operators have asked for.
     pub dumps: Dumps,
+    /// What a debugger wants to stop at.
+    pub(crate) debugger: Debugger,
     /// What QMP's clients have not been told yet.
     happened: Vec<Occurrence>,
     /// Who tells them, if there can be any.
@@ -104,6 +109,7 @@ impl Control {
             migration_events: false,
             nodes_in_drives: BTreeMap::new(),
             dumps: Dumps::default(),
+            debugger: Debugger::default(),
             happened: Vec::new(),
             teller: None,
             told_end: false,
@@ -190,7 +196,7 @@ impl Control {
     }
 
     /// Stops the machine where it is, for a reason that stays known.
-    pub(super) fn stop_as(&mut self, state: RunState) {
+    pub(crate) fn stop_as(&mut self, state: RunState) {
         if self.state == RunState::Running {
             self.state = state;
             self.tell_first(&Stopped {});
@@ -287,7 +293,7 @@ impl Control {
     /// Ends the run.
     pub fn quit(&mut self, cause: QuitCause) {
         let reason = match cause {
-            QuitCause::Key => ShutdownCause::HostUi,
+            QuitCause::Key | QuitCause::Debugger => ShutdownCause::HostUi,
             QuitCause::Monitor | QuitCause::Qmp => ShutdownCause::HostQmpQuit,
             QuitCause::Signal(_) => ShutdownCause::HostSignal,
         };

@@ -41,9 +41,11 @@ impl Session {
                 Stop::Idle(_) if self.control.dump_is_due() => {}
                 Stop::Idle(next) => self.idle(next)?,
                 Stop::Fault(fault) => self.fault(fault)?,
+                Stop::Debug(stop) => self.control.debug_stop(stop),
             }
             self.feed_ports();
             self.pass_news();
+            self.debugger.follow(&mut self.control);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod balloon;
 mod control;
+mod debugger;
 mod dumps;
 mod hotplug;
 mod lines;

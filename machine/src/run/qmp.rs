@@ -88,6 +88,7 @@ fn endpoint(chardev: &ChardevConfig) -> Result<Option<Endpoint>, StartError> {
         | Backend::Ring { .. }
         | Backend::Pty
         | Backend::Pipe { .. }
+        | Backend::Udp { .. }
         | Backend::SerialLine { .. } => return Ok(None),
         Backend::Stdio { .. } => return Ok(Some(Endpoint::Stdio)),
         Backend::Socket { address, role } => (address, *role),

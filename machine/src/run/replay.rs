@@ -99,11 +99,15 @@ impl Session {
             if now >= pause && self.control.stop().is_ok() {
                 self.control.replay_break = None;
             }
+            if let Stop::Debug(stop) = stop {
+                self.control.debug_stop(stop);
+            }
+            self.debugger.follow(&mut self.control);
             match stop {
                 Stop::Ended(ending) => return Ok(Some(ending)),
                 Stop::Fault(fault) => return Err(RunError::Drive(fault)),
                 Stop::Reached if now >= tick => return Ok(None),
-                Stop::Reached | Stop::Output | Stop::Idle(_) => {}
+                Stop::Reached | Stop::Output | Stop::Idle(_) | Stop::Debug(_) => {}
             }
         }
     }

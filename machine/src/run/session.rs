@@ -1,5 +1,6 @@
 //! A run: the machine, the host's ends of its character devices, and its monitors.
 
+use super::debugger::DebuggerLine;
 use super::lines::Lines;
 use super::qmp::Qmp;
 use super::{Control, Ended, ExitStatus, RunError, RunState, news};
@@ -30,6 +31,7 @@ pub(super) struct Session {
     lines: Lines,
     monitors: Vec<(ChardevId, Monitor)>,
     pub(super) qmp: Qmp,
+    pub(super) debugger: DebuggerLine,
 }
 
 impl Session {
@@ -42,8 +44,19 @@ impl Session {
         let monitors = named.map(|id| (id, Monitor::new(shared(id)))).collect();
         let next_digest = if control.records() { DIGEST_EVERY } else { Tick::MAX };
         control.chardevs = chardevs;
-        let mut session =
-            Self { control, digester: Digester::default(), next_digest, events, attached, lines, monitors, qmp };
+        let debugger = DebuggerLine::default();
+        let mut session = Self {
+            control,
+            digester: Digester::default(),
+            next_digest,
+            events,
+            attached,
+            lines,
+            monitors,
+            qmp,
+            debugger,
+        };
+        session.debugger.follow(&mut session.control);
         session.greet();
         session
     }
@@ -79,6 +92,7 @@ impl Session {
 
     pub(super) fn handle(&mut self, event: HostEvent) -> Result<(), RunError> {
         match event {
+            event if self.debugger.takes(&event, &mut self.control) => {}
             HostEvent::Bytes { chardev, data } => {
                 if !self.lines.arrive(chardev, &data) {
                     self.arrive(chardev, Input::Bytes(data));
@@ -108,6 +122,7 @@ impl Session {
         self.pass_output();
         // What the operator does to a stopped machine can have devices tell something, and nothing else may come for long.
         self.pass_news();
+        self.debugger.follow(&mut self.control);
         self.qmp.tell(&mut self.control);
         Ok(self.control.check_log()?)
     }
@@ -217,6 +232,7 @@ impl Session {
             _ => Patience::Forever,
         };
         let last = self.last_digest(&ended)?;
+        self.debugger.exited(&mut self.control);
         self.qmp.tell(&mut self.control);
         self.qmp.shut_down();
         std::mem::take(&mut self.control.chardevs).flush_and_close(patience);
@@ -228,7 +244,7 @@ impl Session {
             Ended::Guest(Ending::Exit(status)) => ExitStatus(status as u8),
             Ended::Guest(Ending::PowerOff | Ending::Reset)
             | Ended::LogEnds
-            | Ended::Host(QuitCause::Key | QuitCause::Monitor | QuitCause::Qmp) => ExitStatus(0),
+            | Ended::Host(QuitCause::Key | QuitCause::Monitor | QuitCause::Qmp | QuitCause::Debugger) => ExitStatus(0),
             Ended::Host(QuitCause::Signal(signal)) => {
                 eprintln!("lockstep: ended by {}", signals::name(signal));
                 ExitStatus(0)

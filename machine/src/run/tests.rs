@@ -24,14 +24,24 @@ fn record(guest: &BareGuest, more: &str, lines: &'static [&'static str]) -> Log 
     let typist = thread::spawn(move || {
         for line in lines {
             thread::sleep(Duration::from_millis(7));
-            let data = format!("{line}\r").into_bytes();
-            reporter.report(HostEvent::MonitorBytes { chardev: ChardevId(0), data });
+            reporter.report(said(line));
         }
     });
     let ended = session.live();
     session.finish(ended).expect("the run ends well");
     typist.join().expect("the typist is done");
     Log::read(log.as_ref()).expect("a log")
+}
+
+/// What comes in: a packet of a debugger's, or a line at the monitor.
+fn said(line: &str) -> HostEvent {
+    match line.strip_prefix('$') {
+        Some(packet) => {
+            let sum = packet.bytes().fold(0u8, u8::wrapping_add);
+            HostEvent::Bytes { chardev: ChardevId(1), data: format!("${packet}#{sum:02x}").into_bytes() }
+        }
+        None => HostEvent::MonitorBytes { chardev: ChardevId(0), data: format!("{line}\r").into_bytes() },
+    }
 }
 
 /// Follows the log; the error if it cannot be followed.
@@ -82,6 +92,30 @@ fn every_steering_command_replays_to_the_same_digest() {
     let log = record(&guest, devices, lines);
     assert_eq!(arrivals(&log), 17, "looking leaves no trace");
     assert!(!log.cut_short);
+    replay(&guest, &log).expect("the same digests");
+}
+
+#[test]
+fn what_a_debugger_writes_is_written_in_the_replay_and_what_it_reads_leaves_no_trace() {
+    let guest = BareGuest::new("debugger-writes");
+    let lines = [
+        "$M500,4:01020304",
+        "$P0=2a00000000000000",
+        "$g",
+        "$Z0,f0005,1",
+        "$c",
+        "$z0,f0005,1",
+        // `inc eax` becomes `dec eax`.
+        "$Mf0003,2:6648",
+        "$vCont;s:1;c",
+        "$c",
+        "stop",
+        "$P3=0700000000000000",
+        "$D",
+        "quit",
+    ];
+    let log = record(&guest, "-chardev null,id=g -gdb chardev:g", Vec::leak(lines.to_vec()));
+    assert_eq!(arrivals(&log), 4);
     replay(&guest, &log).expect("the same digests");
 }
 

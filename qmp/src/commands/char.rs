@@ -186,6 +186,18 @@ declare! {
         reconnect: Option<i64>,
     }
 
+    /// Datagrams.
+    struct ChardevUdp {
+        /// A file that is written all that the guest writes.
+        logfile: Option<String>,
+        /// The log is not emptied first.
+        logappend: Option<bool>,
+        /// Where they go to.
+        remote: SocketAddressLegacy,
+        /// Where they come in.
+        local: Option<SocketAddressLegacy>,
+    }
+
     /// The terminal.
     struct ChardevStdio {
         /// A file that is written all that the guest writes.
@@ -231,6 +243,12 @@ declare! {
     }
 
     /// The options stand in an object of their own.
+    struct ChardevUdpWrapper {
+        /// The options.
+        data: ChardevUdp,
+    }
+
+    /// The options stand in an object of their own.
     struct ChardevStdioWrapper {
         /// The options.
         data: ChardevStdio,
@@ -252,6 +270,8 @@ declare! {
         Pipe = "pipe",
         /// A stream socket.
         Socket = "socket",
+        /// Datagrams.
+        Udp = "udp",
         /// A terminal of its own.
         Pty = "pty",
         /// Nothing.
@@ -272,6 +292,7 @@ declare! {
         Serial = "serial": ChardevHostdevWrapper,
         Pipe = "pipe": ChardevHostdevWrapper,
         Socket = "socket": ChardevSocketWrapper,
+        Udp = "udp": ChardevUdpWrapper,
         Pty = "pty": ChardevCommonWrapper,
         Null = "null": ChardevCommonWrapper,
         Stdio = "stdio": ChardevStdioWrapper,

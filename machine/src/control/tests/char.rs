@@ -94,3 +94,28 @@ fn a_client_that_was_accepted_elsewhere_talks_to_a_server() {
     let refused = asked.ask("add_client", json!({ "protocol": "line", "fdname": "file" })).expect_err("no socket");
     assert_eq!(refused.desc, "Could not add client");
 }
+
+#[test]
+fn datagrams_are_made_on_the_loopback_interface_only() {
+    let mut asked = Asked::new("qmp-udp", "");
+    let inet = |host: &str, port: &str| json!({ "type": "inet", "data": { "host": host, "port": port } });
+    let udp = |remote: Value, local: Option<Value>| {
+        let mut data = json!({ "remote": remote });
+        if let Some(local) = local {
+            data["local"] = local;
+        }
+        json!({ "id": "u", "backend": { "type": "udp", "data": data } })
+    };
+    for (remote, local) in [
+        (inet("192.0.2.1", "7"), None),
+        (inet("127.0.0.1", "70000"), None),
+        (json!({ "type": "unix", "data": { "path": "/tmp/u" } }), None),
+        (inet("127.0.0.1", "7"), Some(inet("::1", "7"))),
+    ] {
+        asked.ask("chardev-add", udp(remote, local)).expect_err("refused");
+    }
+    assert_eq!(asked.ask("chardev-add", udp(inet("localhost", "7"), None)), Ok(json!({})));
+    let listed = asked.ask("query-chardev", json!({})).expect("a list");
+    assert_eq!(listed[0]["filename"], "udp:127.0.0.1:7");
+    assert_eq!(asked.ask("chardev-remove", json!({ "id": "u" })), Ok(json!({})));
+}
