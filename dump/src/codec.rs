@@ -52,8 +52,6 @@ const ZSTD_LEVEL: i32 = 1;
 /// Compresses pages, one after the other.
 pub(crate) struct Compressor {
     engine: Engine,
-    /// Room for what comes of a page, at worst.
-    room: Vec<u8>,
 }
 
 enum Engine {
@@ -62,6 +60,12 @@ enum Engine {
     Snappy(Box<snap::raw::Encoder>),
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
+
+/// Room that every codec is content with for what comes of a page.
+pub(crate) const ROOM: usize = 2 * PAGE;
+/// How much of a page is tried if its neighbour did not compress: noise (what is compressed or encrypted already) comes in
+/// long runs, and costs as much time as anything else.
+const SAMPLE: usize = 1024;
 
 impl Compressor {
     pub(crate) fn new(codec: Codec) -> Result<Self, DumpError> {
@@ -74,32 +78,44 @@ impl Compressor {
                 Engine::Zstd(Box::new(compressor.map_err(|why| DumpError::Codec { codec: codec.name(), why })?))
             }
         };
-        Ok(Self { engine, room: vec![0; 2 * PAGE] })
+        Ok(Self { engine })
     }
 
-    /// Appends the compressed page to `into` and gives its size; `None`, with nothing appended, if that would be no smaller.
-    pub(crate) fn compress(&mut self, page: &[u8], into: &mut Vec<u8>) -> Option<usize> {
+    /// Stores a page at the beginning of `room`, which has [`ROOM`], and gives its size there: that of a page if it is as it
+    /// was, since it would be no smaller. `doubtful` is one that follows such a page.
+    pub(crate) fn store(&mut self, page: &[u8], doubtful: bool, room: &mut [u8]) -> usize {
+        let sample = if doubtful { page.get(..SAMPLE) } else { None };
+        let noise =
+            sample.is_some_and(|sample| self.compress(sample, room).is_none_or(|len| len > SAMPLE - SAMPLE / 16));
+        if !noise && let Some(len) = self.compress(page, room) {
+            return len;
+        }
+        room[..page.len()].copy_from_slice(page);
+        page.len()
+    }
+
+    /// Puts the compressed bytes, a page at most, at the beginning of `room` and gives their size; `None` if that would be no
+    /// smaller.
+    fn compress(&mut self, bytes: &[u8], room: &mut [u8]) -> Option<usize> {
+        // What does not fit is given up half-way, which is the cheapest end of it.
+        let fit = bytes.len().checked_sub(1)?;
         let len = match &mut self.engine {
             Engine::Zlib(zlib) => {
                 zlib.reset();
-                // A page that does not fit is given up half-way, which is the cheapest end of it.
-                let status = zlib.compress(page, &mut self.room[..PAGE - 1], FlushCompress::Finish);
+                let status = zlib.compress(bytes, room.get_mut(..fit)?, FlushCompress::Finish);
                 matches!(status, Ok(Status::StreamEnd)).then(|| zlib.total_out() as usize)
             }
             Engine::Lzo => {
-                let compressed = lzo1x::compress(page, LZO_LEVEL);
-                if compressed.len() >= page.len() {
-                    return None;
+                let compressed = lzo1x::compress(bytes, LZO_LEVEL);
+                if compressed.len() <= fit {
+                    room.get_mut(..compressed.len())?.copy_from_slice(&compressed);
                 }
-                into.extend_from_slice(&compressed);
-                return Some(compressed.len());
+                Some(compressed.len())
             }
-            Engine::Snappy(snappy) => snappy.compress(page, &mut self.room).ok(),
-            Engine::Zstd(zstd) => zstd.compress_to_buffer(page, &mut self.room[..PAGE - 1]).ok(),
+            Engine::Snappy(snappy) => snappy.compress(bytes, room).ok(),
+            Engine::Zstd(zstd) => zstd.compress_to_buffer(bytes, room.get_mut(..fit)?).ok(),
         };
-        let len = len.filter(|len| *len < page.len())?;
-        into.extend_from_slice(self.room.get(..len)?);
-        Some(len)
+        len.filter(|len| *len <= fit)
     }
 }
 
@@ -163,26 +179,44 @@ mod tests {
         for codec in Codec::ALL {
             let (mut compressor, mut decompressor) = (Compressor::new(codec).unwrap(), Decompressor::new());
             for page in pages() {
-                let mut stored = vec![7];
+                let mut stored = [7; ROOM];
                 let len = compressor.compress(&page, &mut stored).expect("these compress");
-                assert_eq!(stored.len(), 1 + len);
                 let mut back = [0x55; PAGE];
-                assert!(decompressor.decompress(codec, &stored[1..], &mut back), "{codec:?}");
+                assert!(decompressor.decompress(codec, &stored[..len], &mut back), "{codec:?}");
                 assert!(back == page, "{codec:?}");
             }
         }
     }
 
     #[test]
-    fn noise_is_refused_and_leaves_no_trace() {
+    fn noise_is_stored_as_it_is() {
         for codec in Codec::ALL {
             let mut compressor = Compressor::new(codec).unwrap();
             let mut page = [0; PAGE];
             Noise::new(2).fill(&mut page);
-            let mut stored = Vec::new();
+            let mut stored = [0; ROOM];
             assert_eq!(compressor.compress(&page, &mut stored), None, "{codec:?}");
-            assert!(stored.is_empty());
+            for doubtful in [false, true] {
+                stored.fill(0);
+                assert_eq!(compressor.store(&page, doubtful, &mut stored), PAGE, "{codec:?}");
+                assert!(stored[..PAGE] == page);
+            }
             assert!(compressor.compress(&[3; PAGE], &mut stored).is_some(), "{codec:?} goes on after it");
+        }
+    }
+
+    #[test]
+    fn a_page_that_follows_noise_is_compressed_if_its_beginning_is_worth_it() {
+        for codec in Codec::ALL {
+            let mut compressor = Compressor::new(codec).unwrap();
+            let mut stored = [0; ROOM];
+            for page in pages() {
+                let certain = compressor.store(&page, false, &mut stored);
+                assert!(certain < PAGE);
+                let noisy_at_first = page[PAGE - 1] == 0 && page[0] != page[1] && page[2048..].iter().all(|b| *b == 0);
+                let expected = if noisy_at_first { PAGE } else { certain };
+                assert_eq!(compressor.store(&page, true, &mut stored), expected, "{codec:?}");
+            }
         }
     }
 
@@ -191,8 +225,9 @@ mod tests {
         #[test]
         fn damaged_pages_are_answered(which in 0usize..4, page in 0usize..4, damage in prop::collection::vec((any::<u16>(), any::<u8>()), 0..6), cut in any::<u16>()) {
             let codec = Codec::ALL[which];
-            let mut stored = Vec::new();
-            Compressor::new(codec).unwrap().compress(&pages()[page], &mut stored);
+            let mut stored = vec![0; ROOM];
+            let len = Compressor::new(codec).unwrap().store(&pages()[page], false, &mut stored);
+            stored.truncate(len);
             for (at, value) in damage {
                 let at = usize::from(at) % stored.len();
                 stored[at] = value;

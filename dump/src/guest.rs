@@ -43,8 +43,12 @@ pub trait PhysicalMemory: Sync {
     /// The first `len` bytes of each of some pages, one after the other; `address` is the first page's, and all of them lie
     /// within one range.
     fn read_heads(&self, address: u64, pages: usize, len: usize) -> Vec<u8> {
-        let starts = (0..pages as u64).map(|page| address + page * PAGE_SIZE);
-        starts.flat_map(|start| self.read(start, len).into_owned()).collect()
+        let all = self.read(address, pages * PAGE_SIZE as usize);
+        let mut heads = Vec::with_capacity(pages * len);
+        for page in all.chunks(PAGE_SIZE as usize) {
+            heads.extend_from_slice(&page[..len.min(page.len())]);
+        }
+        heads
     }
 }
 

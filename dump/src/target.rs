@@ -120,9 +120,9 @@ impl Target {
     }
 
     /// Writes pieces at the end, one after the other.
-    pub(crate) fn append_all(&mut self, pieces: &[Vec<u8>], progress: &Progress) -> Result<(), DumpError> {
+    pub(crate) fn append_all(&mut self, pieces: &[impl AsRef<[u8]>], progress: &Progress) -> Result<(), DumpError> {
         if self.kind == Kind::Stream {
-            return pieces.iter().try_for_each(|piece| self.append(piece, progress));
+            return pieces.iter().try_for_each(|piece| self.append(piece.as_ref(), progress));
         }
         for some in pieces.chunks(MOST_AT_ONCE) {
             progress.check()?;
@@ -135,7 +135,7 @@ impl Target {
     pub(crate) fn write_at(
         &mut self,
         mut offset: u64,
-        pieces: &[Vec<u8>],
+        pieces: &[impl AsRef<[u8]>],
         progress: &Progress,
     ) -> Result<(), DumpError> {
         for some in pieces.chunks(MOST_AT_ONCE) {
@@ -187,10 +187,11 @@ const WRITING: &str = "cannot write the dump";
 /// Writes all of some pieces by a call that writes as much as it pleases, told how much it has written so far; how much that
 /// was in the end.
 fn all_of(
-    pieces: &[Vec<u8>],
+    pieces: &[impl AsRef<[u8]>],
     mut write: impl FnMut(u64, &[IoSlice<'_>]) -> io::Result<usize>,
 ) -> Result<u64, DumpError> {
-    let mut slices: Vec<_> = pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| IoSlice::new(piece)).collect();
+    let mut slices: Vec<_> =
+        pieces.iter().map(AsRef::as_ref).filter(|piece| !piece.is_empty()).map(IoSlice::new).collect();
     let (mut left, mut done) = (&mut slices[..], 0);
     while !left.is_empty() {
         match write(done, left) {

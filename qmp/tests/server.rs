@@ -63,6 +63,20 @@ fn what_was_sent_before_the_input_ended_is_answered() {
 }
 
 #[test]
+fn what_was_sent_by_a_client_that_has_hung_up_is_carried_out() {
+    let (mut here, there) = UnixStream::pair().unwrap();
+    here.write_all(br#"{"execute":"qmp_capabilities"}{"execute":"query-status"}{"execute":"query-status"}"#).unwrap();
+    // Before it was greeted, and nobody can be greeted now.
+    drop(here);
+    let running = Running::with(vec![Monitor::at(Endpoint::Descriptor { socket: there.into(), wait: false })]);
+    let begun = Instant::now();
+    while running.wakes.load(Ordering::Relaxed) < 2 {
+        assert!(begun.elapsed() < PATIENCE, "its commands are lost");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
 fn the_reply_to_quit_is_sent_before_the_end() {
     let (running, mut client) = pair();
     assert_eq!(client.ask(json!({ "execute": "quit" })), json!({ "return": {} }));

@@ -3,6 +3,7 @@
 //! A file is blocks of 4096 bytes: the header, the sub-header with the notes, two bitmaps of the pages that exist and of those
 //! that are there (the same here, since none is left out), a descriptor for each page, and the pages.
 
+mod buffer;
 mod flattened;
 pub(crate) mod header;
 mod places;
@@ -13,9 +14,9 @@ use crate::pipeline;
 use crate::record::Record;
 use crate::write::Job;
 use crate::{DumpError, PAGE_SIZE, Range, Target};
+use buffer::{Buffer, Buffers};
 use header::{BLOCK, DESCRIPTOR_LEN, Geometry};
 use places::{Places, Run};
-use std::sync::{Mutex, PoisonError};
 
 pub(crate) use flattened::{END, HEADER_LEN, SEGMENT_LEN, SIGNATURE, TYPE, VERSION};
 
@@ -29,7 +30,7 @@ const DESCRIPTOR_RUN: usize = 4 << 20;
 struct Packed {
     /// Of each page: 0 if it is zero, the page's size if it is stored as it is, else its compressed size.
     sizes: Vec<u16>,
-    data: Vec<u8>,
+    data: Buffer,
 }
 
 /// Writes a dump.
@@ -38,16 +39,16 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     let mut places = if raw { Places::raw(target, job.progress) } else { Places::flattened(target, job.progress)? };
 
     let mut head = Run::at(0, DATA_RUN);
-    head.put(header::blocks(job, codec, &geometry), &mut places)?;
+    head.put(header::blocks(job, codec, &geometry).into(), &mut places)?;
     for _ in 0..2 {
-        bitmap(job.ranges, &geometry, |piece| head.put(piece, &mut places).map(drop))?;
+        bitmap(job.ranges, &geometry, |piece| head.put(piece.into(), &mut places).map(drop))?;
     }
     head.flush(&mut places)?;
 
     let mut descriptors = Run::at(geometry.descriptors, DESCRIPTOR_RUN);
     let mut data = Run::at(geometry.data, DATA_RUN);
     // The page that all zero pages share.
-    data.put(vec![0; BLOCK], &mut places)?;
+    data.put(vec![0; BLOCK].into(), &mut places)?;
     let batches = Batches::of(job.ranges);
     let mut workers =
         (0..pipeline::workers()).map(|_| Compressor::new(codec)).collect::<Result<Vec<_>, DumpError>>()?;
@@ -65,7 +66,7 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
             }
             offset += u64::from(*size);
         }
-        descriptors.put(record.finish(), &mut places)?;
+        descriptors.put(record.finish().into(), &mut places)?;
         buffers.give_back(data.put(packed.data, &mut places)?);
         job.progress.advance(packed.sizes.len() as u64 * PAGE_SIZE);
         Ok(())
@@ -75,44 +76,25 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     places.finish()
 }
 
-/// Buffers for batches' data that are written and free again: memory that the host has given once is not asked for, page by
-/// page, a second time.
-#[derive(Default)]
-struct Buffers(Mutex<Vec<Vec<u8>>>);
-
-impl Buffers {
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    fn give_back(&self, written: Vec<Vec<u8>>) {
-        if !written.is_empty() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(written);
-        }
-    }
-}
-
 /// Compresses a batch of pages.
 fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range, buffers: &Buffers) -> Result<Packed, DumpError> {
     let bytes = job.memory.read(batch.start, batch.len as usize);
     if bytes.len() as u64 != batch.len {
         return Err(DumpError::Memory(batch.start));
     }
-    let mut packed = Packed { sizes: Vec::with_capacity(bytes.len() / BLOCK), data: Vec::new() };
+    let mut packed = Packed { sizes: Vec::with_capacity(bytes.len() / BLOCK), data: Buffer::default() };
+    // Of the pages before in this batch, so that the file is the same whoever worked on what.
+    let mut doubtful = false;
     for page in bytes.chunks_exact(BLOCK) {
-        let size = if is_zero(page) {
-            0
-        } else {
-            if packed.data.capacity() == 0 {
-                packed.data = buffers.take();
-                packed.data.clear();
-                packed.data.reserve(bytes.len());
-            }
-            compressor.compress(page, &mut packed.data).unwrap_or_else(|| {
-                packed.data.extend_from_slice(page);
-                BLOCK
-            })
-        };
+        if is_zero(page) {
+            packed.sizes.push(0);
+            continue;
+        }
+        if packed.data.capacity() == 0 {
+            packed.data = buffers.take();
+        }
+        let size = packed.data.fill(|room| compressor.store(page, doubtful, room));
+        doubtful = size == BLOCK;
         packed.sizes.push(size as u16);
     }
     Ok(packed)

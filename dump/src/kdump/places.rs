@@ -1,5 +1,6 @@
 //! Writing at places of a dump, as it lies in a file or flattened into a stream.
 
+use super::buffer::Buffer;
 use super::flattened;
 use crate::{DumpError, Progress, Target};
 
@@ -21,7 +22,7 @@ impl<'a> Places<'a> {
     }
 
     /// Writes pieces, one after the other, from `offset` on. `len` is what they are together.
-    fn write(&mut self, offset: u64, pieces: &[Vec<u8>], len: u64) -> Result<(), DumpError> {
+    fn write(&mut self, offset: u64, pieces: &[Buffer], len: u64) -> Result<(), DumpError> {
         if !self.flattened {
             return self.target.write_at(offset, pieces, self.progress);
         }
@@ -36,11 +37,14 @@ impl<'a> Places<'a> {
 
 /// How large a buffer is worth having of its own.
 const BUFFER: usize = 256 << 10;
+/// With so much in it, a buffer is written as it is. What is less is copied to the end of the one before: large buffers with
+/// little in them would be many, and memory has a bound.
+const FULL_ENOUGH: usize = BUFFER / 3;
 
 /// Bytes that follow one another, collected until they are worth a write.
 pub(super) struct Run {
     offset: u64,
-    held: Vec<Vec<u8>>,
+    held: Vec<Buffer>,
     len: usize,
     enough: usize,
 }
@@ -57,18 +61,17 @@ impl Run {
     }
 
     /// Puts bytes at the end; gives back buffers that are of no more use here.
-    pub(super) fn put(&mut self, bytes: Vec<u8>, places: &mut Places<'_>) -> Result<Vec<Vec<u8>>, DumpError> {
+    pub(super) fn put(&mut self, bytes: Buffer, places: &mut Places<'_>) -> Result<Vec<Buffer>, DumpError> {
         self.len += bytes.len();
         let mut free = Vec::new();
         match self.held.last_mut() {
-            // Large buffers with little in them would be many: memory has a bound.
-            Some(last) if last.capacity() - last.len() >= bytes.len() => {
-                last.extend_from_slice(&bytes);
+            Some(last) if bytes.len() < FULL_ENOUGH && last.capacity() - last.len() >= bytes.len() => {
+                last.append(bytes.as_ref());
                 free.push(bytes);
             }
             _ if bytes.len() < BUFFER / 2 && bytes.capacity() < BUFFER => {
-                let mut buffer = Vec::with_capacity(BUFFER);
-                buffer.extend_from_slice(&bytes);
+                let mut buffer = Buffer::with_capacity(BUFFER);
+                buffer.append(bytes.as_ref());
                 self.held.push(buffer);
             }
             _ => self.held.push(bytes),
@@ -80,7 +83,7 @@ impl Run {
     }
 
     /// Writes what there is, and gives the buffers back.
-    pub(super) fn flush(&mut self, places: &mut Places<'_>) -> Result<Vec<Vec<u8>>, DumpError> {
+    pub(super) fn flush(&mut self, places: &mut Places<'_>) -> Result<Vec<Buffer>, DumpError> {
         if self.len > 0 {
             places.write(self.offset, &self.held, self.len as u64)?;
             self.offset = self.end();
@@ -105,13 +108,13 @@ mod tests {
         let mut run = Run::at(5, 1 << 20);
         let mut held = 0;
         for (number, len) in [1, 0, 70_000, 300_000, 3, BUFFER, 1 << 20, 17].into_iter().cycle().take(64).enumerate() {
-            let mut piece = Vec::with_capacity(if number % 3 == 0 { BUFFER } else { len });
-            piece.resize(len, number as u8);
-            expected.extend_from_slice(&piece);
+            let mut piece = Buffer::with_capacity(if number % 3 == 0 { BUFFER.max(len) } else { len });
+            piece.append(&vec![number as u8; len]);
+            expected.extend_from_slice(piece.as_ref());
             run.put(piece, &mut places).unwrap();
             assert_eq!(run.end(), expected.len() as u64);
             assert!(run.len < 1 << 20);
-            held = held.max(run.held.iter().map(Vec::capacity).sum());
+            held = held.max(run.held.iter().map(Buffer::capacity).sum());
         }
         run.flush(&mut places).unwrap();
         places.finish().unwrap();

@@ -226,7 +226,11 @@ impl Dump {
         let mut verdict = elf.verify(self.source.as_ref());
         let ranges = elf.ranges();
         let batches = crate::pages::Batches::of(&ranges);
-        let total: u64 = ranges.iter().map(|range| range.len).sum();
+        let total = ranges.iter().fold(0u64, |total, range| total.saturating_add(range.len));
+        if total > self.source.end().unwrap_or(0) {
+            // Many segments of the same bytes: a small file that would take hours.
+            verdict.fault(|| "there is more memory than the file has bytes".into());
+        }
         if !thorough || verdict.fault_count != 0 {
             verdict.pages = total.div_ceil(PAGE_SIZE);
             return Ok(verdict);

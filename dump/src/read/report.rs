@@ -8,6 +8,8 @@ use std::fmt::Write;
 
 /// Ranges and notes that are shown one by one.
 const MOST_LINES: usize = 40;
+/// Characters of a name or value that are shown.
+const MOST_CHARACTERS: usize = 200;
 
 /// All of it, line by line.
 pub fn report(dump: &Dump, verdict: &Verdict) -> String {
@@ -23,7 +25,7 @@ fn describe(out: &mut String, dump: &Dump, verdict: &Verdict) -> std::fmt::Resul
     let notes = dump.notes();
     writeln!(out, "notes: {}", notes.len())?;
     for note in notes.iter().take(MOST_LINES) {
-        writeln!(out, "  {} type {}, {} bytes", note.name.escape_debug(), note.kind, note.descriptor.len())?;
+        writeln!(out, "  {} type {}, {} bytes", shown(&note.name), note.kind, note.descriptor.len())?;
     }
     more(out, notes.len())?;
     vmcoreinfo(out, dump)?;
@@ -43,6 +45,11 @@ fn describe(out: &mut String, dump: &Dump, verdict: &Verdict) -> std::fmt::Resul
         more(out, segments.len())?;
     }
     stored(out, verdict)
+}
+
+/// As much of a text as fits a line, in printable characters.
+fn shown(text: &str) -> String {
+    text.chars().take(MOST_CHARACTERS).flat_map(char::escape_debug).collect()
 }
 
 fn more(out: &mut String, count: usize) -> std::fmt::Result {
@@ -102,7 +109,7 @@ fn vmcoreinfo(out: &mut String, dump: &Dump) -> std::fmt::Result {
     for name in ["OSRELEASE", "BUILD-ID", "KERNELOFFSET", "NUMBER(phys_base)"] {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         if let Some(value) = value {
-            writeln!(out, "  {name}={}", value.escape_debug())?;
+            writeln!(out, "  {name}={}", shown(value))?;
         }
     }
     Ok(())

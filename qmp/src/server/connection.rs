@@ -58,6 +58,8 @@ pub(super) struct Connection {
     descriptors: VecDeque<OwnedFd>,
     /// The client sends no more.
     input_ended: bool,
+    /// The client has hung up: nothing can be said to it any more, but what it sent before is carried out all the same.
+    deaf: bool,
     /// Nothing more is read, whatever the client sends.
     closing: bool,
 }
@@ -83,13 +85,18 @@ impl Connection {
             output: VecDeque::new(),
             descriptors: VecDeque::new(),
             input_ended: false,
+            deaf: false,
             closing: false,
         }
     }
 
     /// Serves the client until it or the server has enough.
     pub(super) async fn run(mut self) {
-        while self.advance().is_ok() && !self.is_over() {
+        loop {
+            self.advance();
+            if self.is_over() {
+                return;
+            }
             let awaited = self.wait().await;
             let done = match awaited {
                 Awaited::Note(note) => {
@@ -164,12 +171,12 @@ impl Connection {
     }
 
     /// Does all that can be done without waiting.
-    fn advance(&mut self) -> io::Result<()> {
+    fn advance(&mut self) {
         loop {
             self.take_steps();
-            self.write()?;
+            self.write();
             if self.input.is_empty() || !self.listens() {
-                return Ok(());
+                return;
             }
             let input = std::mem::take(&mut self.input);
             let rest = self.feed(&input).len();
@@ -234,18 +241,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes as much as the client takes.
-    fn write(&mut self) -> io::Result<()> {
-        while !self.output.is_empty() {
+    /// Writes as much as the client takes. What it has sent is not lost if it does not wait for the greeting or an answer:
+    /// the end of its input, and an error that is worth giving up for, show when reading.
+    fn write(&mut self) {
+        while !self.output.is_empty() && !self.deaf {
             match send(&self.socket, self.output.as_slices().0, SendFlags::NOSIGNAL) {
                 Ok(written) => drop(self.output.drain(..written)),
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(_) => self.deaf = true,
             }
         }
+        self.output.clear();
         // A long reply is rare, and its memory is not kept for the next.
         self.output.shrink_to(4096);
-        Ok(())
     }
 }
