@@ -119,6 +119,8 @@ pub struct PlatformConfig {
     pub s3: bool,
     /// Whether the machine can sleep in S4.
     pub s4: bool,
+    /// What to write into SLP_TYP for S4.
+    pub s4_type: u8,
     /// The ACPI tables' signatures.
     pub oem: OemIds,
     /// Tables of the user's, whole, beside the machine's own.
@@ -164,6 +166,7 @@ impl PlatformConfig {
             numa: None,
             s3: false,
             s4: false,
+            s4_type: 2,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
             user_tables: Vec::new(),
             smbios: SmbiosConfig::default(),
@@ -246,6 +249,8 @@ pub struct PlacedPlatform {
     pub rsdp: u64,
     /// Guest physical address of the generation number, if there is one.
     pub vm_generation: Option<u64>,
+    /// Guest physical address of the FACS, if there is one: there the guest leaves word where it goes on after a sleep.
+    pub facs: Option<u64>,
     /// The memory map with the tables' range taken out of RAM.
     pub memory: MemoryMap,
 }
@@ -286,19 +291,21 @@ pub fn place(config: &PlatformConfig) -> PlacedPlatform {
     let memory = MemoryMap::for_direct_boot(&config.ram, size);
     let base = MemoryMap::tables_base(&config.ram, size);
     if base >= config.ram.below_4g || base < ONE_MIB {
-        return PlacedPlatform { segments: Vec::new(), rsdp: 0, vm_generation: None, memory };
+        return PlacedPlatform { segments: Vec::new(), rsdp: 0, vm_generation: None, facs: None, memory };
     }
 
     let mut zones = linker::Zones { high: base, f_segment: F_SEGMENT };
     let placed = acpi.script.execute(&acpi.files, &mut zones);
     let rsdp = placed.iter().find(|file| file.name == acpi::RSDP_FILE).map_or(0, |file| file.address);
+    // It comes first in its file.
+    let facs = placed.iter().find(|file| file.name == acpi::TABLES_FILE).map(|file| file.address);
     let page = placed.iter().find(|file| file.name == generation::NUMBER_FILE);
     let vm_generation = page.map(|page| page.address + u64::from(generation::NUMBER_OFFSET));
     let mut segments: Vec<_> = placed.into_iter().map(|file| Segment::new(file.address, file.bytes)).collect();
     let tables = zones.high.next_multiple_of(64);
     segments.push(Segment::new(SMBIOS_ANCHOR, smbios.anchor(tables as u32)));
     segments.push(Segment::new(tables, smbios.tables));
-    PlacedPlatform { segments, rsdp, vm_generation, memory }
+    PlacedPlatform { segments, rsdp, vm_generation, facs, memory }
 }
 
 #[cfg(test)]
@@ -346,6 +353,7 @@ mod tests {
         assert_eq!((&dsdt[..4], sum(&dsdt), u64_at(fadt, 140)), (&b"DSDT"[..], 0, u32_at(fadt, 40)));
         let facs = table_at(&placed, u32_at(fadt, 36));
         assert_eq!((&facs[..4], facs.len(), u32_at(fadt, 36) % 64), (&b"FACS"[..], 64, 0));
+        assert_eq!(placed.facs, Some(u32_at(fadt, 36)));
     }
 
     #[test]

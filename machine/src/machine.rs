@@ -7,7 +7,7 @@ use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
-    PanicAction, PinId, Space, StateError, Tick, WatchdogAction, Width,
+    PanicAction, PinId, Space, StateError, Tick, WakeReason, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,8 @@ pub struct Turn {
 pub trait Boot: Send {
     /// Called after every device and vCPU was reset.
     fn place(&self, bus: &mut Bus, cpus: &mut [Vcpu]);
+    /// Called after every device and vCPU was reset because the machine wakes up: RAM is the guest's.
+    fn resume(&self, bus: &mut Bus, cpus: &mut [Vcpu]);
 }
 
 /// A whole machine.
@@ -89,6 +91,8 @@ pub struct Machine {
     /// How often the guest has reset the machine since someone asked.
     resets: u32,
     actions: Actions,
+    /// Suspended to RAM: no vCPU executes.
+    asleep: bool,
     /// What the next [`Outside::Medium`] puts into its drive.
     loaded: Option<Loaded>,
     /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
@@ -110,7 +114,7 @@ pub struct Interrupts {
     pub numeric_errors: (DeviceId, PinId),
     /// Where non-maskable interrupts go.
     pub nmi: (DeviceId, PinId),
-    /// The device that takes the power button.
+    /// The device that takes the power button and decides what wakes a machine that is asleep.
     pub power_button: DeviceId,
 }
 
@@ -152,6 +156,7 @@ impl Machine {
             ended: None,
             resets: 0,
             actions: Actions::default(),
+            asleep: false,
             loaded: None,
             pausing: false,
             pause: false,
@@ -186,8 +191,29 @@ impl Machine {
         self.ended
     }
 
+    /// Whether the guest has suspended the machine to RAM (ACPI S3).
+    pub fn asleep(&self) -> bool {
+        self.asleep
+    }
+
     /// Resets every device and vCPU and starts over. Time goes on.
     pub fn reset(&mut self) {
+        self.reset_parts();
+        self.boot.place(&mut self.bus, &mut self.cpus);
+        self.take_signals();
+    }
+
+    /// Resets every device and vCPU and goes on with what is in RAM.
+    fn wake(&mut self) {
+        let now = self.now();
+        self.bus.advance(now + RESET_TICKS);
+        self.reset_parts();
+        self.boot.resume(&mut self.bus, &mut self.cpus);
+        self.take_signals();
+    }
+
+    fn reset_parts(&mut self) {
+        self.asleep = false;
         self.blocks.forget();
         self.bus.reset();
         for (index, cpu) in self.cpus.iter_mut().enumerate() {
@@ -196,8 +222,6 @@ impl Machine {
                 cpu.activity = Activity::WaitForStartup;
             }
         }
-        self.take_signals();
-        self.boot.place(&mut self.bus, &mut self.cpus);
         self.take_signals();
         self.turn = Turn { cpu: 0, left: TURN };
     }
@@ -398,6 +422,9 @@ impl Machine {
 
     /// The vCPU that runs next; a halted one that an interrupt wakes counts.
     fn whose_turn(&mut self) -> Option<usize> {
+        if self.asleep {
+            return None;
+        }
         let count = self.cpus.len();
         if self.turn.left > 0 && self.cpus.get(self.turn.cpu).is_some_and(runnable) {
             return Some(self.turn.cpu);
@@ -420,6 +447,7 @@ impl Machine {
                     let _ = self.plug_in(&device);
                 }
                 Outside::Nmi => self.inject_nmi(),
+                Outside::Wake => self.act(MachineRequest::WakeEvent(WakeReason::Operator)),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
                 Outside::PanicAction(action) => self.actions.panic = action,
                 Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
@@ -490,6 +518,8 @@ impl Machine {
                 },
                 Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
                 Output::Notice(notice) => self.notices.push((device, notice)),
+                // What bites in a sleep would have no power in it.
+                Output::Machine(MachineRequest::Watchdog) if self.asleep => {}
                 Output::Machine(request) => {
                     self.tell_of(device, request);
                     self.act(request);
@@ -516,8 +546,12 @@ impl Machine {
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             MachineRequest::Eject(device) => self.take_out(device),
             MachineRequest::EjectCpu(cpu) => self.take_out_processor(cpu.0),
-            // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
-            MachineRequest::Suspend => {}
+            MachineRequest::Suspend => self.asleep = true,
+            MachineRequest::WakeEvent(reason) if self.asleep => {
+                self.bus.input(self.wiring.power_button, &Input::WakeEvent(reason));
+            }
+            MachineRequest::Wake if self.asleep => self.wake(),
+            MachineRequest::WakeEvent(_) | MachineRequest::Wake => {}
             MachineRequest::Watchdog => match self.actions.watchdog {
                 WatchdogAction::Reset => self.act(MachineRequest::Reset),
                 WatchdogAction::Shutdown => self.bus.input(self.wiring.power_button, &Input::PowerButton),
@@ -540,9 +574,13 @@ impl Machine {
         match request {
             MachineRequest::Watchdog => self.notices.push((device, Notice::Watchdog(self.actions.watchdog))),
             MachineRequest::GuestPanicked => self.notices.push((device, Notice::GuestPanicked(self.actions.panic))),
+            MachineRequest::Suspend if !self.asleep => self.notices.push((device, Notice::Suspended)),
+            MachineRequest::Wake if self.asleep => self.notices.push((device, Notice::Woken)),
             MachineRequest::Reset
             | MachineRequest::PowerOff
             | MachineRequest::Suspend
+            | MachineRequest::WakeEvent(_)
+            | MachineRequest::Wake
             | MachineRequest::Exit(_)
             | MachineRequest::Eject(_)
             | MachineRequest::EjectCpu(_) => {}
@@ -568,6 +606,7 @@ impl Machine {
             "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
             "turn": serde_json::to_value(self.turn).map_err(malformed)?,
             "actions": serde_json::to_value(self.actions).map_err(malformed)?,
+            "asleep": self.asleep,
             "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
             "parts": self.saved_parts()?,
             "bus": self.bus.save()?,
@@ -585,6 +624,7 @@ impl Machine {
             return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
         }
         let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
+        let asleep = bool::deserialize(part("asleep")?).map_err(|e| malformed("sleep", e))?;
         let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.match_parts(from)?;
         self.match_processors(cpus)?;
@@ -592,6 +632,7 @@ impl Machine {
         self.blocks.load(blocks)?;
         self.turn = turn;
         self.actions = actions;
+        self.asleep = asleep;
         for cpu in &mut self.cpus {
             cpu.refresh();
         }

@@ -9,4 +9,5 @@ mod monitor;
 mod nodes;
 mod processors;
 mod session;
+mod sleep;
 mod terminal;

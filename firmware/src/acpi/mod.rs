@@ -3,6 +3,7 @@
 mod affinity;
 pub mod aml;
 mod dsdt;
+pub mod facs;
 pub mod generation;
 pub mod linker;
 mod memory_slots;

@@ -35,6 +35,8 @@ pub enum Outside {
     },
     /// The operator sends every vCPU a non-maskable interrupt.
     Nmi,
+    /// The operator wakes a machine that is asleep.
+    Wake,
     /// The operator chooses what the machine does when a watchdog bites.
     WatchdogAction(WatchdogAction),
     /// The operator chooses what the machine does when the guest says that it has panicked.

@@ -18,6 +18,7 @@ mod pc;
 mod processor_places;
 mod processors;
 mod serial_ports;
+mod sleep_states;
 mod slots;
 pub mod video;
 

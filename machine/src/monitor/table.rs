@@ -82,6 +82,7 @@ pub(super) const COMMANDS: &[Command] = &[
     row(&["stop", "s"], "", "stop the machine", run_state::stop),
     row(&["system_powerdown"], "", "press the power button", run_state::powerdown),
     row(&["system_reset"], "", "reset the machine", run_state::reset),
+    row(&["system_wakeup"], "", "wake a machine that the guest has suspended to memory", run_state::wakeup),
     row(&["watchdog_action"], "ACTION", "choose what happens when a watchdog bites", run_state::watchdog_action),
     row(&["x"], "[/FMT] ADDR", "show memory at a linear address: x/4xg $rsp, x/10i $pc", memory::linear),
     row(&["xp"], "[/FMT] ADDR", "show memory at a physical address", memory::physical),
