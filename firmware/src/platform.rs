@@ -72,6 +72,53 @@ pub struct Numa {
     pub distances: Option<Vec<Vec<u8>>>,
 }
 
+/// How fast one kind of access is, to each node's memory from each node with processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locality {
+    /// 0: the memory; 1 to 3: the cache of that level in front of it.
+    pub hierarchy: u8,
+    /// 0 to 2: latency of an access, a read, a write; 3 to 5: the same of bandwidth.
+    pub data_type: u8,
+    /// What the entries are multiples of: picoseconds, or megabytes in a second.
+    pub base: u64,
+    /// A row for each initiator, with an entry for each node.
+    pub entries: Vec<u16>,
+}
+
+/// A cache in front of a node's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideCache {
+    /// The node.
+    pub node: u16,
+    /// Bytes.
+    pub size: u64,
+    /// Its level, from 1.
+    pub level: u8,
+    /// How many levels the node has.
+    pub levels: u8,
+    /// 0: none, 1: direct mapped, 2: complex.
+    pub associativity: u8,
+    /// 0: none, 1: write-back, 2: write-through.
+    pub policy: u8,
+    /// Bytes of a line.
+    pub line: u16,
+}
+
+/// How fast the nodes' memory is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hmat {
+    /// The nodes with memory, each with the node whose processors are nearest to it if that is known.
+    pub nodes: Vec<(u16, Option<u16>)>,
+    /// How many nodes there are.
+    pub targets: u16,
+    /// The nodes with processors.
+    pub initiators: Vec<u16>,
+    /// What is said of each kind of access.
+    pub localities: Vec<Locality>,
+    /// The caches.
+    pub caches: Vec<SideCache>,
+}
+
 /// A machine `pc` as its tables describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformConfig {
@@ -115,6 +162,8 @@ pub struct PlatformConfig {
     pub memory_slots: Option<MemorySlots>,
     /// The NUMA nodes, if the machine is divided.
     pub numa: Option<Numa>,
+    /// How fast the nodes' memory is, if anything is to be said of it.
+    pub hmat: Option<Hmat>,
     /// Whether the machine can sleep in S3.
     pub s3: bool,
     /// Whether the machine can sleep in S4.
@@ -164,6 +213,7 @@ impl PlatformConfig {
             processor_places: None,
             memory_slots: None,
             numa: None,
+            hmat: None,
             s3: false,
             s4: false,
             s4_type: 2,

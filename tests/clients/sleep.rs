@@ -60,7 +60,7 @@ fn sleeps(firmware: &[&str], processors: u32, alarm: Alarm) {
     guest.expect("[deep]", MINUTE);
     let command = match alarm {
         Alarm::Operator => "echo mem > /sys/power/state; echo back-$?\n",
-        Alarm::Clock => "rtcwake -u -m mem -s 3; echo back-$?\n",
+        Alarm::Clock => "echo +3 > /sys/class/rtc/rtc0/wakealarm; echo mem > /sys/power/state; echo back-$?\n",
     };
     falls_asleep(&mut guest, command);
     let asleep = guest.board.machine.now();

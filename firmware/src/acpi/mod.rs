@@ -5,6 +5,7 @@ pub mod aml;
 mod dsdt;
 pub mod facs;
 pub mod generation;
+mod hmat;
 pub mod linker;
 mod memory_slots;
 mod pci_slots;

@@ -9,6 +9,7 @@ mod firmware;
 mod for_board;
 mod functions;
 mod handover;
+mod hmat;
 mod hotplug;
 mod kernel;
 mod memory_slots;

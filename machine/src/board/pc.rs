@@ -10,7 +10,7 @@ use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{
-    Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, numa, processor_places,
+    Board, BoardError, bios_services, buses, direct, functions, hmat, hotplug, memory_slots, numa, processor_places,
     processors, sleep_states, video,
 };
 use crate::block::{Drive, Drives};
@@ -89,6 +89,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut handover = Handover::read(config)?;
     let mut platform = platform(config, &cpus);
     platform.numa = numa::plan(config)?;
+    platform.hmat = hmat::plan(config, &numa::memory(config)?)?;
     let sleep = sleep_states::of(config)?;
     (platform.s3, platform.s4, platform.s4_type) = (sleep.s3, sleep.s4, sleep.s4_type);
     handover.describe(&mut platform);
