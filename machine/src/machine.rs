@@ -325,6 +325,19 @@ impl Machine {
         }
     }
 
+    /// Changes the length of the image in a drive, before the [`Outside::Resize`] that tells the guest; gives the length that
+    /// it has now.
+    pub fn resize_image(&self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+        self.blocks.resize_image(device, slot, bytes)
+    }
+
+    fn resized(&mut self, device: DeviceId, drive: u8, bytes: u64) {
+        self.blocks.resized(device, drive, bytes);
+        for (device, drive) in self.blocks.reached_by(device, drive) {
+            self.bus.input(device, &Input::Capacity { drive, bytes });
+        }
+    }
+
     /// Every drive: the device that it is attached to, its number there, and what is known of it.
     pub fn drives(&self) -> Vec<(DeviceId, u8, DriveInfo)> {
         self.blocks.drives().map(|(device, slot, drive)| (device, slot, drive.info().clone())).collect()
@@ -442,6 +455,7 @@ impl Machine {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
                 Outside::Medium { device, drive, .. } => self.exchange_medium(device, drive),
+                Outside::Resize { device, drive, bytes } => self.resized(device, drive, bytes),
                 Outside::Plug { device } => {
                     // What cannot be plugged was refused before it came here.
                     let _ = self.plug_in(&device);

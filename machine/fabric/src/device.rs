@@ -143,6 +143,13 @@ pub enum Input {
         /// What lies in it now.
         medium: Option<Medium>,
     },
+    /// Somebody outside made the medium in one of the drives behind this device longer or shorter.
+    Capacity {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+        /// Its length in bytes now.
+        bytes: u64,
+    },
     /// Somebody outside would like the guest to let go of the medium in one of the drives behind this device.
     EjectRequest {
         /// The drive, numbered as in [`BlockRequest`].

@@ -58,6 +58,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "write memory and registers to a file for crash, drgn or gdb",
         dump::dump,
     ),
+    row(
+        &["block_resize"],
+        "DRIVE SIZE",
+        "make a drive's image longer or shorter (SIZE in MiB, or with a suffix)",
+        media::resize,
+    ),
     row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
     row(&["gpa2hva"], "ADDR", "show where in this process a physical address's byte is", translation::to_host),
     row(&["gva2gpa"], "ADDR", "show the physical address of a linear one", translation::to_physical),
