@@ -1,13 +1,16 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
-use crate::block::queue::{Due, Fault, Queue, SavedRequest};
+mod power;
+mod saved;
+
+use crate::block::queue::{Due, Fault, Queue};
 use crate::block::{Drive, DriveInfo, Loaded};
 use crate::plug::Parts;
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
-    PanicAction, PinId, Space, StateError, Tick, WakeReason, WatchdogAction, Width,
+    PanicAction, PinId, Space, Tick, WakeReason, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,41 +192,6 @@ impl Machine {
     /// How the machine ended, if it has.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
-    }
-
-    /// Whether the guest has suspended the machine to RAM (ACPI S3).
-    pub fn asleep(&self) -> bool {
-        self.asleep
-    }
-
-    /// Resets every device and vCPU and starts over. Time goes on.
-    pub fn reset(&mut self) {
-        self.reset_parts();
-        self.boot.place(&mut self.bus, &mut self.cpus);
-        self.take_signals();
-    }
-
-    /// Resets every device and vCPU and goes on with what is in RAM.
-    fn wake(&mut self) {
-        let now = self.now();
-        self.bus.advance(now + RESET_TICKS);
-        self.reset_parts();
-        self.boot.resume(&mut self.bus, &mut self.cpus);
-        self.take_signals();
-    }
-
-    fn reset_parts(&mut self) {
-        self.asleep = false;
-        self.blocks.forget();
-        self.bus.reset();
-        for (index, cpu) in self.cpus.iter_mut().enumerate() {
-            cpu.reset();
-            if index != 0 {
-                cpu.activity = Activity::WaitForStartup;
-            }
-        }
-        self.take_signals();
-        self.turn = Turn { cpu: 0, left: TURN };
     }
 
     /// Runs up to `until`, or until something else comes up. Slices change nothing that the guest can see.
@@ -611,47 +579,6 @@ impl Machine {
         for level in [true, false] {
             self.bus.input(device, &Input::Pin { pin, level });
         }
-    }
-
-    /// The state but for RAM, as JSON.
-    pub fn save_state(&self) -> Result<serde_json::Value, StateError> {
-        let malformed = |e: serde_json::Error| StateError::Malformed { what: "vcpu".into(), why: e.to_string() };
-        Ok(serde_json::json!({
-            "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
-            "turn": serde_json::to_value(self.turn).map_err(malformed)?,
-            "actions": serde_json::to_value(self.actions).map_err(malformed)?,
-            "asleep": self.asleep,
-            "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
-            "parts": self.saved_parts()?,
-            "bus": self.bus.save()?,
-        }))
-    }
-
-    /// Loads what [`Machine::save_state`] gave, into a machine of the same parts.
-    pub fn load_state(&mut self, from: &serde_json::Value) -> Result<(), StateError> {
-        let part = |name: &str| from.get(name).ok_or_else(|| StateError::Missing { what: name.into() });
-        let malformed =
-            |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
-        let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
-        let turn = Turn::deserialize(part("turn")?).map_err(|e| malformed("turn", e))?;
-        if turn.cpu >= cpus.len() {
-            return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
-        }
-        let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
-        let asleep = bool::deserialize(part("asleep")?).map_err(|e| malformed("sleep", e))?;
-        let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
-        self.match_parts(from)?;
-        self.match_processors(cpus)?;
-        self.bus.load(part("bus")?)?;
-        self.blocks.load(blocks)?;
-        self.turn = turn;
-        self.actions = actions;
-        self.asleep = asleep;
-        for cpu in &mut self.cpus {
-            cpu.refresh();
-        }
-        self.engine.drop_blocks(&mut self.bus);
-        Ok(())
     }
 }
 

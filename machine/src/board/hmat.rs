@@ -19,6 +19,10 @@ pub(super) fn plan(config: &Config, memory: &[u64]) -> Result<Option<Hmat>, Opti
         let named = special || numa.nodes.iter().any(|node| node.initiator.is_some());
         return if named { Err(refused(DISABLED.into())) } else { Ok(None) };
     }
+    if node_of(config, 0).is_none() {
+        // There is nothing to tell of a machine that is not divided.
+        return Ok(None);
+    }
     let mut with_processors: Vec<_> = (0..config.smp.maxcpus).filter_map(|cpu| node_of(config, cpu)).collect();
     with_processors.sort_unstable();
     with_processors.dedup();
@@ -154,5 +158,6 @@ mod tests {
         let unknown = plan(&format!("-M pc,hmat=on {NODES} -numa node,mem=128M")).unwrap().expect("a table");
         assert_eq!(unknown.nodes, [(0, Some(0)), (1, None)]);
         assert_eq!(plan(&format!("{NODES} -numa node,mem=128M")), Ok(None));
+        assert_eq!(plan("-M pc,hmat=on -m 64M"), Ok(None));
     }
 }

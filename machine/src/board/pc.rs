@@ -90,8 +90,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut platform = platform(config, &cpus);
     platform.numa = numa::plan(config)?;
     platform.hmat = hmat::plan(config, &numa::memory(config)?)?;
-    let sleep = sleep_states::of(config)?;
-    (platform.s3, platform.s4, platform.s4_type) = (sleep.s3, sleep.s4, sleep.s4_type);
+    sleep_states::describe(config, &mut platform)?;
     handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;

@@ -1,6 +1,7 @@
 //! What `-global PIIX4_PM.disable_s3=`, `disable_s4=` and `s4_val=` say of the sleep states that the guest is told of.
 
 use crate::commandline::{Config, OptionError};
+use lockstep_firmware::platform::PlatformConfig;
 
 /// The driver that has these properties.
 const DRIVER: &str = "PIIX4_PM";
@@ -39,6 +40,13 @@ pub(super) fn of(config: &Config) -> Result<SleepStates, OptionError> {
         }
     }
     Ok(states)
+}
+
+/// Puts them into the machine's description.
+pub(super) fn describe(config: &Config, platform: &mut PlatformConfig) -> Result<(), OptionError> {
+    let states = of(config)?;
+    (platform.s3, platform.s4, platform.s4_type) = (states.s3, states.s4, states.s4_type);
+    Ok(())
 }
 
 /// The file by which foreign firmware is told: a byte for each state from S0 to S5 with its SLP_TYP, the highest bit set if the
