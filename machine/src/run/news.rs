@@ -19,10 +19,10 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
         Notice::Watchdog(WatchdogAction::None) => None,
         Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
         Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::Suspended => Some("the guest has suspended to memory: system_wakeup wakes it"),
-        Notice::SuspendedToDisk => Some("the guest has suspended to disk"),
-        Notice::Woken => Some("the guest has been woken"),
-        Notice::PortOpen { .. }
+        Notice::Suspended
+        | Notice::SuspendedToDisk
+        | Notice::Woken
+        | Notice::PortOpen { .. }
         | Notice::Balloon(_)
         | Notice::Tray { .. }
         | Notice::SlotStatus { .. }
