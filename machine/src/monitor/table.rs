@@ -38,6 +38,12 @@ pub(super) const fn row(
 pub(super) const COMMANDS: &[Command] = &[
     row(&["balloon"], "MEGABYTES", "ask the guest to leave itself this much memory", memory::balloon),
     row(
+        &["block_resize"],
+        "DRIVE SIZE",
+        "make a drive's image longer or shorter (SIZE in MiB, or with a suffix)",
+        media::resize,
+    ),
+    row(
         &["change"],
         "[-f] DRIVE FILE [raw|qcow2 [read-only|read-write]]",
         "put another medium into a drive",
@@ -57,12 +63,6 @@ pub(super) const COMMANDS: &[Command] = &[
         dump::ARGUMENTS,
         "write memory and registers to a file for crash, drgn or gdb",
         dump::dump,
-    ),
-    row(
-        &["block_resize"],
-        "DRIVE SIZE",
-        "make a drive's image longer or shorter (SIZE in MiB, or with a suffix)",
-        media::resize,
     ),
     row(&["eject"], "[-f] DRIVE", "take the medium out of a drive", media::eject),
     row(&["gpa2hva"], "ADDR", "show where in this process a physical address's byte is", translation::to_host),
