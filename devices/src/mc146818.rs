@@ -10,13 +10,17 @@ mod calendar;
 use crate::ports::ports;
 use bitflags::bitflags;
 use calendar::Calendar;
-use lockstep_fabric::{Cx, Device, Input, Nanos, Notice, PinId, Reg, RegionSpec, TimerId, Width};
+use lockstep_fabric::{
+    Cx, Device, Input, MachineRequest, Nanos, Notice, PinId, Reg, RegionSpec, TimerId, WakeReason, Width,
+};
 use serde::{Deserialize, Serialize};
 
 /// The interrupt request.
 pub const IRQ: PinId = PinId(0);
 /// High while NMI is masked.
 pub const NMI_MASK: PinId = PinId(1);
+/// Input pin: rises when the machine wakes up from a sleep, which firmware learns from the byte at [`SHUTDOWN`].
+pub const PIN_RESUME: PinId = PinId(0);
 
 const PERIODIC: TimerId = TimerId(0);
 const UPDATE: TimerId = TimerId(1);
@@ -48,6 +52,10 @@ const REG_C: u8 = 0x0c;
 const REG_D: u8 = 0x0d;
 /// The century as IBM's AT keeps it, always in BCD.
 const CENTURY: u8 = 0x32;
+/// Why the processor was reset, for firmware.
+pub const SHUTDOWN: u8 = 0x0f;
+/// In [`SHUTDOWN`]: to go on after a sleep (as QEMU has it).
+pub const SHUTDOWN_RESUME: u8 = 0xfe;
 /// Where firmware finds how many processors there are beside the first.
 pub const PROCESSORS: u8 = 0x5f;
 /// Where the PS/2 keeps the century: the same byte here.
@@ -249,10 +257,10 @@ impl Rtc {
         self.period().map_or(0, |period| cycles as u64 / period)
     }
 
-    /// Makes up for the updates and periods since the last look, with their flags.
-    fn catch_up(&mut self, now: Nanos) {
+    /// Makes up for the updates and periods since the last look, with their flags. Whether it was time for the alarm.
+    fn catch_up(&mut self, now: Nanos) -> bool {
         if !self.divider_runs() {
-            return;
+            return false;
         }
         let periods = self.periods_until(now);
         if periods != self.periods {
@@ -262,18 +270,18 @@ impl Rtc {
         let seconds = self.divider(now) / SECOND;
         let passed = seconds.saturating_sub(self.updated);
         if passed == 0 {
-            return;
+            return false;
         }
         self.updated = seconds;
         if self.b.contains(B::SET) {
-            return;
+            return false;
         }
         let before = self.shown();
         self.show(before.after(passed));
         self.c |= C::UF;
-        if self.alarm_within(before, passed) {
-            self.c |= C::AF;
-        }
+        let alarm = self.alarm_within(before, passed);
+        self.c.set(C::AF, alarm || self.c.contains(C::AF));
+        alarm
     }
 
     /// Whether the alarm matched in one of the `seconds` after `date`.
@@ -404,13 +412,17 @@ impl Device for Rtc {
     }
 
     fn timer(&mut self, cx: &mut Cx<'_>, _id: TimerId) {
-        self.catch_up(cx.now());
+        if self.catch_up(cx.now()) && self.b.contains(B::AIE) {
+            cx.request(MachineRequest::WakeEvent(WakeReason::Alarm));
+        }
         self.follow(cx);
     }
 
     fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
-        if let Input::ProcessorCount(count) = input {
-            self.set_cmos(PROCESSORS, count.saturating_sub(1));
+        match input {
+            Input::ProcessorCount(count) => self.set_cmos(PROCESSORS, count.saturating_sub(1)),
+            Input::Pin { pin: PIN_RESUME, level: true } => self.set_cmos(SHUTDOWN, SHUTDOWN_RESUME),
+            _ => {}
         }
     }
 }

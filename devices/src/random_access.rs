@@ -67,7 +67,7 @@ impl Platform {
         let apics = bus.add("apic", Box::new(LocalApics::new(config)));
         let hpet = bus.add("hpet", Box::new(Hpet::new(0xff_ffff)));
         let isa = bus.add("isa", Box::new(Piix3::new()));
-        let pm = bus.add("pm", Box::new(Piix4Pm::new(Piix4PmConfig { preset: true, s3: true })));
+        let pm = bus.add("pm", Box::new(Piix4Pm::new(Piix4PmConfig { preset: true, ..Default::default() })));
         let writable = FwCfgItem { writable: true, ..FwCfgItem::file("etc/writable", vec![0; 64]) };
         let files = vec![FwCfgItem::file("etc/e820", vec![1; 100]), writable];
         let firmware = bus.add("fw_cfg", Box::new(FwCfg::new(files)));

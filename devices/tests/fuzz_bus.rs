@@ -152,7 +152,7 @@ fn piix3_ide() -> (Box<dyn Device>, Vec<RegionSpec>) {
 }
 
 fn piix4_pm() -> (Box<dyn Device>, Vec<RegionSpec>) {
-    let config = piix4_pm::Piix4PmConfig { preset: true, s3: true };
+    let config = piix4_pm::Piix4PmConfig { preset: true, ..Default::default() };
     boxed(piix4_pm::Piix4Pm::new(config), &piix4_pm::REGIONS)
 }
 

@@ -72,6 +72,53 @@ pub struct Numa {
     pub distances: Option<Vec<Vec<u8>>>,
 }
 
+/// How fast one kind of access is, to each node's memory from each node with processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locality {
+    /// 0: the memory; 1 to 3: the cache of that level in front of it.
+    pub hierarchy: u8,
+    /// 0 to 2: latency of an access, a read, a write; 3 to 5: the same of bandwidth.
+    pub data_type: u8,
+    /// What the entries are multiples of: picoseconds, or megabytes in a second.
+    pub base: u64,
+    /// A row for each initiator, with an entry for each node.
+    pub entries: Vec<u16>,
+}
+
+/// A cache in front of a node's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SideCache {
+    /// The node.
+    pub node: u16,
+    /// Bytes.
+    pub size: u64,
+    /// Its level, from 1.
+    pub level: u8,
+    /// How many levels the node has.
+    pub levels: u8,
+    /// 0: none, 1: direct mapped, 2: complex.
+    pub associativity: u8,
+    /// 0: none, 1: write-back, 2: write-through.
+    pub policy: u8,
+    /// Bytes of a line.
+    pub line: u16,
+}
+
+/// How fast the nodes' memory is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hmat {
+    /// The nodes with memory, each with the node whose processors are nearest to it if that is known.
+    pub nodes: Vec<(u16, Option<u16>)>,
+    /// How many nodes there are.
+    pub targets: u16,
+    /// The nodes with processors.
+    pub initiators: Vec<u16>,
+    /// What is said of each kind of access.
+    pub localities: Vec<Locality>,
+    /// The caches.
+    pub caches: Vec<SideCache>,
+}
+
 /// A machine `pc` as its tables describe it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformConfig {
@@ -115,10 +162,14 @@ pub struct PlatformConfig {
     pub memory_slots: Option<MemorySlots>,
     /// The NUMA nodes, if the machine is divided.
     pub numa: Option<Numa>,
+    /// How fast the nodes' memory is, if anything is to be said of it.
+    pub hmat: Option<Hmat>,
     /// Whether the machine can sleep in S3.
     pub s3: bool,
     /// Whether the machine can sleep in S4.
     pub s4: bool,
+    /// What to write into SLP_TYP for S4.
+    pub s4_type: u8,
     /// The ACPI tables' signatures.
     pub oem: OemIds,
     /// Tables of the user's, whole, beside the machine's own.
@@ -162,8 +213,10 @@ impl PlatformConfig {
             processor_places: None,
             memory_slots: None,
             numa: None,
+            hmat: None,
             s3: false,
             s4: false,
+            s4_type: 2,
             oem: OemIds { oem_id: *b"LOCKST", table_id: *b"LOCKSTPC", revision: 1 },
             user_tables: Vec::new(),
             smbios: SmbiosConfig::default(),
@@ -246,6 +299,8 @@ pub struct PlacedPlatform {
     pub rsdp: u64,
     /// Guest physical address of the generation number, if there is one.
     pub vm_generation: Option<u64>,
+    /// Guest physical address of the FACS, if there is one: there the guest leaves word where it goes on after a sleep.
+    pub facs: Option<u64>,
     /// The memory map with the tables' range taken out of RAM.
     pub memory: MemoryMap,
 }
@@ -286,19 +341,21 @@ pub fn place(config: &PlatformConfig) -> PlacedPlatform {
     let memory = MemoryMap::for_direct_boot(&config.ram, size);
     let base = MemoryMap::tables_base(&config.ram, size);
     if base >= config.ram.below_4g || base < ONE_MIB {
-        return PlacedPlatform { segments: Vec::new(), rsdp: 0, vm_generation: None, memory };
+        return PlacedPlatform { segments: Vec::new(), rsdp: 0, vm_generation: None, facs: None, memory };
     }
 
     let mut zones = linker::Zones { high: base, f_segment: F_SEGMENT };
     let placed = acpi.script.execute(&acpi.files, &mut zones);
     let rsdp = placed.iter().find(|file| file.name == acpi::RSDP_FILE).map_or(0, |file| file.address);
+    // It comes first in its file.
+    let facs = placed.iter().find(|file| file.name == acpi::TABLES_FILE).map(|file| file.address);
     let page = placed.iter().find(|file| file.name == generation::NUMBER_FILE);
     let vm_generation = page.map(|page| page.address + u64::from(generation::NUMBER_OFFSET));
     let mut segments: Vec<_> = placed.into_iter().map(|file| Segment::new(file.address, file.bytes)).collect();
     let tables = zones.high.next_multiple_of(64);
     segments.push(Segment::new(SMBIOS_ANCHOR, smbios.anchor(tables as u32)));
     segments.push(Segment::new(tables, smbios.tables));
-    PlacedPlatform { segments, rsdp, vm_generation, memory }
+    PlacedPlatform { segments, rsdp, vm_generation, facs, memory }
 }
 
 #[cfg(test)]
@@ -346,6 +403,7 @@ mod tests {
         assert_eq!((&dsdt[..4], sum(&dsdt), u64_at(fadt, 140)), (&b"DSDT"[..], 0, u32_at(fadt, 40)));
         let facs = table_at(&placed, u32_at(fadt, 36));
         assert_eq!((&facs[..4], facs.len(), u32_at(fadt, 36) % 64), (&b"FACS"[..], 64, 0));
+        assert_eq!(placed.facs, Some(u32_at(fadt, 36)));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The machine: vCPUs that take turns on one thread, the bus, the gate, and the loop that drives them.
 
-use crate::block::queue::{Due, Fault, Queue, SavedRequest};
+mod power;
+mod saved;
+
+use crate::block::queue::{Due, Fault, Queue};
 use crate::block::{Drive, DriveInfo, Loaded};
 use crate::debugging::{DebugStop, Debugging};
 use crate::plug::Parts;
@@ -8,7 +11,7 @@ use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
     Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
-    PanicAction, PinId, Space, StateError, Tick, WatchdogAction, Width,
+    PanicAction, PinId, Space, Tick, WakeReason, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +72,8 @@ pub struct Turn {
 pub trait Boot: Send {
     /// Called after every device and vCPU was reset.
     fn place(&self, bus: &mut Bus, cpus: &mut [Vcpu]);
+    /// Called after every device and vCPU was reset because the machine wakes up: RAM is the guest's.
+    fn resume(&self, bus: &mut Bus, cpus: &mut [Vcpu]);
 }
 
 /// A whole machine.
@@ -92,6 +97,8 @@ pub struct Machine {
     /// How often the guest has reset the machine since someone asked.
     resets: u32,
     actions: Actions,
+    /// Suspended to RAM: no vCPU executes.
+    asleep: bool,
     /// What the next [`Outside::Medium`] puts into its drive.
     loaded: Option<Loaded>,
     /// The machine wants to be stopped, and [`Machine::run`] has not said so yet.
@@ -114,7 +121,7 @@ pub struct Interrupts {
     pub numeric_errors: (DeviceId, PinId),
     /// Where non-maskable interrupts go.
     pub nmi: (DeviceId, PinId),
-    /// The device that takes the power button.
+    /// The device that takes the power button and decides what wakes a machine that is asleep.
     pub power_button: DeviceId,
 }
 
@@ -161,6 +168,7 @@ impl Machine {
             ended: None,
             resets: 0,
             actions: Actions::default(),
+            asleep: false,
             loaded: None,
             pausing: false,
             pause: false,
@@ -200,22 +208,6 @@ impl Machine {
     /// How the machine ended, if it has.
     pub fn ended(&self) -> Option<Ending> {
         self.ended
-    }
-
-    /// Resets every device and vCPU and starts over. Time goes on.
-    pub fn reset(&mut self) {
-        self.blocks.forget();
-        self.bus.reset();
-        for (index, cpu) in self.cpus.iter_mut().enumerate() {
-            cpu.reset();
-            if index != 0 {
-                cpu.activity = Activity::WaitForStartup;
-            }
-        }
-        self.take_signals();
-        self.boot.place(&mut self.bus, &mut self.cpus);
-        self.take_signals();
-        self.turn = Turn { cpu: 0, left: TURN };
     }
 
     /// Runs up to `until`, or until something else comes up. Slices change nothing that the guest can see.
@@ -317,6 +309,19 @@ impl Machine {
         self.blocks.exchange(device, drive, loaded);
         for (device, drive) in self.blocks.reached_by(device, drive) {
             self.bus.input(device, &Input::Medium { drive, medium });
+        }
+    }
+
+    /// Changes the length of the image in a drive, before the [`Outside::Resize`] that tells the guest; gives the length that
+    /// it has now.
+    pub fn resize_image(&self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+        self.blocks.resize_image(device, slot, bytes)
+    }
+
+    fn resized(&mut self, device: DeviceId, drive: u8, bytes: u64) {
+        self.blocks.resized(device, drive, bytes);
+        for (device, drive) in self.blocks.reached_by(device, drive) {
+            self.bus.input(device, &Input::Capacity { drive, bytes });
         }
     }
 
@@ -426,6 +431,9 @@ impl Machine {
 
     /// The vCPU that runs next; a halted one that an interrupt wakes counts.
     fn whose_turn(&mut self) -> Option<usize> {
+        if self.asleep {
+            return None;
+        }
         let count = self.cpus.len();
         if self.turn.left > 0 && self.cpus.get(self.turn.cpu).is_some_and(runnable) {
             return Some(self.turn.cpu);
@@ -443,11 +451,13 @@ impl Machine {
                 Outside::Input { device, input } => self.bus.input(device, &input),
                 Outside::Reset => self.act(MachineRequest::Reset),
                 Outside::Medium { device, drive, .. } => self.exchange_medium(device, drive),
+                Outside::Resize { device, drive, bytes } => self.resized(device, drive, bytes),
                 Outside::Plug { device } => {
                     // What cannot be plugged was refused before it came here.
                     let _ = self.plug_in(&device);
                 }
                 Outside::Nmi => self.inject_nmi(),
+                Outside::Wake => self.act(MachineRequest::WakeEvent(WakeReason::Operator)),
                 Outside::WatchdogAction(action) => self.actions.watchdog = action,
                 Outside::PanicAction(action) => self.actions.panic = action,
                 Outside::PortRead { port, width } => found = Some(self.read_port(port, width)),
@@ -520,6 +530,8 @@ impl Machine {
                 },
                 Output::PortBytes { port, bytes } => self.port_output.push((device, port, bytes)),
                 Output::Notice(notice) => self.notices.push((device, notice)),
+                // What bites in a sleep would have no power in it.
+                Output::Machine(MachineRequest::Watchdog) if self.asleep => {}
                 Output::Machine(request) => {
                     self.tell_of(device, request);
                     self.act(request);
@@ -546,8 +558,12 @@ impl Machine {
             MachineRequest::Exit(status) => self.ended = Some(Ending::Exit(status)),
             MachineRequest::Eject(device) => self.take_out(device),
             MachineRequest::EjectCpu(cpu) => self.take_out_processor(cpu.0),
-            // Sleep without a way to wake up would be a hang: suspend ends at once, as a wake event would end it.
-            MachineRequest::Suspend => {}
+            MachineRequest::Suspend => self.asleep = true,
+            MachineRequest::WakeEvent(reason) if self.asleep => {
+                self.bus.input(self.wiring.power_button, &Input::WakeEvent(reason));
+            }
+            MachineRequest::Wake if self.asleep => self.wake(),
+            MachineRequest::WakeEvent(_) | MachineRequest::Wake => {}
             MachineRequest::Watchdog => match self.actions.watchdog {
                 WatchdogAction::Reset => self.act(MachineRequest::Reset),
                 WatchdogAction::Shutdown => self.bus.input(self.wiring.power_button, &Input::PowerButton),
@@ -570,9 +586,13 @@ impl Machine {
         match request {
             MachineRequest::Watchdog => self.notices.push((device, Notice::Watchdog(self.actions.watchdog))),
             MachineRequest::GuestPanicked => self.notices.push((device, Notice::GuestPanicked(self.actions.panic))),
+            MachineRequest::Suspend if !self.asleep => self.notices.push((device, Notice::Suspended)),
+            MachineRequest::Wake if self.asleep => self.notices.push((device, Notice::Woken)),
             MachineRequest::Reset
             | MachineRequest::PowerOff
             | MachineRequest::Suspend
+            | MachineRequest::WakeEvent(_)
+            | MachineRequest::Wake
             | MachineRequest::Exit(_)
             | MachineRequest::Eject(_)
             | MachineRequest::EjectCpu(_) => {}
@@ -589,44 +609,6 @@ impl Machine {
         for level in [true, false] {
             self.bus.input(device, &Input::Pin { pin, level });
         }
-    }
-
-    /// The state but for RAM, as JSON.
-    pub fn save_state(&self) -> Result<serde_json::Value, StateError> {
-        let malformed = |e: serde_json::Error| StateError::Malformed { what: "vcpu".into(), why: e.to_string() };
-        Ok(serde_json::json!({
-            "cpus": serde_json::to_value(&self.cpus).map_err(malformed)?,
-            "turn": serde_json::to_value(self.turn).map_err(malformed)?,
-            "actions": serde_json::to_value(self.actions).map_err(malformed)?,
-            "blocks": serde_json::to_value(self.blocks.save()).map_err(malformed)?,
-            "parts": self.saved_parts()?,
-            "bus": self.bus.save()?,
-        }))
-    }
-
-    /// Loads what [`Machine::save_state`] gave, into a machine of the same parts.
-    pub fn load_state(&mut self, from: &serde_json::Value) -> Result<(), StateError> {
-        let part = |name: &str| from.get(name).ok_or_else(|| StateError::Missing { what: name.into() });
-        let malformed =
-            |what: &str, e: serde_json::Error| StateError::Malformed { what: what.into(), why: e.to_string() };
-        let cpus = Vec::<Vcpu>::deserialize(part("cpus")?).map_err(|e| malformed("vcpu", e))?;
-        let turn = Turn::deserialize(part("turn")?).map_err(|e| malformed("turn", e))?;
-        if turn.cpu >= cpus.len() {
-            return Err(StateError::Malformed { what: "turn".into(), why: "no such vCPU".into() });
-        }
-        let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
-        let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
-        self.match_parts(from)?;
-        self.match_processors(cpus)?;
-        self.bus.load(part("bus")?)?;
-        self.blocks.load(blocks)?;
-        self.turn = turn;
-        self.actions = actions;
-        for cpu in &mut self.cpus {
-            cpu.refresh();
-        }
-        self.engine.drop_blocks(&mut self.bus);
-        Ok(())
     }
 }
 

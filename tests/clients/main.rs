@@ -10,5 +10,7 @@ mod memory;
 mod monitor;
 mod nodes;
 mod processors;
+mod resize;
 mod session;
+mod sleep;
 mod terminal;

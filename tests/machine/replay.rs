@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lockstep_tests::attached::Attached;
 use lockstep_tests::guest::{debian, guest_file};
+use lockstep_tests::initrd::with_file;
 use lockstep_tests::program::{lockstep, run, scratch, scratch_path};
 use serde_json::json;
 
@@ -173,14 +174,24 @@ fn traffic_on_a_port_is_recorded_and_replays() {
     }
 }
 
-/// Every steering command of QMP, each at a moment of the host's choosing.
+/// Every steering command of QMP, each at a moment of the host's choosing. The guest goes to sleep once, and is woken.
 #[test]
 fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let (log, socket) = (scratch_path("steered.log"), scratch_path("steered.socket"));
+    // An interactive shell runs the file that ENV names. A power button that was pressed keeps the kernel awake.
+    let nap = b"[ -e /tmp/ran ] || { touch /tmp/ran; until echo mem > /sys/power/state; do :; done; }\n";
+    let parts = [std::fs::read(guest_file("initrd.gz")).expect("an initrd"), with_file("nap", nap)];
+    let initrd = scratch("steered.gz", &parts.concat()).display().to_string();
+    let disk = scratch("steered.raw", &[0; 1 << 16]).display().to_string();
+    let drive = format!("if=none,snapshot=on,id=d0,format=raw,file={disk}");
     let discs = ["one", "two"].map(|name| scratch(&format!("{name}.iso"), &[0; 8192]).display().to_string());
     let machine = ["-device", "virtio-balloon-pci,id=balloon", "-drive", "if=none,media=cdrom,id=cd"]
         .into_iter()
         .chain(["-device", "ide-cd,drive=cd,id=tray", "-device", "i6300esb"])
+        .chain(["-m", "256M,slots=2,maxmem=1G", "-smp", "1,maxcpus=3", "-cpu", "max"])
+        .chain(["-object", "memory-backend-ram,id=m0,size=128M", "-initrd", &initrd])
+        .chain(["-append", "console=ttyS0 quiet ENV=/nap"])
+        .chain(["-drive", &drive, "-device", "virtio-blk-pci,drive=d0"])
         .collect::<Vec<_>>();
     let qmp = format!("unix:{},server=on,wait=off", socket.display());
     let mut child = Command::new(lockstep())
@@ -197,6 +208,7 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let tray = json!({ "id": "tray" });
     let node = json!({ "driver": "raw", "node-name": "disc", "read-only": true,
                        "file": { "driver": "file", "filename": discs[1] } });
+    let processor = json!({ "driver": "max-x86_64-cpu", "id": "c1", "socket-id": 0, "core-id": 1, "thread-id": 0 });
     let steered = [
         ("send-key", json!({ "keys": [{ "type": "qcode", "data": "ret" }], "hold-time": 20 })),
         ("input-send-event", json!({ "events": [button(true), moved, key(true), key(false), button(false)] })),
@@ -214,16 +226,27 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
             json!({ "path": "/machine/peripheral/balloon", "property": "guest-stats-polling-interval",
                             "value": 1 }),
         ),
+        ("block_resize", json!({ "device": "d0", "size": 1 << 20 })),
+        ("device_add", json!({ "driver": "virtio-rng-pci", "id": "rng" })),
+        ("device_add", json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "m0" })),
+        ("device_add", processor),
+        ("cpu-add", json!({ "id": 2 })),
+        ("block_resize", json!({ "node-name": "#d0", "size": 1 << 15 })),
+        ("device_del", json!({ "id": "rng" })),
         ("watchdog-set-action", json!({ "action": "inject-nmi" })),
         ("set-action", json!({ "panic": "none", "watchdog": "none" })),
         ("stop", json!({})),
         ("cont", json!({})),
         ("inject-nmi", json!({})),
         ("system_powerdown", json!({})),
+        ("system_wakeup", json!({})),
         // The end, by -no-reboot.
         ("system_reset", json!({})),
     ];
     for (command, arguments) in steered {
+        while command == "system_wakeup" && client.returns("query-status", json!({}))["status"] != "suspended" {
+            std::thread::sleep(pause());
+        }
         std::thread::sleep(20 * pause());
         client.returns(command, arguments);
     }
@@ -237,9 +260,9 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let text = std::fs::read_to_string(&log).expect("the log");
     let all =
         ["Typed", "Mouse", "Key", "medium", "Tray", "Balloon", "watchdog-action", "panic-action", "nmi", "PowerButton"];
-    for what in all.iter().chain(&["reset"]) {
+    for what in all.iter().chain(&["reset", "wake", "resize", "plug", "Slot"]) {
         assert!(text.contains(&format!("\"{what}\"")), "{what} is in the log");
     }
-    discs.iter().for_each(|disc| std::fs::remove_file(disc).expect("a scratch file"));
+    discs.iter().chain([&initrd, &disk]).for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
     std::fs::remove_file(log).expect("a scratch file");
 }

@@ -537,6 +537,15 @@ impl Channel {
         }
     }
 
+    /// A disk is longer or shorter. Nothing tells its driver, which has to ask; its geometry stays (as in QEMU).
+    pub(super) fn resize(&mut self, unit: usize, bytes: u64) {
+        if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| !u.packet())
+            && let Some(medium) = &mut unit.info.medium
+        {
+            medium.bytes = bytes;
+        }
+    }
+
     /// Another medium, or none, lies in a drive.
     pub(super) fn change_medium(&mut self, unit: usize, medium: Option<Medium>) {
         if let Some(unit) = self.units.get_mut(unit).and_then(Option::as_mut).filter(|u| u.packet()) {

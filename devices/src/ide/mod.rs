@@ -183,6 +183,12 @@ impl Device for Piix3Ide {
                     channel.change_medium(unit, *medium);
                 }
             }
+            Input::Capacity { drive, bytes } => {
+                let (channel, unit) = place(*drive);
+                if let Some(channel) = self.channels.get_mut(channel) {
+                    channel.resize(unit, *bytes);
+                }
+            }
             Input::Tray { drive, open } => {
                 let (channel, unit) = place(*drive);
                 if let Some(channel) = self.channels.get_mut(channel) {

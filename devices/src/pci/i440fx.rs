@@ -6,7 +6,9 @@
 //! memory. Nothing of lower priority but ROM may lie there, or writes would fall through to it.
 
 use super::{ConfigSpace, DevFn, Functions, Identity, SUBSYSTEM};
-use lockstep_fabric::{ConfigAccess, ConfigCycle, Cx, Device, DeviceId, PciFunction, Reg, RegionSpec, Space, Width};
+use lockstep_fabric::{
+    ConfigAccess, ConfigCycle, Cx, Device, DeviceId, Input, PciFunction, PinId, Reg, RegionSpec, Space, Width,
+};
 use serde::{Deserialize, Serialize};
 
 /// The region to map on the bus: CONFIG_ADDRESS and CONFIG_DATA. The PIIX3's reset control lies over its second byte.
@@ -43,6 +45,9 @@ const fn windows() -> [Window; 14] {
     all
 }
 
+/// Input pin: rises when the machine wakes up, before the reset that comes with it.
+pub const PIN_RESUME: PinId = PinId(0);
+
 const PAM0: u16 = 0x59;
 const PAM6: u16 = 0x5f;
 const PAM_READ: u8 = 1;
@@ -66,6 +71,8 @@ pub struct I440Fx {
     address: u32,
     /// The functions on bus 0, but for this one.
     functions: Functions,
+    /// The next reset is that of a waking machine.
+    resuming: bool,
 }
 
 impl Default for I440Fx {
@@ -87,7 +94,7 @@ impl I440Fx {
         config.allow(0x60, &[0xff; 8]);
         config.define(SMRAM, &[SMRAM_AT_RESET]);
         config.allow(SMRAM, &[SMRAM_D_OPEN | SMRAM_D_CLS | SMRAM_D_LCK | SMRAM_G_SMRAME]);
-        Self { config, address: 0, functions: Functions::default() }
+        Self { config, address: 0, functions: Functions::default(), resuming: false }
     }
 
     /// Puts a function on bus 0, before this bridge is added to the bus; what was there is replaced. The flag says
@@ -208,8 +215,20 @@ impl Device for I440Fx {
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
         self.address = 0;
+        let attributes: Vec<_> = (PAM0..=PAM6).map(|register| self.config.byte(register)).collect();
         self.config.reset(cx);
+        if std::mem::take(&mut self.resuming) {
+            // Firmware finds in the shadow RAM from which it ran that it has been there before. QEMU's bridge keeps these
+            // registers through any reset.
+            self.config.put(PAM0, &attributes);
+        }
         self.place_windows(cx);
+    }
+
+    fn input(&mut self, _cx: &mut Cx<'_>, input: &Input) {
+        if let Input::Pin { pin: PIN_RESUME, level: true } = input {
+            self.resuming = true;
+        }
     }
 
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {

@@ -8,7 +8,8 @@ use super::config::offset;
 use super::{ConfigSpace, DevFn, Identity, SUBSYSTEM};
 use bitflags::bitflags;
 use lockstep_fabric::{
-    Cx, Device, Input, MachineRequest, Nanos, PciFunction, PinId, Reg, RegionSpec, Space, TimerId, Width,
+    Cx, Device, Input, MachineRequest, Nanos, Notice, PciFunction, PinId, Reg, RegionSpec, Space, TimerId, WakeReason,
+    Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,8 @@ pub const PM_TMR: u16 = 0x08;
 
 /// Output pin: the system control interrupt, level, ISA IRQ 9 on this board.
 pub const PIN_SCI: PinId = PinId(0);
+/// Output pin: rises when the machine wakes up, before the reset that comes with it, and falls in that reset.
+pub const PIN_RESUME: PinId = PinId(1);
 /// Input pin: general-purpose event 0 to 15; a rising edge sets its status.
 pub const fn pin_gpe(event: u8) -> PinId {
     PinId(event as u16 & (GPE_EVENTS - 1))
@@ -112,7 +115,7 @@ pub mod sleep_type {
     pub const SOFT_OFF: u16 = 0;
     /// S3.
     pub const SUSPEND_TO_RAM: u16 = 1;
-    /// S4: to this board the same as S5.
+    /// S4, unless the board says otherwise: to this board the same as S5.
     pub const SUSPEND_TO_DISK: u16 = 2;
 }
 
@@ -130,12 +133,18 @@ const SMBHSTSTS_DEV_ERR: u8 = 1 << 2;
 const SMBHSTSTS_EVENTS: u8 = 0x1e;
 
 /// How the power management function is built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piix4PmConfig {
     /// The ACPI registers lie at [`DIRECT_PM_BASE`] from reset on, for software that is started without firmware.
     pub preset: bool,
-    /// Whether the board can suspend to RAM.
-    pub s3: bool,
+    /// The sleep type of S4, as the DSDT names it.
+    pub s4_type: u16,
+}
+
+impl Default for Piix4PmConfig {
+    fn default() -> Self {
+        Self { preset: false, s4_type: sleep_type::SUSPEND_TO_DISK }
+    }
 }
 
 /// The power management function.
@@ -155,8 +164,10 @@ pub struct Piix4Pm {
     apm_command: u8,
     apm_status: u8,
     smbus: [u8; 16],
-    /// Suspended to RAM: the next reset is the waking.
+    /// Suspended to RAM.
     asleep: bool,
+    /// The next reset is the waking, for this reason.
+    waking: Option<WakeReason>,
 }
 
 impl Piix4Pm {
@@ -196,6 +207,7 @@ impl Piix4Pm {
             apm_status: 0,
             smbus: [0; 16],
             asleep: false,
+            waking: None,
         }
     }
 
@@ -264,12 +276,26 @@ impl Piix4Pm {
 
     fn sleep(&mut self, cx: &mut Cx<'_>, kind: u16) {
         match kind {
-            sleep_type::SOFT_OFF | sleep_type::SUSPEND_TO_DISK => cx.request(MachineRequest::PowerOff),
-            sleep_type::SUSPEND_TO_RAM if self.settings.s3 => {
+            sleep_type::SOFT_OFF => cx.request(MachineRequest::PowerOff),
+            sleep_type::SUSPEND_TO_RAM => {
                 self.asleep = true;
                 cx.request(MachineRequest::Suspend);
             }
+            kind if kind == self.settings.s4_type => {
+                cx.tell(Notice::SuspendedToDisk);
+                cx.request(MachineRequest::PowerOff);
+            }
             _ => {}
+        }
+    }
+
+    /// Wakes the machine if it is asleep and may be woken so. The operator always may.
+    fn wake(&mut self, cx: &mut Cx<'_>, reason: WakeReason) {
+        let allowed = reason == WakeReason::Operator || self.enable.contains(Pm1::RTC);
+        if self.asleep && self.waking.is_none() && allowed {
+            self.waking = Some(reason);
+            cx.set_pin(PIN_RESUME, true);
+            cx.request(MachineRequest::Wake);
         }
     }
 
@@ -376,12 +402,16 @@ impl Device for Piix4Pm {
     }
 
     fn reset(&mut self, cx: &mut Cx<'_>) {
-        let woken = self.asleep;
+        let woken = self.waking;
         *self = Self::new(self.settings);
         self.overflow = (pm_count(cx.now()) & !(PM_TIMER_HALF - 1)) + PM_TIMER_HALF;
-        if woken {
-            self.status = Pm1::WAKE | Pm1::PWRBTN;
-        }
+        self.status = match woken {
+            // There is no status of the operator's: as with QEMU, it looks like the power button.
+            Some(WakeReason::Operator) => Pm1::WAKE | Pm1::PWRBTN,
+            Some(WakeReason::Alarm) => Pm1::WAKE | Pm1::RTC,
+            None => Pm1::empty(),
+        };
+        cx.set_pin(PIN_RESUME, false);
         self.config.reset(cx);
         self.place(cx);
         self.settle(cx);
@@ -394,6 +424,7 @@ impl Device for Piix4Pm {
     fn input(&mut self, cx: &mut Cx<'_>, input: &Input) {
         match input {
             Input::PowerButton => self.status |= Pm1::PWRBTN,
+            Input::WakeEvent(reason) => self.wake(cx, *reason),
             Input::Pin { pin, level: true } if pin.0 < GPE_EVENTS => self.gpe_status |= 1 << pin.0,
             _ => return,
         }

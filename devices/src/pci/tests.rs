@@ -6,7 +6,7 @@ use super::*;
 use lockstep_fabric::memory::{Backing, Region};
 use lockstep_fabric::{
     Bus, Clock, Cpu, Cx, Device, DeviceId, Input, MachineRequest, Memory, Output, PciFunction, PinId, Reg, RegionSpec,
-    Sink, Space, Width,
+    Sink, Space, WakeReason, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ struct Board {
 
 impl Board {
     fn new() -> Self {
-        Self::with(Piix4PmConfig { preset: false, s3: true })
+        Self::with(Piix4PmConfig::default())
     }
 
     fn with(settings: Piix4PmConfig) -> Self {
@@ -116,6 +116,7 @@ impl Board {
             bus.wire(isa, piix3::pin_irq(irq), Sink::Device(card, PinId(irq.into())));
         }
         bus.wire(pm, piix4_pm::PIN_SCI, Sink::Device(isa, piix3::pin_isa(9)));
+        bus.wire(pm, piix4_pm::PIN_RESUME, Sink::Device(host, i440fx::PIN_RESUME));
         bus.reset();
         Self { bus, isa, pm, card }
     }
@@ -279,13 +280,13 @@ fn acpi_registers_appear_where_firmware_puts_them() {
     assert_eq!(board.inp(0x604, Width::Word), 0xffff);
     board.configure(piix4_pm::PLACE, 0x80, Width::Byte, 1);
     assert_eq!(board.inp(0x604, Width::Word), 0);
-    let mut board = Board::with(Piix4PmConfig { preset: true, s3: false });
+    let mut board = Board::with(Piix4PmConfig { preset: true, ..Default::default() });
     assert_eq!(board.inp(0x604, Width::Word), 0);
 }
 
 /// A board without firmware, with ACPI enabled.
 fn acpi() -> Board {
-    let mut board = Board::with(Piix4PmConfig { preset: true, s3: true });
+    let mut board = Board::with(Piix4PmConfig { preset: true, ..Default::default() });
     board.out(0xb2, Width::Byte, 0xf1);
     assert_eq!(board.inp(0x604, Width::Word), 1);
     board
@@ -336,8 +337,43 @@ fn sleep_types_power_off_and_suspend() {
     assert_eq!(board.requests(), [MachineRequest::PowerOff]);
     board.out(0x604, Width::Word, 1 << 13 | 1 << 10);
     assert_eq!(board.requests(), [MachineRequest::Suspend]);
+    board.out(0x604, Width::Word, 1 << 13 | 2 << 10);
+    assert_eq!(board.requests(), [MachineRequest::PowerOff], "S4 is S5 to the board");
+    board.out(0x604, Width::Word, 1 << 13 | 3 << 10);
+    assert_eq!(board.requests(), []);
     board.bus.reset();
-    assert_eq!(board.inp(0x600, Width::Word), 1 << 15 | 1 << 8, "woken by the power button");
+    assert_eq!(board.inp(0x600, Width::Word), 0, "another reset is no waking");
+}
+
+/// A sleeping board that the alarm may wake or may not, and something happens.
+fn asleep(alarm_wakes: bool, reason: WakeReason) -> Board {
+    let mut board = acpi();
+    board.configure(i440fx::PLACE, 0x59, Width::Byte, 0x10);
+    board.out(0x602, Width::Word, if alarm_wakes { 1 << 10 } else { 0 });
+    board.out(0x604, Width::Word, 1 << 13 | 1 << 10);
+    assert_eq!(board.requests(), [MachineRequest::Suspend]);
+    board.bus.input(board.pm, &Input::WakeEvent(reason));
+    board
+}
+
+#[test]
+fn a_waking_shows_its_reason_and_leaves_the_shadow_ram_open() {
+    for (alarm_wakes, reason, status) in
+        [(false, WakeReason::Operator, 1 << 15 | 1 << 8), (true, WakeReason::Alarm, 1 << 15 | 1 << 10)]
+    {
+        let mut board = asleep(alarm_wakes, reason);
+        assert_eq!(board.requests(), [MachineRequest::Wake]);
+        let bytes = board.config(i440fx::PLACE, 0x59, Width::Byte);
+        board.bus.reset();
+        assert_eq!(board.config(i440fx::PLACE, 0x59, Width::Byte), bytes);
+        assert_eq!(board.inp(0x600, Width::Word), status);
+        board.bus.reset();
+        assert_eq!(board.config(i440fx::PLACE, 0x59, Width::Byte), 0);
+    }
+    assert_eq!(asleep(false, WakeReason::Alarm).requests(), [], "the guest has not enabled the alarm");
+    let mut awake = acpi();
+    awake.bus.input(awake.pm, &Input::WakeEvent(WakeReason::Operator));
+    assert_eq!(awake.requests(), []);
 }
 
 #[test]

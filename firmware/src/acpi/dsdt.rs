@@ -218,7 +218,8 @@ fn board(config: &PlatformConfig) -> Vec<Aml> {
 
 /// What to write into SLP_TYP for each sleep state, as PIIX4 numbers them.
 fn sleep_states(config: &PlatformConfig) -> Vec<Aml> {
-    let states = [("\\_S3", 1, config.s3), ("\\_S4", 2, config.s4), ("\\_S5", 0, true)];
+    let s4 = u64::from(config.s4_type);
+    let states = [("\\_S3", 1, config.s3), ("\\_S4", s4, config.s4), ("\\_S5", 0, true)];
     let present = states.into_iter().filter(|(_, _, present)| *present);
     present.map(|(state, kind, _)| name(state, &package(&[int(kind), int(kind), int(0), int(0)]))).collect()
 }

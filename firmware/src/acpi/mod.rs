@@ -3,7 +3,9 @@
 mod affinity;
 pub mod aml;
 mod dsdt;
+pub mod facs;
 pub mod generation;
+mod hmat;
 pub mod linker;
 mod memory_slots;
 mod pci_slots;

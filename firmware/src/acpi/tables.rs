@@ -6,7 +6,7 @@ use crate::platform::{FwCfgFile, OemIds, PlatformConfig};
 
 use super::linker::{Command, LinkerScript, Zone};
 use super::user_table::licence_ids;
-use super::{AcpiTables, RSDP_FILE, TABLES_FILE, affinity, dsdt, generation, pm};
+use super::{AcpiTables, RSDP_FILE, TABLES_FILE, affinity, dsdt, generation, hmat, pm};
 
 /// Length of the header that all tables but RSDP and FACS share, and where its checksum is.
 const HEADER_SIZE: usize = 36;
@@ -102,6 +102,9 @@ pub(super) fn build(config: &PlatformConfig) -> AcpiTables {
         if let Some(distances) = &numa.distances {
             tables.push(builder.table(*b"SLIT", 1, &affinity::slit(distances), &[]));
         }
+    }
+    if let Some(attributes) = &config.hmat {
+        tables.push(builder.table(*b"HMAT", hmat::REVISION, &hmat::build(attributes), &[]));
     }
     let generation = config.vm_generation.map(generation::page);
     if let Some((_, commands)) = &generation {

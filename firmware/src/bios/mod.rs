@@ -29,6 +29,7 @@ mod pci;
 mod pci_bios;
 mod pci_setup;
 mod post;
+mod resume;
 mod serial;
 mod system;
 mod tables;
@@ -100,6 +101,8 @@ pub enum Phase {
     OptionRom = 3,
     /// What comes behind the expansion ROMs.
     Finish = 4,
+    /// Going on after a sleep.
+    Resume = 5,
 }
 
 /// Widths of port accesses.

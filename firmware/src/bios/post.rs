@@ -59,11 +59,13 @@ impl Bios {
         const DEVICES: u16 = Phase::Devices as u16;
         const OPTION_ROM: u16 = Phase::OptionRom as u16;
         const FINISH: u16 = Phase::Finish as u16;
+        const RESUME: u16 = Phase::Resume as u16;
         match f.ax() {
             SHADOW => self.open_shadow(board),
             DEVICES => self.set_up_devices(board),
             OPTION_ROM => return self.next_option_rom(board, f),
             FINISH => return self.finish_post(board),
+            RESUME => return self.resume(board, f),
             _ => {}
         }
         Action::Done

@@ -27,6 +27,8 @@ const SERVICES: [u16; 11] = [0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x1
 const DUMMIES: [u16; 13] = [0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x1b, 0x1c, 0x1d, 0x1f, 0x4a];
 /// Where the stack of the start is: below the place of the boot sector.
 const STACK: u32 = 0x7c00;
+/// Where the stack of a resume is, in the extended data area.
+const RESUME_STACK: u32 = 0x400;
 const MASTER: u32 = 0x20;
 const SLAVE: u32 = 0xa0;
 const END_OF_INTERRUPT: u32 = 0x20;
@@ -146,7 +148,9 @@ impl Stubs {
         const CONTINUE_WITH_EOI: u32 = 0x05;
         const CONTINUE: u32 = 0x0a;
         const CONTINUE_AT: u16 = 0x467;
-        let [mut with_eoi, mut plain, mut none] = std::array::from_fn(|_| self.a.create_label());
+        /// After a sleep: to the waking vector.
+        const RESUME: u32 = 0xfe;
+        let [mut with_eoi, mut plain, mut not_resuming, mut none] = std::array::from_fn(|_| self.a.create_label());
         let a = &mut self.a;
         out(a, CMOS_INDEX, SHUTDOWN, al)?;
         a.in_(al, CMOS_DATA)?;
@@ -156,7 +160,7 @@ impl Stubs {
         a.cmp(ah, CONTINUE)?;
         a.je(plain)?;
         a.cmp(ah, CONTINUE_WITH_EOI)?;
-        a.jne(none)?;
+        a.jne(not_resuming)?;
         a.set_label(&mut with_eoi)?;
         out(a, SLAVE, END_OF_INTERRUPT, al)?;
         out(a, MASTER, END_OF_INTERRUPT, al)?;
@@ -166,6 +170,16 @@ impl Stubs {
         // A far jump through memory, which the assembler has no word for; nothing may be pushed on a stack that is not ours.
         let [low, high] = CONTINUE_AT.to_le_bytes();
         a.db(&[0xff, 0x2e, low, high])?;
+        a.set_label(&mut not_resuming)?;
+        a.cmp(ah, RESUME)?;
+        a.jne(none)?;
+        // The stack behind the text in the extended data area: all other memory is the operating system's.
+        a.mov(ax, u32::from(crate::bios::TEXT.0))?;
+        a.mov(ss, ax)?;
+        a.mov(sp, RESUME_STACK)?;
+        self.phase(Phase::Resume)?;
+        // Nobody has left word where to go on.
+        let a = &mut self.a;
         a.set_label(&mut none)?;
         a.nop()
     }

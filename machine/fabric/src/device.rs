@@ -143,6 +143,13 @@ pub enum Input {
         /// What lies in it now.
         medium: Option<Medium>,
     },
+    /// Somebody outside made the medium in one of the drives behind this device longer or shorter.
+    Capacity {
+        /// The drive, numbered as in [`BlockRequest`].
+        drive: u8,
+        /// Its length in bytes now.
+        bytes: u64,
+    },
     /// Somebody outside would like the guest to let go of the medium in one of the drives behind this device.
     EjectRequest {
         /// The drive, numbered as in [`BlockRequest`].
@@ -189,6 +196,18 @@ pub enum Input {
     ProcessorCount(u8),
     /// The machine was taken back to an earlier state: this tells the guest's generation from all others.
     Generation([u8; 16]),
+    /// The machine is asleep, and something happened that may wake it.
+    WakeEvent(WakeReason),
+}
+
+/// What can wake a machine that sleeps in ACPI's S3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WakeReason {
+    /// The operator, as with a button.
+    Operator,
+    /// The real-time clock's alarm.
+    Alarm,
 }
 
 /// What can happen to a slot.
@@ -311,6 +330,12 @@ pub enum Notice {
     ClockSet(i64),
     /// The guest said that it has panicked and loaded a kernel to look at the wreck, which runs on.
     GuestCrashLoaded,
+    /// The guest suspended the machine to RAM.
+    Suspended,
+    /// The guest suspended itself to a disk: the power goes off next.
+    SuspendedToDisk,
+    /// A machine that was suspended to RAM has woken up.
+    Woken,
     /// The guest opened or closed the tray of one of the drives behind this device.
     Tray {
         /// The drive, numbered as in [`BlockRequest`].
@@ -411,8 +436,12 @@ pub enum MachineRequest {
     Reset,
     /// Turn the power off (ACPI S5).
     PowerOff,
-    /// Suspend to RAM (ACPI S3).
+    /// Suspend to RAM (ACPI S3): nothing executes until [`MachineRequest::Wake`] or a reset.
     Suspend,
+    /// This happened; if the machine is asleep, its power management decides whether that wakes it.
+    WakeEvent(WakeReason),
+    /// Wake up: a reset that leaves RAM alone, and after which firmware goes on where the guest has asked it to.
+    Wake,
     /// End the emulator with this exit status; no further guest instruction runs.
     Exit(i32),
     /// A watchdog's time is up: the machine does what its operator chose ([`WatchdogAction`]).

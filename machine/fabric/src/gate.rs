@@ -28,6 +28,15 @@ pub enum Outside {
         /// What is put in, in the words of whoever opens it; nothing if the drive is left empty.
         image: Option<String>,
     },
+    /// The operator makes the medium in a drive longer or shorter.
+    Resize {
+        /// The device that the drive is attached to.
+        device: DeviceId,
+        /// The drive, as that device numbers it.
+        drive: u8,
+        /// Its length in bytes from now on.
+        bytes: u64,
+    },
     /// The operator plugs a device into a slot, in the words of whoever makes it.
     Plug {
         /// The device and its place.
@@ -35,6 +44,8 @@ pub enum Outside {
     },
     /// The operator sends every vCPU a non-maskable interrupt.
     Nmi,
+    /// The operator wakes a machine that is asleep.
+    Wake,
     /// The operator chooses what the machine does when a watchdog bites.
     WatchdogAction(WatchdogAction),
     /// The operator chooses what the machine does when the guest says that it has panicked.

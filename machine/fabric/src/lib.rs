@@ -24,7 +24,7 @@ pub use clock::{Clock, Nanos, Tick};
 pub use device::{
     Acknowledge, BalloonOrder, BlockCompletion, BlockError, BlockOperation, BlockRequest, ConfigAccess, ConfigCycle,
     Cpu, CpuSignal, Cx, Device, DeviceId, DmaRun, Input, IsaDma, MachineRequest, Medium, MemoryModule, ModuleChange,
-    MouseMotion, Notice, Output, PciFunction, PinId, ProcessorChange, Reg, SlotChange, TimerId, Width,
+    MouseMotion, Notice, Output, PciFunction, PinId, ProcessorChange, Reg, SlotChange, TimerId, WakeReason, Width,
 };
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;

@@ -116,6 +116,22 @@ impl Drive {
         (self.worker, self.facts) = loaded.map(|loaded| (loaded.worker, loaded.facts)).unzip();
     }
 
+    /// Changes the length of the image; what devices see stays until [`Drive::resized`]. Gives the length that it has now.
+    pub(super) fn resize_image(&self, bytes: u64) -> io::Result<u64> {
+        match &self.worker {
+            Some(worker) => worker.resize(bytes),
+            None => Err(io::Error::other("Device has no medium")),
+        }
+    }
+
+    /// Takes note of another length.
+    pub(super) fn resized(&mut self, bytes: u64) {
+        self.info.len = bytes;
+        if let Some(facts) = &mut self.facts {
+            facts.len = bytes;
+        }
+    }
+
     /// An empty drive.
     pub fn empty(info: DriveInfo) -> Self {
         Self {

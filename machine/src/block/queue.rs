@@ -120,6 +120,19 @@ impl Queue {
         }
     }
 
+    /// Changes the length of the image in a drive; see [`Queue::resized`].
+    pub fn resize_image(&self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+        let drive = self.drives.get(&(device, slot));
+        drive.map_or_else(|| Err(std::io::ErrorKind::NotFound.into()), |drive| drive.resize_image(bytes))
+    }
+
+    /// From now on requests reach so far.
+    pub fn resized(&mut self, device: DeviceId, slot: u8, bytes: u64) {
+        if let Some(drive) = self.drives.get_mut(&(device, slot)) {
+            drive.resized(bytes);
+        }
+    }
+
     /// Every device that reaches the drive that is attached to one, and what it calls it.
     pub fn reached_by(&self, device: DeviceId, slot: u8) -> Vec<(DeviceId, u8)> {
         let sharers = self.shared.iter().filter(|(_, of)| **of == (device, slot)).map(|(sharer, _)| *sharer);
@@ -302,13 +315,14 @@ impl Queue {
     }
 
     /// Replaces what the overlays hold by what [`Queue::overlays`] gave.
-    pub fn replace_overlays(&self, overlays: &[(DeviceId, u8, Contents)]) -> Result<(), StateError> {
+    pub fn replace_overlays(&mut self, overlays: &[(DeviceId, u8, Contents)]) -> Result<(), StateError> {
         for (device, slot, contents) in overlays {
             let missing =
                 || StateError::Malformed { what: format!("drive {slot}"), why: "there is no such drive".into() };
-            let drive = self.drives.get(&(*device, *slot)).ok_or_else(missing)?;
+            let drive = self.drives.get_mut(&(*device, *slot)).ok_or_else(missing)?;
             let worker = drive.worker.as_ref().ok_or_else(missing)?;
             worker.import(contents.clone()).map_err(|error| of_drive(drive, &error.to_string()))?;
+            drive.resized(contents.len);
         }
         Ok(())
     }

@@ -447,18 +447,42 @@ fn overlays_are_saved_whole() {
     let mut overlay = Overlay::new(Box::new(Ram::new()));
     overlay.write(1000, &[5; 100_000]).expect("a write");
     overlay.write_zeroes(0, 65536, true).expect("zeroes");
-    let Contents(saved) = overlay.contents().expect("contents");
+    let saved: Contents = overlay.contents().expect("contents");
     assert_eq!(
-        saved.iter().map(|(number, data)| (*number, data.is_some())).collect::<Vec<_>>(),
+        saved.clusters.iter().map(|(number, data)| (*number, data.is_some())).collect::<Vec<_>>(),
         [(0, false), (1, true)]
     );
     let mut other = Overlay::new(Box::new(Ram::new()));
     other.write(LEN - 512, &[1; 512]).expect("a write");
-    other.replace(&Contents(saved)).expect("contents");
+    other.replace(&saved).expect("contents");
     for offset in (0..LEN).step_by(512) {
         let (mut a, mut b) = ([0; 512], [0; 512]);
         overlay.read(offset, &mut a).expect("a read");
         other.read(offset, &mut b).expect("a read");
         assert_eq!(a, b, "{offset}");
     }
+}
+
+#[test]
+fn a_disk_that_is_cut_and_grows_again_has_zeroes_where_it_was_cut() {
+    let mut ram = Ram::new();
+    ram.write(0, &[7; LEN as usize]).expect("a write");
+    let mut overlay = Overlay::new(Box::new(ram));
+    overlay.write(LEN - 1024, &[5; 1024]).expect("a write");
+    let byte = |overlay: &mut Overlay, offset: u64| {
+        let mut at = [0xaa; 512];
+        overlay.read(offset, &mut at).expect("a read");
+        at[0]
+    };
+    assert_eq!((byte(&mut overlay, LEN - 512), byte(&mut overlay, LEN / 2)), (5, 7));
+    overlay.resize(LEN / 2 + 512).expect("a cut");
+    assert_eq!(overlay.len(), LEN / 2 + 512);
+    overlay.resize(2 * LEN).expect("growth");
+    assert_eq!(overlay.len(), 2 * LEN);
+    let seen = [LEN / 2, LEN / 2 + 512, LEN - 512, 2 * LEN - 512].map(|at| byte(&mut overlay, at));
+    assert_eq!(seen, [7, 0, 0, 0]);
+    let saved = overlay.contents().expect("contents");
+    let mut other = Overlay::new(Box::new(Ram::new()));
+    other.replace(&saved).expect("contents");
+    assert_eq!((other.len(), byte(&mut other, LEN - 512)), (2 * LEN, 0));
 }

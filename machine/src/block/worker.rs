@@ -88,6 +88,7 @@ enum Job {
     Operate(Arc<BlockOperation>, Promise),
     Export(Sender<io::Result<Option<Contents>>>),
     Import(Contents, Sender<io::Result<()>>),
+    Resize(u64, Sender<io::Result<u64>>),
 }
 
 /// How requests are carried out on an image.
@@ -159,6 +160,13 @@ impl Worker {
         answer.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
     }
 
+    /// Changes the image's length after all that was started; gives the length that it has then.
+    pub(super) fn resize(&self, bytes: u64) -> io::Result<u64> {
+        let (reply, answer) = channel();
+        self.send(Job::Resize(bytes, reply));
+        answer.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
     fn send(&self, job: Job) {
         if let Some(jobs) = &self.jobs {
             self.left.fetch_add(1, Ordering::Relaxed);
@@ -188,6 +196,10 @@ fn work(mut image: Box<dyn Image>, handling: Handling, todo: &Receiver<Job>, lef
             Job::Export(reply) => {
                 let contents = image.overlay().map(super::image::Overlay::contents).transpose();
                 let _ = reply.send(contents);
+            }
+            Job::Resize(bytes, reply) => {
+                let done = image.resize(bytes).map(|()| image.len());
+                let _ = reply.send(done);
             }
             Job::Import(contents, reply) => {
                 let done = match image.overlay() {

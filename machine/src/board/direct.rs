@@ -7,6 +7,7 @@ use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Cr0, Cr4, Efer, Rflags, Rights, Segment, TableRegister, seg};
 use lockstep_devices::vmgenid;
 use lockstep_fabric::{Bus, Cpu, DeviceId, Input, Space, Width};
+use lockstep_firmware::acpi::facs;
 use lockstep_firmware::loader::{self, EntryState, SegmentRegister};
 use lockstep_firmware::platform::{self, PlatformConfig};
 
@@ -28,6 +29,8 @@ const ELCR_HIGH_PCI: u64 = 0x0e;
 pub(super) struct DirectBoot {
     segments: Vec<(u64, Vec<u8>, u64)>,
     entry: EntryState,
+    /// Where the FACS is, if there is one.
+    facs: Option<u64>,
     /// The vmgenid device, and where its number was placed.
     generation: Option<(DeviceId, u64)>,
 }
@@ -45,7 +48,7 @@ pub(super) fn plan(
     let segments = placed.segments.into_iter().chain(plan.segments);
     let segments = segments.map(|s| (s.address, s.bytes.into_owned(), s.zeroes)).collect();
     let generation = generation.zip(placed.vm_generation);
-    Ok(DirectBoot { segments, entry: plan.entry, generation })
+    Ok(DirectBoot { segments, entry: plan.entry, facs: placed.facs, generation })
 }
 
 impl Boot for DirectBoot {
@@ -56,12 +59,39 @@ impl Boot for DirectBoot {
             bus.memory.write_bytes(*address, bytes);
             clear(bus, address + bytes.len() as u64, *zeroes);
         }
+        self.tell_generation(bus);
+        if let Some(cpu) = cpus.first_mut() {
+            enter(cpu, &self.entry);
+        }
+    }
+
+    fn resume(&self, bus: &mut Bus, cpus: &mut [Vcpu]) {
+        let mut vector = [0; 4];
+        let facs = self.facs.unwrap_or_default();
+        bus.memory.read_bytes(facs + facs::WAKING_VECTOR, &mut vector);
+        let vector = u32::from_le_bytes(vector);
+        if self.facs.is_none() || vector == 0 {
+            // Nobody has left word where to go on.
+            return self.place(bus, cpus);
+        }
+        prepare_chipset(bus);
+        video::enter_text_mode(bus);
+        self.tell_generation(bus);
+        if let Some(cpu) = cpus.first_mut() {
+            let (offset, segment) = facs::real_mode_address(vector);
+            cpu.ip = offset.into();
+            cpu.seg[seg::CS].selector = segment;
+            cpu.seg[seg::CS].base = u64::from(segment) << 4;
+            cpu.refresh();
+        }
+    }
+}
+
+impl DirectBoot {
+    fn tell_generation(&self, bus: &mut Bus) {
         if let Some((device, address)) = self.generation {
             let input = Input::File { name: vmgenid::ADDRESS_FILE.into(), bytes: address.to_le_bytes().to_vec() };
             bus.input(device, &input);
-        }
-        if let Some(cpu) = cpus.first_mut() {
-            enter(cpu, &self.entry);
         }
     }
 }

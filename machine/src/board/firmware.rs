@@ -72,4 +72,5 @@ pub(super) struct FromResetVector;
 
 impl Boot for FromResetVector {
     fn place(&self, _bus: &mut Bus, _cpus: &mut [Vcpu]) {}
+    fn resume(&self, _bus: &mut Bus, _cpus: &mut [Vcpu]) {}
 }

@@ -2,6 +2,7 @@
 
 use super::processors;
 use super::record;
+use super::sleep_states;
 use super::video;
 use crate::commandline::{Config, Content, Image, OptionError};
 use crate::record::BootedFile;
@@ -168,6 +169,11 @@ fn own_items(config: &Config, platform: &PlatformConfig) -> Vec<FwCfgItem> {
         FwCfgItem::key(key::IRQ0_OVERRIDE, 1u32.to_le_bytes().to_vec()),
         FwCfgItem::file("etc/boot-fail-wait", fail_wait.to_le_bytes().to_vec()),
     ]);
+    if let Ok(states) = sleep_states::of(config)
+        && config.machine.acpi
+    {
+        items.push(FwCfgItem::file("etc/system-states", sleep_states::file(states)));
+    }
     items
         .extend(config.boot.splash_time.map(|wait| FwCfgItem::file("etc/boot-menu-wait", wait.to_le_bytes().to_vec())));
     items

@@ -9,6 +9,7 @@ mod firmware;
 mod for_board;
 mod functions;
 mod handover;
+mod hmat;
 mod hotplug;
 mod kernel;
 mod memory_slots;
@@ -18,6 +19,7 @@ mod pc;
 mod processor_places;
 mod processors;
 mod serial_ports;
+mod sleep_states;
 mod slots;
 pub mod video;
 

@@ -12,6 +12,7 @@ struct Nothing;
 
 impl Boot for Nothing {
     fn place(&self, _: &mut Bus, _: &mut [Vcpu]) {}
+    fn resume(&self, _: &mut Bus, _: &mut [Vcpu]) {}
 }
 
 /// Builds it. Nobody ever asks the controllers that it does not have.

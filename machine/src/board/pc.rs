@@ -10,8 +10,8 @@ use super::kernel::{Kernel, ROM_PATH};
 use super::serial_ports::SerialPort;
 use super::slots::{BusAt, PciBuses};
 use super::{
-    Board, BoardError, bios_services, buses, direct, functions, hotplug, memory_slots, numa, processor_places,
-    processors, video,
+    Board, BoardError, bios_services, buses, direct, functions, hmat, hotplug, memory_slots, numa, processor_places,
+    processors, sleep_states, video,
 };
 use crate::block::{Drive, Drives};
 use crate::commandline::{Config, DeviceConfig, OptionError, RtcBase};
@@ -89,6 +89,8 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
     let mut handover = Handover::read(config)?;
     let mut platform = platform(config, &cpus);
     platform.numa = numa::plan(config)?;
+    platform.hmat = hmat::plan(config, &numa::memory(config)?)?;
+    sleep_states::describe(config, &mut platform)?;
     handover.describe(&mut platform);
 
     let mut opened = Drives::open(config)?;
@@ -400,7 +402,7 @@ impl Parts {
         let Fitted { drives, card } = fitted;
         let piix3 = self.add("piix3", Piix3::new(), &[piix3::REGION]);
         let preset = config.boot.starts_directly();
-        let pm = Piix4Pm::new(Piix4PmConfig { preset, s3: false });
+        let pm = Piix4Pm::new(Piix4PmConfig { preset, s4_type: sleep_states::of(config)?.s4_type.into() });
         let power = self.add("piix4-pm", pm, &piix4_pm::REGIONS);
         let ide = Piix3Ide::new(Piix3IdeConfig { preset, drives: drives.ide.clone() });
         let ide = self.add(IDE, ide, &ide::REGIONS);
@@ -465,6 +467,8 @@ impl Parts {
         let after_first_reset = once.map_or(Vec::new(), |_| usual.to_vec());
         let rtc = Rtc::new(&RtcConfig { base, cmos, after_first_reset });
         let rtc = self.add("rtc", rtc, &Rtc::regions());
+        self.connect(to.power, piix4_pm::PIN_RESUME, rtc, mc146818::PIN_RESUME);
+        self.connect(to.power, piix4_pm::PIN_RESUME, to.host, i440fx::PIN_RESUME);
         let pit = self.add("pit", Pit::new(), &Pit::regions());
         let (timer, alarm) = if config.machine.hpet {
             let hpet = self.add("hpet", Hpet::new(hpet::PIIX_ROUTES), &[hpet::REGION]);

@@ -22,12 +22,13 @@ pc-i440fx-VERSION    the same under QEMU's versioned names
 /// A switch of the board that Lockstep gives meaning to.
 type Field = fn(&mut MachineConfig) -> &mut bool;
 
-const SWITCHES: [(&str, Field); 5] = [
+const SWITCHES: [(&str, Field); 6] = [
     ("acpi", |machine| &mut machine.acpi),
     ("hpet", |machine| &mut machine.hpet),
     ("smm", |machine| &mut machine.smm),
     ("pit", |machine| &mut machine.pit),
     ("i8042", |machine| &mut machine.i8042),
+    ("hmat", |machine| &mut machine.hmat),
 ];
 
 /// Properties that change nothing here, whatever their value: they tune how QEMU uses its host.
@@ -46,7 +47,7 @@ const HARMLESS: [&str; 11] = [
 ];
 
 /// Properties that add something to the board when on: accepted when off.
-const ABSENT: [&str; 5] = ["usb", "vmport", "nvdimm", "hmat", "smbus"];
+const ABSENT: [&str; 4] = ["usb", "vmport", "nvdimm", "smbus"];
 
 /// The object that memory comes from.
 const MEMORY_BACKEND: &str = "memory-backend";

@@ -108,6 +108,9 @@ pub struct MachineConfig {
     pub pit: bool,
     /// The 8042 is there.
     pub i8042: bool,
+    /// The guest is told how fast its nodes' memory is.
+    #[serde(default)]
+    pub hmat: bool,
     /// `memory-backend=`: the object that all memory comes from, if it is not the machine's own `pc.ram`.
     #[serde(default)]
     pub memory_backend: Option<String>,
@@ -435,6 +438,7 @@ impl Default for Config {
                 smm: true,
                 pit: true,
                 i8042: true,
+                hmat: false,
                 memory_backend: None,
                 translates: true,
             },

@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
+use super::hmat::{self, LocalityConfig, SideCacheConfig};
 use super::suboptions::Suboptions;
 use super::values::MIB;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ pub struct NumaConfig {
     pub distances: Vec<(u16, u16, u8)>,
     /// `-numa cpu`.
     pub cpus: Vec<NumaCpuConfig>,
+    /// `-numa hmat-lb`.
+    #[serde(default)]
+    pub localities: Vec<LocalityConfig>,
+    /// `-numa hmat-cache`.
+    #[serde(default)]
+    pub side_caches: Vec<SideCacheConfig>,
 }
 
 /// A node.
@@ -35,6 +42,9 @@ pub struct NumaNodeConfig {
     pub memory: Option<u64>,
     /// The memory backend that its memory comes from.
     pub backend: Option<String>,
+    /// The node whose processors are nearest to its memory.
+    #[serde(default)]
+    pub initiator: Option<u16>,
 }
 
 /// Processors that belong to a node: those that sit where this says.
@@ -60,8 +70,9 @@ pub(super) fn numa(draft: &mut Draft<'_>, argument: &str) -> Handled {
         "node" => node(draft, &mut options)?,
         "dist" => dist(draft, &mut options)?,
         "cpu" => cpu(draft, &mut options)?,
-        kind @ ("hmat-lb" | "hmat-cache") => return Err(Reason::not_built(kind)),
-        _ => return Err(Reason::Expected("node, dist or cpu")),
+        "hmat-lb" => hmat::locality(draft, &mut options)?,
+        "hmat-cache" => hmat::side_cache(draft, &mut options)?,
+        _ => return Err(Reason::Expected("node, dist, cpu, hmat-lb or hmat-cache")),
     }
     options.finish()?;
     Ok(Flow::Next)
@@ -76,8 +87,11 @@ fn node(draft: &mut Draft<'_>, options: &mut Suboptions) -> Result<(), Reason> {
     if draft.config.numa.nodes.iter().any(|node| node.id == id) {
         return Err(Reason::refused(format!("Duplicate NUMA nodeid: {id}")));
     }
-    if options.text("initiator").is_some() {
-        return Err(Reason::not_built("initiator"));
+    let initiator = options.small("initiator")?;
+    if let Some(initiator) = initiator.filter(|id| *id >= MOST_NODES) {
+        let most = MOST_NODES - 1;
+        let why = format!("The initiator id {initiator} expects an integer between 0 and {most}");
+        return Err(Reason::refused(why));
     }
     let cpus = options.each(&["cpus"]).into_iter().map(|(_, text)| range(&text)).collect::<Result<_, _>>()?;
     let memory = options.size("mem", MIB)?;
@@ -90,7 +104,7 @@ fn node(draft: &mut Draft<'_>, options: &mut Suboptions) -> Result<(), Reason> {
         return Err(Reason::refused("memdev= is for all nodes, or for none"));
     }
     let origin = draft.current.clone();
-    draft.config.numa.nodes.push(NumaNodeConfig { origin, id, cpus, memory, backend });
+    draft.config.numa.nodes.push(NumaNodeConfig { origin, id, cpus, memory, backend, initiator });
     Ok(())
 }
 

@@ -1,21 +1,21 @@
 //! Media of drives, and nodes, which can lie in them.
 
-use super::block_query::{drive_by, drive_of_device};
+use super::block_query::{drive_by, drive_of_device, node_name};
 use super::disabled;
 use crate::block::image;
 use crate::commandline::{self, Access, ImageFormat};
 use crate::run::{Control, MediumError, NewMedium};
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::block::{
-    BlockdevChangeMedium, BlockdevChangeReadOnlyMode, BlockdevCloseTray, BlockdevInsertMedium, BlockdevOpenTray,
-    BlockdevRemoveMedium, Change, Eject,
+    BlockResize, BlockdevChangeMedium, BlockdevChangeReadOnlyMode, BlockdevCloseTray, BlockdevInsertMedium,
+    BlockdevOpenTray, BlockdevRemoveMedium, Change, Eject,
 };
 use lockstep_qmp::commands::nodes::{BlockdevDel, BlockdevOptions};
 use lockstep_qmp::registry::{Answer, Registry};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(change).on(eject).on(open_tray).on(close_tray).on(remove_medium).on(insert_medium).on(change_medium);
-    registry.on(blockdev_add).on(blockdev_del);
+    registry.on(blockdev_add).on(blockdev_del).on(block_resize);
 }
 
 fn refused(why: MediumError) -> Error {
@@ -35,6 +35,20 @@ fn change(control: &mut Control, command: Change) -> Answer<()> {
     let drive = drive_by(control, Some(&command.device), None)?;
     let medium = NewMedium { path: command.target.into(), format: format(command.arg.as_deref())?, access: None };
     control.change_medium(&drive, Some(medium), false).map_err(refused)
+}
+
+fn block_resize(control: &mut Control, command: BlockResize) -> Answer<()> {
+    let drives = control.drives();
+    let found = match (command.device.as_deref(), command.node_name.as_deref()) {
+        (Some(device), None) => drives.iter().find(|drive| drive.info.id == device),
+        (None, Some(node)) => drives.iter().find(|drive| node_name(control, &drive.info.id) == node),
+        _ => None,
+    };
+    let (device, node) = (command.device.unwrap_or_default(), command.node_name.unwrap_or_default());
+    let missing = || Error::new(format!("Cannot find device='{device}' nor node-name='{node}'"));
+    let drive = found.ok_or_else(missing)?.info.id.clone();
+    let bytes = u64::try_from(command.size).map_err(|_| Error::new("Parameter 'size' expects a >0 size"))?;
+    control.resize(&drive, bytes).map_err(refused)
 }
 
 fn format(name: Option<&str>) -> Answer<Option<ImageFormat>> {

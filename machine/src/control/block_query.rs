@@ -72,7 +72,7 @@ fn own_name(control: &Control, drive: &str) -> String {
 }
 
 /// The node in a drive. Those that got no name have one that no user can have given.
-fn node_name(control: &Control, drive: &str) -> String {
+pub(super) fn node_name(control: &Control, drive: &str) -> String {
     let of_user = control.nodes_in_drives.get(drive).cloned();
     let node = || control.config.nodes.iter().find(|node| node.name == drive).map(|node| node.name.clone());
     of_user.or_else(node).unwrap_or_else(|| format!("#{drive}"))

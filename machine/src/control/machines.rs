@@ -48,8 +48,8 @@ fn query_machines(_: &mut Control, _: QueryMachines) -> Answer<Vec<MachineInfo>>
     Ok(vec![pc, none])
 }
 
-fn query_current_machine(_: &mut Control, _: QueryCurrentMachine) -> Answer<CurrentMachineParams> {
-    Ok(CurrentMachineParams { wakeup_suspend_support: false })
+fn query_current_machine(control: &mut Control, _: QueryCurrentMachine) -> Answer<CurrentMachineParams> {
+    Ok(CurrentMachineParams { wakeup_suspend_support: control.can_suspend() })
 }
 
 /// Where a processor is found in the object model. Those without a name have their numbers.

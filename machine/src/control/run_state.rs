@@ -21,6 +21,7 @@ fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
     let status = match (control.board.machine.ended(), control.state()) {
         (Some(Ending::PowerOff | Ending::Reset | Ending::Exit(_)), _) => RunState::Shutdown,
         (None, run::RunState::Prelaunch) => RunState::Prelaunch,
+        (None, run::RunState::Running) if control.suspended() => RunState::Suspended,
         (None, run::RunState::Running) => RunState::Running,
         (None, run::RunState::Paused) => RunState::Paused,
         (None, run::RunState::IoError) => RunState::IoError,
@@ -50,9 +51,11 @@ fn system_powerdown(control: &mut Control, _: SystemPowerdown) -> Answer<()> {
     control.press_power_button().map_err(denied)
 }
 
-/// Nothing suspends to RAM, so there is never anything to wake.
-fn system_wakeup(_: &mut Control, _: SystemWakeup) -> Answer<()> {
-    Err(Error::new("Unable to wake up: guest is not in suspended state"))
+fn system_wakeup(control: &mut Control, _: SystemWakeup) -> Answer<()> {
+    if !control.can_suspend() {
+        return Err(Error::new("wake-up from suspend is not supported by this guest"));
+    }
+    control.wake_up().map_err(denied)
 }
 
 fn inject_nmi(control: &mut Control, _: InjectNmi) -> Answer<()> {

@@ -66,6 +66,7 @@ fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
     let status = match (control.board.machine.ended(), control.state()) {
         (Some(Ending::PowerOff | Ending::Reset | Ending::Exit(_)), _) => "paused (shutdown)",
         (None, RunState::Prelaunch) => "paused (prelaunch)",
+        (None, RunState::Running) if control.suspended() => "paused (suspended)",
         (None, RunState::Running) => "running",
         (None, RunState::Paused) => "paused",
         (None, RunState::IoError) => "paused (io-error)",

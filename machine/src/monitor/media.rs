@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
-use crate::commandline::{Access, ImageFormat};
+use crate::commandline::{self, Access, ImageFormat};
 use crate::run::{Control, DriveState, MediumError, NewMedium};
 use std::fmt::Write;
 
@@ -12,6 +12,20 @@ pub(super) fn eject(control: &mut Control, _: &mut Desk, arguments: &mut Argumen
     let (force, drive) = forced(arguments)?;
     arguments.finish()?;
     control.change_medium(drive, None, force).map_err(refused)?;
+    Ok(String::new())
+}
+
+/// What a size without a suffix counts.
+const MIB: u64 = 1 << 20;
+
+/// `block_resize DRIVE SIZE`: without a suffix the size is in MiB.
+pub(super) fn resize(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let drive = arguments.expect_word("DRIVE")?;
+    let word = arguments.expect_word("SIZE")?;
+    arguments.finish()?;
+    let expected = || CommandError::Expected { what: "a size", found: word.to_owned() };
+    let bytes = commandline::size(word, MIB).ok_or_else(expected)?;
+    control.resize(drive, bytes).map_err(refused)?;
     Ok(String::new())
 }
 

@@ -31,6 +31,12 @@ pub(super) fn powerdown(control: &mut Control, _: &mut Desk, arguments: &mut Arg
     Ok(String::new())
 }
 
+pub(super) fn wakeup(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    control.wake_up()?;
+    Ok(String::new())
+}
+
 pub(super) fn nmi(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
     control.inject_nmi()?;

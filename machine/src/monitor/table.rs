@@ -38,6 +38,12 @@ pub(super) const fn row(
 pub(super) const COMMANDS: &[Command] = &[
     row(&["balloon"], "MEGABYTES", "ask the guest to leave itself this much memory", memory::balloon),
     row(
+        &["block_resize"],
+        "DRIVE SIZE",
+        "make a drive's image longer or shorter (SIZE in MiB, or with a suffix)",
+        media::resize,
+    ),
+    row(
         &["change"],
         "[-f] DRIVE FILE [raw|qcow2 [read-only|read-write]]",
         "put another medium into a drive",
@@ -83,6 +89,7 @@ pub(super) const COMMANDS: &[Command] = &[
     row(&["stop", "s"], "", "stop the machine", run_state::stop),
     row(&["system_powerdown"], "", "press the power button", run_state::powerdown),
     row(&["system_reset"], "", "reset the machine", run_state::reset),
+    row(&["system_wakeup"], "", "wake a machine that the guest has suspended to memory", run_state::wakeup),
     row(&["watchdog_action"], "ACTION", "choose what happens when a watchdog bites", run_state::watchdog_action),
     row(&["x"], "[/FMT] ADDR", "show memory at a linear address: x/4xg $rsp, x/10i $pc", memory::linear),
     row(&["xp"], "[/FMT] ADDR", "show memory at a physical address", memory::physical),

@@ -93,6 +93,7 @@ fn of_machine(config: &Config, name: &str) -> Value {
         "smm" => on_off(machine.smm),
         "pit" => on_off(machine.pit),
         "hpet" => json!(machine.hpet),
+        "hmat" => json!(machine.hmat),
         "i8042" => json!(machine.i8042),
         "vmport" => on_off(false),
         _ => json!(false),

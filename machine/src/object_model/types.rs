@@ -256,6 +256,7 @@ fn machine_properties() -> Vec<Property> {
         ("pit", "OnOffAuto", "There is an 8254"),
         ("hpet", "bool", "There is an HPET"),
         ("i8042", "bool", "There is an 8042"),
+        ("hmat", "bool", "The guest is told how fast its nodes' memory is"),
         ("vmport", "OnOffAuto", "There is VMware's port"),
     ];
     rows.map(|(name, ty, about)| Property::new(name, ty).about(about)).into()

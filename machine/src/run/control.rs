@@ -4,7 +4,7 @@ use super::dumps::Dumps;
 use super::hotplug::Request;
 use crate::board::Board;
 use crate::chardev::{Chardevs, QuitCause};
-use crate::commandline::{Config, OnReboot, OnShutdown, RecordReplay};
+use crate::commandline::{Config, MachineKind, OnReboot, OnShutdown, RecordReplay};
 use crate::control::Descriptors;
 use crate::gdb::Debugger;
 use crate::machine::{CutOff, Ending};
@@ -43,6 +43,9 @@ pub enum Denied {
     /// Nothing reaches the guest now.
     #[error(transparent)]
     CutOff(#[from] CutOff),
+    /// The guest is not suspended.
+    #[error("Unable to wake up: guest is not in suspended state")]
+    Awake,
     /// The machine is over and cannot go on as it is.
     #[error("the machine is over: system_reset it first")]
     Over,
@@ -122,6 +125,11 @@ impl Control {
         self.state
     }
 
+    /// Whether the guest has suspended the machine to RAM, which is let run: time passes.
+    pub fn suspended(&self) -> bool {
+        self.state == RunState::Running && self.board.machine.asleep()
+    }
+
     /// Whether the machine can execute now.
     pub fn runs(&self) -> bool {
         self.state == RunState::Running && self.board.machine.ended().is_none()
@@ -191,7 +199,10 @@ impl Control {
     /// Stops the machine where it is.
     pub fn stop(&mut self) -> Result<(), Denied> {
         self.not_while_dumping()?;
-        self.stop_as(RunState::Paused);
+        // As with QEMU, what is suspended stays so and is nothing else besides.
+        if !self.suspended() {
+            self.stop_as(RunState::Paused);
+        }
         Ok(())
     }
 
@@ -219,14 +230,28 @@ impl Control {
     /// Resets the machine. A stopped one stays stopped.
     pub fn reset(&mut self) -> Result<(), Denied> {
         self.tell_resets();
+        let suspended = self.suspended();
         self.enter(Outside::Reset)?;
         self.board.machine.take_resets();
         self.told_end = false;
         self.tell(&WasReset { guest: false, reason: ShutdownCause::HostQmpSystemReset });
-        if self.state != RunState::Running {
+        if self.state != RunState::Running || suspended {
             self.state = RunState::Prelaunch;
         }
         Ok(())
+    }
+
+    /// Whether the machine is of a kind that guests can suspend, whether or not they are told how.
+    pub fn can_suspend(&self) -> bool {
+        self.config.machine.kind == MachineKind::Pc && self.config.machine.acpi
+    }
+
+    /// Wakes a suspended guest.
+    pub fn wake_up(&mut self) -> Result<(), Denied> {
+        if !self.suspended() {
+            return Err(Denied::Awake);
+        }
+        self.enter(Outside::Wake).map(drop)
     }
 
     /// Sends every CPU a non-maskable interrupt.

@@ -4,6 +4,7 @@ use super::{Control, Denied};
 use crate::block::{DriveError, DriveInfo, Insertion};
 use crate::board::{FDC, IDE};
 use crate::commandline::{Access, ImageConfig, ImageFormat, Media, NodeConfig, RecordReplay};
+use crate::machine::CutOff;
 use lockstep_devices::ide::{Piix3Ide, TrayState};
 use lockstep_fabric::{DeviceId, Input, Outside};
 use lockstep_qmp::commands::block::DeviceTrayMoved;
@@ -34,6 +35,12 @@ pub enum MediumError {
     /// The image cannot be used.
     #[error(transparent)]
     Image(#[from] DriveError),
+    /// The image cannot be written.
+    #[error("Block node is read-only")]
+    ReadOnly,
+    /// The image cannot be made longer or shorter.
+    #[error("{0}")]
+    Length(std::io::Error),
     /// Nothing reaches the guest now.
     #[error(transparent)]
     Denied(#[from] Denied),
@@ -137,6 +144,23 @@ impl Control {
     pub fn close_tray(&mut self, id: &str) -> Result<(), MediumError> {
         let drive = self.removable(id)?;
         self.move_tray(&drive, false)
+    }
+
+    /// Makes the medium in a drive longer or shorter. A virtio disk's driver is told; an IDE disk's has to ask.
+    pub fn resize(&mut self, id: &str, bytes: u64) -> Result<(), MediumError> {
+        let drive = self.drives().into_iter().find(|drive| drive.info.id == id);
+        let drive = drive.ok_or_else(|| MediumError::NoDrive(id.to_owned()))?;
+        if drive.info.read_only {
+            return Err(MediumError::ReadOnly);
+        }
+        if matches!(self.record_replay(), RecordReplay::Replay(_)) {
+            // The image is changed before the gate is asked, which would refuse.
+            return Err(Denied::CutOff(CutOff).into());
+        }
+        let (device, slot) = (drive.device, drive.slot);
+        let bytes = self.board.machine.resize_image(device, slot, bytes).map_err(MediumError::Length)?;
+        self.enter(Outside::Resize { device, drive: slot, bytes })?;
+        Ok(())
     }
 
     fn move_tray(&mut self, drive: &DriveState, open: bool) -> Result<(), MediumError> {

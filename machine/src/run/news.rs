@@ -6,7 +6,8 @@ use lockstep_fabric::{DeviceId, Notice, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::char::VserportChange;
 use lockstep_qmp::commands::memory::BalloonChange;
 use lockstep_qmp::commands::run_state::{
-    GuestCrashloaded, GuestPanicAction, GuestPanicked, RtcChange, WatchdogAction as Expired, WatchdogExpired,
+    GuestCrashloaded, GuestPanicAction, GuestPanicked, RtcChange, Suspended, SuspendedToDisk,
+    WatchdogAction as Expired, WatchdogExpired, WokenUp,
 };
 
 /// What a user without a client that is told of everything has to know.
@@ -18,7 +19,10 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
         Notice::Watchdog(WatchdogAction::None) => None,
         Notice::Watchdog(WatchdogAction::Pause) => Some("watchdog: timer fired: the machine is stopped"),
         Notice::Watchdog(_) => Some("watchdog: timer fired"),
-        Notice::PortOpen { .. }
+        Notice::Suspended
+        | Notice::SuspendedToDisk
+        | Notice::Woken
+        | Notice::PortOpen { .. }
         | Notice::Balloon(_)
         | Notice::Tray { .. }
         | Notice::SlotStatus { .. }
@@ -41,6 +45,9 @@ pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
             let qom_path = Tree::of(control).path_of_device(device);
             control.tell(&RtcChange { offset, qom_path });
         }
+        Notice::Suspended => control.tell(&Suspended {}),
+        Notice::SuspendedToDisk => control.tell(&SuspendedToDisk {}),
+        Notice::Woken => control.tell(&WokenUp {}),
         Notice::Balloon(actual) => control.tell(&BalloonChange { actual: actual as i64 }),
         Notice::PortOpen { port, open } => {
             // As with QEMU, of ports without an id nobody is told.

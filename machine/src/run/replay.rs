@@ -26,6 +26,7 @@ impl Session {
                 // A machine that is over can still be reset.
                 Entry::Arrival(arrival) if arrival.tick == self.control.board.machine.now() => {
                     self.load_medium(arrival)?;
+                    self.resize_image(arrival)?;
                     self.check_plug(arrival)?;
                     self.control.board.machine.gate.schedule(arrival.clone());
                 }
@@ -61,6 +62,18 @@ impl Session {
         };
         machine.load_medium(loaded);
         Ok(())
+    }
+
+    /// Makes an image as long as it was made.
+    fn resize_image(&self, arrival: &Arrival) -> Result<(), RunError> {
+        let Outside::Resize { device, drive, bytes } = arrival.what else { return Ok(()) };
+        let len = self.control.board.machine.resize_image(device, drive, bytes);
+        let not_as_recorded = |what: String| RunError::NotAsRecorded { what };
+        match len {
+            Ok(len) if len == bytes => Ok(()),
+            Ok(len) => Err(not_as_recorded(format!("the length of a drive: {len} bytes"))),
+            Err(why) => Err(not_as_recorded(format!("the length of a drive ({why})"))),
+        }
     }
 
     /// Sees to it that a device can be plugged in as it was.

@@ -185,6 +185,9 @@ impl Session {
                 | Notice::Tray { .. }
                 | Notice::SlotStatus { .. }
                 | Notice::ClockSet(_)
+                | Notice::Suspended
+                | Notice::SuspendedToDisk
+                | Notice::Woken
                 | Notice::GuestCrashLoaded => {}
             }
         }

@@ -66,7 +66,7 @@ declare! {
     /// Presses the power button. What comes of it is the guest's affair.
     command steers "system_powerdown" SystemPowerdown {};
 
-    /// Wakes a machine that is suspended to RAM; one that is not is left alone.
+    /// Wakes a machine that is suspended to RAM. One that is not is left alone, and that is an error.
     command steers "system_wakeup" SystemWakeup {};
 
     /// Raises a non-maskable interrupt in the machine's processors.

@@ -218,3 +218,15 @@ fn smaller_commands_tell_what_they_should() {
     ide.command(DISK, 0xda, 0, 0xc2_4f00, 0xb0);
     assert_eq!([4, 5].map(|r| ide.bench.inb(0x1f0 + r)), [0x4f, 0xc2], "SMART: all is well");
 }
+
+#[test]
+fn another_length_is_found_by_who_asks_and_nobody_is_told() {
+    let mut ide = ide();
+    ide.bench.input(&Input::Capacity { drive: 0, bytes: 2 * DISK_SECTORS * 512 });
+    assert!(!ide.interrupted());
+    ide.command(DISK, 0, 0, 0, 0xec);
+    assert!(ide.interrupted());
+    let words = words(&ide.take(512));
+    assert_eq!(u64::from(words[100]) | u64::from(words[101]) << 16, 2 * DISK_SECTORS);
+    assert_eq!([words[1], words[3], words[6]], [20, 16, 63], "its geometry stays");
+}

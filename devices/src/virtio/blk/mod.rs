@@ -352,8 +352,13 @@ impl Class for Blk {
     }
 
     fn input(&mut self, io: &mut Io<'_, '_>, input: &Input) {
-        if let Input::Block(completion) = input {
-            self.complete(io, completion);
+        match input {
+            Input::Block(completion) => self.complete(io, completion),
+            Input::Capacity { bytes, .. } => {
+                self.bytes = *bytes;
+                io.config_changed();
+            }
+            _ => {}
         }
     }
 }

@@ -36,6 +36,10 @@ pub trait Image: Send {
     fn write(&mut self, offset: u64, from: &[u8]) -> io::Result<()>;
     /// Makes a range read as zeroes; with `unmap` its space is given back where the host can.
     fn write_zeroes(&mut self, offset: u64, len: u64, unmap: bool) -> io::Result<()>;
+    /// Makes it longer, by what reads as zeroes, or shorter.
+    fn resize(&mut self, _bytes: u64) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "Image format driver does not support resize"))
+    }
     /// Puts everything written on stable storage.
     fn flush(&mut self) -> io::Result<()>;
     /// The file, if its bytes are the disk's, so that what the host has of it in its page cache can be read past this.

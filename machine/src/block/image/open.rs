@@ -103,7 +103,7 @@ pub fn open(config: &ImageConfig) -> Result<Opened, ImageError> {
         }
         ImageFormat::Qcow2 => {
             let (access, facts) = source.qcow2(config, &mut files)?;
-            (Box::new(Qcow2::new(access)), facts)
+            (Box::new(Qcow2::new(access, facts.backing.is_some())), facts)
         }
     };
     let image = if config.snapshot && config.access != Access::ReadOnly { Box::new(Overlay::new(base)) } else { base };

@@ -9,6 +9,9 @@ use std::os::unix::fs::FileExt;
 /// Bytes that are copied from the base together.
 pub const CLUSTER: u64 = 64 << 10;
 
+/// The unit that a disk's length is counted in.
+const SECTOR: u64 = 512;
+
 /// A cluster of zeroes, to write part of.
 static NOTHING: [u8; CLUSTER as usize] = [0; CLUSTER as usize];
 
@@ -21,9 +24,16 @@ enum Cluster {
     At(u64),
 }
 
-/// What an overlay holds: cluster numbers and data, `None` for zeroes.
+/// What an overlay holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents(pub Vec<(u64, Option<Box<[u8]>>)>);
+pub struct Contents {
+    /// The clusters that were written: numbers and data, `None` for zeroes.
+    pub clusters: Vec<(u64, Option<Box<[u8]>>)>,
+    /// The disk's length in bytes.
+    pub len: u64,
+    /// How many bytes of the base are seen.
+    pub seen: u64,
+}
 
 /// A base and what was written over it, in a file that has no name and goes with the process.
 pub struct Overlay {
@@ -34,12 +44,17 @@ pub struct Overlay {
     free: Vec<u64>,
     /// Places of the file in use or free.
     places: u64,
+    /// The disk's length.
+    len: u64,
+    /// How many bytes of the base are seen: its length, or that to which the disk was once cut.
+    seen: u64,
 }
 
 impl Overlay {
     /// An overlay over `base` with nothing in it.
     pub fn new(base: Box<dyn Image>) -> Self {
-        Self { base, clusters: BTreeMap::new(), file: None, free: Vec::new(), places: 0 }
+        let len = base.len();
+        Self { base, clusters: BTreeMap::new(), file: None, free: Vec::new(), places: 0, len, seen: len }
     }
 
     /// All that was written.
@@ -56,7 +71,7 @@ impl Overlay {
             };
             all.push((*number, data));
         }
-        Ok(Contents(all))
+        Ok(Contents { clusters: all, len: self.len, seen: self.seen })
     }
 
     /// Forgets what was written and takes this in its place.
@@ -64,7 +79,8 @@ impl Overlay {
         self.clusters.clear();
         self.free.clear();
         self.places = 0;
-        for (number, data) in &contents.0 {
+        (self.len, self.seen) = (contents.len, contents.seen.min(self.base.len()));
+        for (number, data) in &contents.clusters {
             match data {
                 Some(data) if data.len() as u64 == CLUSTER => self.store(*number, data)?,
                 Some(_) => return Err(io::ErrorKind::InvalidData.into()),
@@ -96,11 +112,18 @@ impl Overlay {
                 self.file()?.read_exact_at(&mut data, at)?;
             }
             None => {
-                let there = self.base.len().saturating_sub(start).min(CLUSTER) as usize;
-                self.base.read(start, &mut data[..there])?;
+                self.read_base(start, &mut data)?;
             }
         }
         Ok(data)
+    }
+
+    /// What is seen of the base, and zeroes behind.
+    fn read_base(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let there = self.seen.saturating_sub(offset).min(into.len() as u64) as usize;
+        let (seen, behind) = into.split_at_mut(there);
+        behind.fill(0);
+        if seen.is_empty() { Ok(()) } else { self.base.read(offset, seen) }
     }
 
     /// Writes a whole cluster, to where it is or to a new place.
@@ -141,7 +164,27 @@ fn parts(offset: u64, len: u64) -> impl Iterator<Item = (u64, usize, usize)> {
 
 impl Image for Overlay {
     fn len(&self) -> u64 {
-        self.base.len()
+        self.len
+    }
+
+    fn resize(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = bytes.next_multiple_of(SECTOR);
+        if bytes < self.len {
+            // What is cut off is gone, and reads as zeroes should the disk grow again.
+            let gone: Vec<_> = self.clusters.range(bytes.div_ceil(CLUSTER)..).map(|(number, _)| *number).collect();
+            for number in gone {
+                if let Some(Cluster::At(place)) = self.clusters.remove(&number) {
+                    self.free.push(place);
+                }
+            }
+            let (last, within) = (bytes / CLUSTER, bytes % CLUSTER);
+            if within > 0 && self.clusters.contains_key(&last) {
+                self.write(bytes, &NOTHING[within as usize..])?;
+            }
+            self.seen = self.seen.min(bytes);
+        }
+        self.len = bytes;
+        Ok(())
     }
 
     fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
@@ -152,7 +195,7 @@ impl Image for Overlay {
             match self.clusters.get(&number).copied() {
                 Some(Cluster::Zeroes) => part.fill(0),
                 Some(Cluster::At(place)) => self.file()?.read_exact_at(part, place * CLUSTER + within as u64)?,
-                None => self.base.read(number * CLUSTER + within as u64, part)?,
+                None => self.read_base(number * CLUSTER + within as u64, part)?,
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::{Header, Image};
 use imago::FormatAccess;
 use imago::file::File as Storage;
+use imago::format::PreallocateMode;
 use std::fs::File;
 use std::io;
 
@@ -107,11 +108,13 @@ fn check(bytes: &[u8; HEADER_V3 as usize], file_len: u64) -> Result<Header, Stri
 /// A disk in a qcow2 image.
 pub(super) struct Qcow2 {
     access: Access,
+    /// There is an image behind it.
+    backed: bool,
 }
 
 impl Qcow2 {
-    pub(super) fn new(access: Access) -> Self {
-        Self { access }
+    pub(super) fn new(access: Access, backed: bool) -> Self {
+        Self { access, backed }
     }
 }
 
@@ -144,6 +147,15 @@ impl Image for Qcow2 {
             at += piece;
         }
         Ok(())
+    }
+
+    fn resize(&mut self, bytes: u64) -> io::Result<()> {
+        if !bytes.is_multiple_of(512) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "The new size must be a multiple of 512"));
+        }
+        // What the image behind has there must not show through.
+        let zeroes = if self.backed { PreallocateMode::Zero } else { PreallocateMode::None };
+        self.access.resize(bytes, zeroes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -117,6 +117,15 @@ impl Image for Raw {
         self.write_data_zeroes(offset, len)
     }
 
+    fn resize(&mut self, bytes: u64) -> io::Result<()> {
+        if !self.file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "Resizing a device is not supported"));
+        }
+        self.file.set_len(bytes)?;
+        self.len = bytes.next_multiple_of(SECTOR);
+        Ok(())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }

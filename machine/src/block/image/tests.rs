@@ -312,3 +312,34 @@ fn compressed_clusters_are_read_and_written_over() {
         behaves(opened(&config).as_mut(), 11);
     }
 }
+
+#[test]
+fn images_grow_by_zeroes_and_are_cut() {
+    let folder = folder();
+    raw(&folder, "base", 2 * MIB);
+    for config in [
+        raw(&folder, "raw", MIB),
+        qcow2(&folder, "plain", MIB, None),
+        qcow2(&folder, "over", MIB, Some(("base", "raw"))),
+        ImageConfig { snapshot: true, ..raw(&folder, "kept", MIB) },
+    ] {
+        let name = config.path.display().to_string();
+        let mut image = opened(&config);
+        image.write(MIB - 512, &[9; 512]).expect("a write");
+        let before = bytes(image.as_mut());
+        image.resize(2 * MIB).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let after = bytes(image.as_mut());
+        assert_eq!(after.len() as u64, 2 * MIB, "{name}");
+        assert!(after[..MIB as usize] == before[..], "{name}: what was there stays");
+        assert!(after[MIB as usize..].iter().all(|byte| *byte == 0), "{name}: nothing shows through");
+        image.write(2 * MIB - 512, &[8; 512]).expect("a write beyond the old end");
+        image.resize(MIB / 2).unwrap_or_else(|why| panic!("{name}: {why}"));
+        assert!(bytes(image.as_mut())[..] == before[..MIB as usize / 2], "{name}");
+        image.flush().expect("a flush");
+        drop(image);
+        let kept = if config.snapshot { MIB } else { MIB / 2 };
+        assert_eq!(opened(&ImageConfig { snapshot: false, ..config }).len(), kept, "{name}");
+    }
+    let mut odd = opened(&qcow2(&folder, "odd", MIB, None));
+    assert_eq!(odd.resize(1000).expect_err("refused").to_string(), "The new size must be a multiple of 512");
+}
