@@ -7,7 +7,7 @@ use crate::table::Unit;
 use iced_x86::code_asm::CodeAssembler;
 use iced_x86::{Code, Instruction, MemoryOperand, OpKind, Register};
 
-/// Where memory operands lie: two pages, of which a third is not mapped in [`Case::with_hole`].
+/// Where memory operands lie.
 const DATA_AT: u64 = 0x1_0000;
 const DATA_BYTES: usize = 0x1000;
 
@@ -234,7 +234,7 @@ fn program(random: &mut Random, codes: &[Code], length: usize) -> Vec<u8> {
     let mut label = None;
     for i in 0..length {
         if label.is_none() && random.below(4) == 0 {
-            let mut ahead = assembler.create_label();
+            let ahead = assembler.create_label();
             let jumps: [fn(&mut CodeAssembler, iced_x86::code_asm::CodeLabel); 16] = [
                 |a, l| a.jo(l).unwrap(),
                 |a, l| a.jno(l).unwrap(),
@@ -255,7 +255,6 @@ fn program(random: &mut Random, codes: &[Code], length: usize) -> Vec<u8> {
             ];
             jumps[random.below(16)](&mut assembler, ahead);
             label = Some((i + 1 + random.below(3), ahead));
-            let _ = &mut ahead;
         }
         if let Some((until, mut ahead)) = label
             && i >= until
@@ -342,7 +341,7 @@ fn listing(bytes: &[u8]) -> String {
     use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
     let mut formatter = IntelFormatter::new();
     let mut text = String::new();
-    for instruction in Decoder::with_ip(64, bytes, CODE, DecoderOptions::NONE).iter() {
+    for instruction in &mut Decoder::with_ip(64, bytes, CODE, DecoderOptions::NONE) {
         text.push_str(&format!("{:#x} ", instruction.ip()));
         formatter.format(&instruction, &mut text);
         text.push('\n');
