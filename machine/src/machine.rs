@@ -283,9 +283,10 @@ impl Machine {
         Ok(self.admit())
     }
 
-    /// Whether a request to a drive is due at `tick`: the time until then is the host's disk's to take, not to be slept.
-    pub fn awaits_drive(&self, tick: Tick) -> bool {
-        self.blocks.next_due() == tick
+    /// Whether a drive has a request in hand: the time until it is done is the host's disk's to take, not to be slept, whatever
+    /// timer comes before.
+    pub fn awaits_drive(&self) -> bool {
+        self.blocks.next_due() != Tick::MAX
     }
 
     /// Puts a drive behind a device, as its drive number `slot`, in place of one that was there.

@@ -78,7 +78,7 @@ impl Session {
         let machine = &mut self.control.board.machine;
         let now = machine.now();
         let next = next.min(self.next_digest);
-        if next != Tick::MAX && (!sleep || machine.awaits_drive(next)) {
+        if next != Tick::MAX && (!sleep || machine.awaits_drive()) {
             machine.skip_to(next);
             return Ok(());
         }
