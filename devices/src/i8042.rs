@@ -15,7 +15,7 @@ mod scancodes;
 use crate::ports::ports;
 use bitflags::bitflags;
 use keyboard::Keyboard;
-use lockstep_fabric::{Cx, Device, Input, MachineRequest, Nanos, PinId, Reg, RegionSpec, TimerId, Width};
+use lockstep_fabric::{Cx, Device, Input, MachineRequest, Nanos, PinId, Reg, RegionSpec, TimerId, WakeReason, Width};
 use mouse::Mouse;
 use scancodes::Translator;
 use serde::{Deserialize, Serialize};
@@ -421,6 +421,10 @@ impl Device for I8042 {
             Input::Typed { keys, hold } => self.typed(cx, keys, *hold),
             Input::Mouse(motion) => self.mouse.moved(*motion, cx.now()),
             _ => return,
+        }
+        // As in QEMU a mouse that is only moved wakes nobody.
+        if !matches!(input, Input::Mouse(motion) if motion.buttons.unwrap_or_default() == 0) {
+            cx.request(MachineRequest::WakeEvent(WakeReason::Operator));
         }
         self.deliver(cx);
     }

@@ -14,3 +14,4 @@ mod resize;
 mod session;
 mod sleep;
 mod terminal;
+mod throttle;

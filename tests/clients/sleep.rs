@@ -1,7 +1,7 @@
 //! A guest that suspends to memory (ACPI S3) and is woken: Debian's kernel does it by /sys/power/state.
 
 use lockstep::snapshot::Snapshot;
-use lockstep_fabric::{Notice, Outside};
+use lockstep_fabric::{Input, MouseMotion, Notice, Outside};
 use lockstep_tests::client::Connected;
 use lockstep_tests::guest::{Guest, debian, guest_file};
 use lockstep_tests::initrd::with_file;
@@ -10,6 +10,8 @@ use serde_json::json;
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
+/// The space bar.
+const SPACE: u16 = 0x39;
 
 /// What wakes a guest.
 #[derive(Clone, Copy, PartialEq)]
@@ -123,6 +125,19 @@ fn the_built_in_bios_goes_on_where_the_kernel_asked_it_to() {
         guest.board.machine.enter(Outside::Wake).expect("an open gate");
         is_back(&mut guest, 2);
     }
+}
+
+#[test]
+fn a_key_wakes() {
+    let mut guest = guest_on(&[], &[]);
+    falls_asleep(&mut guest, "echo mem > /sys/power/state; echo back-$?\n");
+    let device = guest.board.keyboard.expect("a keyboard");
+    let mut happens = |input| guest.board.machine.enter(Outside::Input { device, input }).expect("an open gate");
+    happens(Input::Mouse(MouseMotion { right: 9, ..MouseMotion::default() }));
+    happens(Input::Key(SPACE, true));
+    happens(Input::Key(SPACE, false));
+    guest.expect("back-0", MINUTE);
+    assert!(notices(&mut guest).contains(&Notice::Woken));
 }
 
 #[test]

@@ -227,6 +227,13 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
                             "value": 1 }),
         ),
         ("block_resize", json!({ "device": "d0", "size": 1 << 20 })),
+        (
+            "block_set_io_throttle",
+            json!({ "device": "d0", "group": "slow", "bps": 0, "bps_rd": 1 << 14, "bps_wr": 0, "iops": 0, "iops_rd": 0,
+                    "iops_wr": 5 }),
+        ),
+        ("object-add", json!({ "qom-type": "throttle-group", "id": "few", "limits": { "iops-total": 9 } })),
+        ("qom-set", json!({ "path": "/objects/few", "property": "limits", "value": { "iops-total": 7 } })),
         ("device_add", json!({ "driver": "virtio-rng-pci", "id": "rng" })),
         ("device_add", json!({ "driver": "pc-dimm", "id": "dimm", "memdev": "m0" })),
         ("device_add", processor),
@@ -260,7 +267,7 @@ fn what_is_steered_by_qmp_is_recorded_and_replays() {
     let text = std::fs::read_to_string(&log).expect("the log");
     let all =
         ["Typed", "Mouse", "Key", "medium", "Tray", "Balloon", "watchdog-action", "panic-action", "nmi", "PowerButton"];
-    for what in all.iter().chain(&["reset", "wake", "resize", "plug", "Slot"]) {
+    for what in all.iter().chain(&["reset", "wake", "resize", "throttle", "throttle-drive", "plug", "Slot"]) {
         assert!(text.contains(&format!("\"{what}\"")), "{what} is in the log");
     }
     discs.iter().chain([&initrd, &disk]).for_each(|file| std::fs::remove_file(file).expect("a scratch file"));

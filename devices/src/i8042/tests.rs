@@ -169,6 +169,19 @@ fn controller_commands_are_answered() {
 }
 
 #[test]
+fn keys_and_buttons_may_wake_the_machine_and_a_moved_mouse_may_not() {
+    let mut b = controller(0x01);
+    let mouse = |buttons| Input::Mouse(MouseMotion { right: 5, buttons, ..MouseMotion::default() });
+    let typed = Input::Typed { keys: vec![(A, true)], hold: 1 };
+    let wakes = [(Input::Key(A, true), 1), (typed, 1), (mouse(Some(1)), 1), (mouse(Some(0)), 0), (mouse(None), 0)];
+    for (input, count) in wakes {
+        b.requests();
+        b.input(&input);
+        assert_eq!(b.requests(), vec![MachineRequest::WakeEvent(WakeReason::Operator); count], "{input:?}");
+    }
+}
+
+#[test]
 fn a_disabled_keyboard_keeps_its_keys() {
     let mut b = controller(0x41);
     b.outb(0x64, 0xad);

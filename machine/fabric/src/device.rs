@@ -204,7 +204,7 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WakeReason {
-    /// The operator, as with a button.
+    /// The operator: an order, a key, a mouse's button.
     Operator,
     /// The real-time clock's alarm.
     Alarm,

@@ -3,6 +3,7 @@
 use crate::actions::{PanicAction, WatchdogAction};
 use crate::clock::{NEVER, Tick};
 use crate::device::{Cpu, DeviceId, Input, Width};
+use crate::throttle::ThrottleLimits;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -36,6 +37,22 @@ pub enum Outside {
         drive: u8,
         /// Its length in bytes from now on.
         bytes: u64,
+    },
+    /// The operator says how fast a group of drives may be; its drives start with a clean slate.
+    Throttle {
+        /// The group.
+        group: String,
+        /// What its drives may do together.
+        limits: ThrottleLimits,
+    },
+    /// The operator puts a drive into a group of throttled drives, or takes it out of its group.
+    ThrottleDrive {
+        /// The device that the drive is attached to.
+        device: DeviceId,
+        /// The drive, as that device numbers it.
+        drive: u8,
+        /// The group; nothing: none.
+        group: Option<String>,
     },
     /// The operator plugs a device into a slot, in the words of whoever makes it.
     Plug {

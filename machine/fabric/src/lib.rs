@@ -8,6 +8,7 @@
 //! - [`gate`]: the one door for everything that comes from outside.
 //! - [`actions`]: what the machine does when a watchdog bites or the guest panics.
 //! - [`state`]: saving and loading devices as JSON.
+//! - [`throttle`]: how fast drives may be.
 
 pub mod actions;
 pub mod bus;
@@ -16,6 +17,7 @@ pub mod device;
 pub mod gate;
 pub mod memory;
 pub mod state;
+pub mod throttle;
 mod windows;
 
 pub use actions::{Actions, PanicAction, WatchdogAction};
@@ -29,4 +31,5 @@ pub use device::{
 pub use gate::{Arrival, Gate, Outside};
 pub use memory::Memory;
 pub use state::{State, StateError};
+pub use throttle::{Rate, ThrottleLimits};
 pub use windows::Window;

@@ -76,6 +76,10 @@ pub struct Drive {
     facts: Option<Facts>,
     /// What was asked of it since it is there.
     pub(super) statistics: Statistics,
+    /// The group of throttled drives that it is in.
+    pub(super) throttle: Option<String>,
+    /// The group that what is in it is in.
+    filter: Option<String>,
 }
 
 /// The longest request. Longer ones are refused, so that no guest can make the host run out of memory.
@@ -86,8 +90,8 @@ impl Drive {
     pub fn with(info: DriveInfo, policy: Policy, image: Box<dyn Image>, config: &ImageConfig) -> io::Result<Self> {
         let info = DriveInfo { len: image.len(), present: true, ..info };
         let worker = Worker::start(&info.id, image, Handling::of(config, info.read_only))?;
-        let statistics = Statistics::default();
-        Ok(Self { info, policy, strict: false, worker: Some(worker), facts: None, statistics })
+        let filter = config.throttle_group.clone();
+        Ok(Self { worker: Some(worker), policy, filter, ..Self::of(info) })
     }
 
     /// The drive with what its image says of itself.
@@ -105,7 +109,8 @@ impl Drive {
         let read_only = info.media == Media::Cdrom || opened.read_only;
         let len = opened.image.len();
         let worker = Worker::start(&info.id, opened.image, Handling::of(config, read_only))?;
-        Ok(Loaded { len, read_only, worker, facts: opened.facts })
+        let filter = config.throttle_group.clone();
+        Ok(Loaded { len, read_only, worker, facts: opened.facts, filter })
     }
 
     /// Puts another image into the drive, or none. What the one before was asked it still does, before it is closed.
@@ -113,7 +118,18 @@ impl Drive {
         self.info.present = loaded.is_some();
         self.info.len = loaded.as_ref().map_or(0, |loaded| loaded.len);
         self.info.read_only = loaded.as_ref().map_or(self.info.media == Media::Cdrom, |loaded| loaded.read_only);
+        self.filter = loaded.as_ref().and_then(|loaded| loaded.filter.clone());
         (self.worker, self.facts) = loaded.map(|loaded| (loaded.worker, loaded.facts)).unzip();
+    }
+
+    /// The groups of throttled drives whose limits a request has to wait for, in that order.
+    pub(super) fn throttles(&self) -> impl Iterator<Item = &str> {
+        [&self.throttle, &self.filter].into_iter().flatten().map(String::as_str)
+    }
+
+    /// The group of throttled drives that it is in, whatever is in it.
+    pub fn throttle(&self) -> Option<&str> {
+        self.throttle.as_deref()
     }
 
     /// Changes the length of the image; what devices see stays until [`Drive::resized`]. Gives the length that it has now.
@@ -134,14 +150,25 @@ impl Drive {
 
     /// An empty drive.
     pub fn empty(info: DriveInfo) -> Self {
+        Self::of(DriveInfo { len: 0, present: false, ..info })
+    }
+
+    fn of(info: DriveInfo) -> Self {
         Self {
-            info: DriveInfo { len: 0, present: false, ..info },
+            info,
             policy: Policy::default(),
             strict: false,
             worker: None,
             facts: None,
             statistics: Statistics::default(),
+            throttle: None,
+            filter: None,
         }
+    }
+
+    /// The drive in a group of throttled drives, or in none.
+    pub(super) fn throttled(self, group: Option<String>) -> Self {
+        Self { throttle: group, ..self }
     }
 
     /// The drive as a device for this kind of medium has it: a CD drive writes nothing, whatever the image would take.

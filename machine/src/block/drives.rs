@@ -66,6 +66,7 @@ impl Drives {
                 Some(image) => drives.fill(&config.origin, DriveInfo::of(config), policy, image)?,
                 None => Drive::empty(DriveInfo::of(config)),
             };
+            let drive = drive.throttled(config.throttle.as_ref().map(|throttle| throttle.group.clone()));
             drives.drives.push((config.clone(), Some(drive)));
         }
         Ok(drives)

@@ -25,6 +25,8 @@ pub struct Loaded {
     pub(super) read_only: bool,
     pub(super) worker: Worker,
     pub(super) facts: Facts,
+    /// The group of throttled drives that the image is in.
+    pub(super) filter: Option<String>,
 }
 
 impl Loaded {

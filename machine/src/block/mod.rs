@@ -8,16 +8,19 @@
 //! - [`image`]: raw, qcow2, overlays, locks.
 //! - [`statistics`]: what was asked of a drive so far.
 //! - `page_cache`: reads that the host can answer at once.
+//! - [`limits`] and [`throttle`]: how fast groups of drives may be, and when a request may start then.
 //! - [`worker`]: a drive's thread on the host.
 
 pub mod drive;
 pub mod drives;
 pub mod image;
 pub mod latency;
+pub mod limits;
 pub mod medium;
 mod page_cache;
 pub mod queue;
 pub mod statistics;
+pub mod throttle;
 mod worker;
 
 #[cfg(test)]

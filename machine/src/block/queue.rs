@@ -8,9 +8,12 @@ use super::image::Contents;
 use super::latency;
 use super::medium::Loaded;
 use super::page_cache::Buffers;
+use super::throttle::{Group, Load};
 use super::worker::{Answer, HostError};
 use lockstep_fabric::clock::NEVER;
-use lockstep_fabric::{BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, Tick};
+use lockstep_fabric::{
+    BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, ThrottleLimits, Tick,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,6 +71,15 @@ struct Request {
     progress: Progress,
     /// When it was made.
     made: Tick,
+    /// If limits hold it back: what it is to them, and until when.
+    held: Option<Held>,
+}
+
+/// A request that had to wait for its drive's limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Held {
+    load: Load,
+    starts: Tick,
 }
 
 /// The drives of a machine's devices and the requests to them.
@@ -80,6 +92,8 @@ pub struct Queue {
     pending: BTreeMap<(Tick, u64), Request>,
     order: u64,
     buffers: Buffers,
+    /// The groups of throttled drives, by name.
+    throttles: BTreeMap<String, Group>,
 }
 
 impl Queue {
@@ -167,12 +181,20 @@ impl Queue {
         let refused = self.drives.get(&(device, drive)).map_or(Some(BlockError::NoMedium), |d| d.refuses(&operation));
         let nanos = if refused.is_some() { latency::ACCESS } else { latency::of(&operation) };
         let ticks = nanos.div_ceil(1 << clock.shift());
-        let mine = self.pending.iter().rev().find(|(_, r)| (r.device, r.drive) == (device, drive));
-        let earlier = mine.map_or(0, |((due, _), _)| *due);
-        let due = clock.now().saturating_add(ticks).max(earlier);
         let made = clock.now();
-        let mut request =
-            Request { asker, device, drive, tag, operation: Arc::new(operation), progress: Progress::ToAsk, made };
+        let load = Load::of(&operation).filter(|_| refused.is_none());
+        let held = load.and_then(|load| self.admit(clock, (device, drive), load));
+        let mut request = Request {
+            asker,
+            device,
+            drive,
+            tag,
+            operation: Arc::new(operation),
+            progress: Progress::ToAsk,
+            made,
+            held,
+        };
+        let due = self.due(&request, made, ticks);
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
             None => match self.read_cached(&request) {
@@ -182,6 +204,69 @@ impl Queue {
         }
         self.pending.insert((due, self.order), request);
         self.order += 1;
+    }
+
+    /// When a request is done that takes so long, once it may start: not before those that its drive was asked earlier, but
+    /// reads that are held back do not hold writes, nor the other way round.
+    fn due(&self, request: &Request, now: Tick, takes: Tick) -> Tick {
+        let direction = |request: &Request| request.held.map(|held| held.load.direction);
+        let apart = |other: &Request| {
+            direction(other).is_some_and(|held| Load::of(&request.operation).is_some_and(|load| load.direction != held))
+        };
+        let same_drive = |other: &Request| (other.device, other.drive) == (request.device, request.drive);
+        let before = self.pending.iter().rev().find(|(_, other)| same_drive(other) && !apart(other));
+        let starts = request.held.map_or(now, |held| held.starts);
+        starts.saturating_add(takes).max(before.map_or(0, |((due, _), _)| *due))
+    }
+
+    /// Until when a drive's limits hold a request back that is made now.
+    fn admit(&mut self, clock: &Clock, drive: (DeviceId, u8), load: Load) -> Option<Held> {
+        let now = clock.now().checked_shl(clock.shift())?;
+        let mut starts = now;
+        for group in self.drives.get(&drive)?.throttles() {
+            if let Some(group) = self.throttles.get_mut(group) {
+                starts = group.admit(starts, load);
+            }
+        }
+        (starts > now).then(|| Held { load, starts: starts.div_ceil(1 << clock.shift()) })
+    }
+
+    /// Says what a group of throttled drives may do. What is held back is looked at anew.
+    pub fn throttle(&mut self, clock: &Clock, name: &str, limits: ThrottleLimits) {
+        self.throttles.insert(name.to_owned(), Group::new(limits));
+        self.hold_anew(clock);
+    }
+
+    /// Puts a drive into a group, or takes it out of its group.
+    pub fn throttle_drive(&mut self, clock: &Clock, device: DeviceId, slot: u8, group: Option<String>) {
+        if let Some(drive) = self.drives.get_mut(&(device, slot)) {
+            drive.throttle = group;
+            self.hold_anew(clock);
+        }
+    }
+
+    /// The groups of throttled drives that there are.
+    pub fn throttles(&self) -> &BTreeMap<String, Group> {
+        &self.throttles
+    }
+
+    /// Lets all requests that have not started yet wait again, in their order and by the limits as they are now.
+    fn hold_anew(&mut self, clock: &Clock) {
+        let now = clock.now();
+        let waits = |request: &Request| request.held.is_some_and(|held| held.starts > now);
+        let waiting: Vec<_> = self.pending.extract_if(.., |_, request| waits(request)).collect();
+        for ((due, _), mut request) in waiting {
+            let Some(Held { load, starts }) = request.held else { continue };
+            request.held = self.admit(clock, (request.device, request.drive), load);
+            let due = self.due(&request, now, due.saturating_sub(starts));
+            self.pending.insert((due, self.order), request);
+            self.order += 1;
+        }
+    }
+
+    /// Whether something was asked of the host that may be waited for: not if all that was is held back until later.
+    pub fn awaits_host(&self, now: Tick) -> bool {
+        self.pending.values().any(|request| request.held.is_none_or(|held| held.starts <= now))
     }
 
     /// The bytes that a request asks for, if they can be had without waiting.
@@ -260,10 +345,17 @@ impl Queue {
     /// Forgets all requests: the machine was reset. What the host was asked it still does, before anything asked later.
     pub fn forget(&mut self) {
         self.pending.clear();
+        self.throttles.values_mut().for_each(Group::empty);
     }
 
-    /// The requests in flight. Waits for the host, so that a state says nothing of how fast the host is.
-    pub fn save(&self) -> Vec<SavedRequest> {
+    /// The requests in flight and what holds them back. Waits for the host, so that a state says nothing of how fast the
+    /// host is.
+    pub fn save(&self) -> SavedQueue {
+        let throttled = self.drives.iter().filter_map(|(at, drive)| Some((*at, drive.throttle.clone()?))).collect();
+        SavedQueue { requests: self.saved_requests(), throttles: self.throttles.clone(), throttled }
+    }
+
+    fn saved_requests(&self) -> Vec<SavedRequest> {
         let saved = self.pending.iter().map(|((due, _), request)| {
             let again = || SavedOutcome::Again((*request.operation).clone());
             let outcome = match &request.progress {
@@ -276,16 +368,18 @@ impl Queue {
                     }
                 },
             };
-            SavedRequest { due: *due, device: request.asker.0, drive: request.asker.1, tag: request.tag, outcome }
+            let Request { asker: (device, drive), tag, held, .. } = *request;
+            SavedRequest { due: *due, device, drive, tag, outcome, held }
         });
         saved.collect()
     }
 
     /// Replaces the requests in flight by what [`Queue::save`] gave.
-    pub fn load(&mut self, saved: Vec<SavedRequest>) -> Result<(), StateError> {
+    pub fn load(&mut self, saved: SavedQueue) -> Result<(), StateError> {
+        let SavedQueue { requests: saved, throttles, throttled } = saved;
         let mut pending = BTreeMap::new();
         for (order, saved) in saved.into_iter().enumerate() {
-            let SavedRequest { due, device, drive, tag, outcome } = saved;
+            let SavedRequest { due, device, drive, tag, outcome, held } = saved;
             let (operation, progress) = match outcome {
                 // What was asked for no longer matters.
                 SavedOutcome::Data(hex) => (BlockOperation::Flush, Progress::Known(Ok(decode(&hex)?))),
@@ -295,11 +389,18 @@ impl Queue {
             let asker = (device, drive);
             let (device, drive) = self.owner(device, drive);
             let operation = Arc::new(operation);
-            let request = Request { asker, device, drive, tag, operation, progress, made: due };
+            let request = Request { asker, device, drive, tag, operation, progress, made: due, held };
             pending.insert((due, order as u64), request);
         }
         self.order = pending.len() as u64;
         self.pending = pending;
+        self.throttles = throttles;
+        self.drives.values_mut().for_each(|drive| drive.throttle = None);
+        for (at, group) in throttled {
+            if let Some(drive) = self.drives.get_mut(&at) {
+                drive.throttle = Some(group);
+            }
+        }
         Ok(())
     }
 
@@ -359,6 +460,15 @@ fn of_drive(drive: &Drive, why: &str) -> StateError {
     StateError::Malformed { what: format!("drive {}", drive.info().id), why: why.into() }
 }
 
+/// A machine's requests in flight, in a saved state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedQueue {
+    requests: Vec<SavedRequest>,
+    throttles: BTreeMap<String, Group>,
+    /// The drives that are in a group.
+    throttled: Vec<((DeviceId, u8), String)>,
+}
+
 /// A request in flight, in a saved state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedRequest {
@@ -367,6 +477,7 @@ pub struct SavedRequest {
     drive: u8,
     tag: u64,
     outcome: SavedOutcome,
+    held: Option<Held>,
 }
 
 /// What becomes of it.

@@ -9,7 +9,8 @@ use crate::digest::Digester;
 use crate::machine::Stop;
 use crate::snapshot::Snapshot;
 use lockstep_fabric::{
-    BlockError, BlockOperation, BlockRequest, Cx, Device, DeviceId, Input, Nanos, Reg, Tick, TimerId, Width,
+    BlockError, BlockOperation, BlockRequest, Cx, Device, DeviceId, Input, Nanos, Outside, Rate, Reg, ThrottleLimits,
+    Tick, TimerId, Width,
 };
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -72,6 +73,8 @@ type Done = (Nanos, u8, u64, Result<u64, BlockError>);
 #[derive(Default, Serialize, Deserialize)]
 struct Asker {
     random: u64,
+    /// It asks for nothing by itself.
+    quiet: bool,
     asked: u64,
     done: Vec<Done>,
 }
@@ -108,7 +111,9 @@ impl Device for Asker {
     }
     fn write(&mut self, _cx: &mut Cx<'_>, _at: Reg, _width: Width, _value: u64) {}
     fn reset(&mut self, cx: &mut Cx<'_>) {
-        cx.arm(TimerId(0), cx.now() + 1);
+        if !self.quiet {
+            cx.arm(TimerId(0), cx.now() + 1);
+        }
     }
     fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
         for _ in 0..=self.below(3) {
@@ -122,7 +127,7 @@ impl Device for Asker {
             let result = done.result.as_ref().map(|data| xxh3_64(data)).map_err(|error| *error);
             self.done.push((cx.now(), done.drive, done.tag, result));
             // What a completion leads to is asked at the same tick.
-            if self.below(2) == 0 {
+            if !self.quiet && self.below(2) == 0 {
                 self.ask(cx);
             }
         }
@@ -150,12 +155,20 @@ struct Asking {
 
 impl Asking {
     fn new(guest: &BareGuest, disks: [Drive; 2], shift: u8) -> Self {
+        Self::with(guest, disks, shift, Asker { random: 0x1234_5678_9abc, ..Asker::default() })
+    }
+
+    fn with(guest: &BareGuest, disks: [Drive; 2], shift: u8, asker: Asker) -> Self {
         let mut board = guest.board(&guest.config(&format!("-icount shift={shift}")));
         let machine = &mut board.machine;
-        let asker = machine.bus.add("asker", Box::new(Asker { random: 0x1234_5678_9abc, ..Asker::default() }));
+        let asker = machine.bus.add("asker", Box::new(asker));
         for (slot, disk) in disks.into_iter().enumerate() {
             machine.attach_drive(asker, slot as u8, disk);
         }
+        let bps_total = Rate { average: SLOW, ..Rate::default() };
+        machine.throttle("slow", ThrottleLimits { bps_total, ..Default::default() });
+        let slow = Outside::ThrottleDrive { device: asker, drive: 1, group: Some("slow".into()) };
+        machine.enter(slow).expect("the gate is open");
         machine.bus.with(asker, |device, cx| device.reset(cx));
         Self { board, asker }
     }
@@ -179,6 +192,8 @@ impl Asking {
 }
 
 const END: Tick = 8_000_000;
+/// Bytes a second of the asker's second disk: some of its requests are over by the end, some are held back.
+const SLOW: u64 = 4_000_000;
 
 fn whole(guest: &BareGuest) -> (Vec<Done>, String) {
     let mut machine = Asking::new(guest, [overlaid(false), overlaid(false)], 0);
@@ -191,6 +206,7 @@ fn a_run_repeats_however_slow_the_host_s_disk_and_however_it_is_sliced() {
     let guest = BareGuest::new("block-slices");
     let (done, digest) = whole(&guest);
     assert!(done.len() > 80, "{}", done.len());
+    assert!(done.iter().any(|(at, drive, ..)| *drive == 1 && *at > END / 2), "the slow disk still works");
     assert!(done.iter().any(|(_, _, _, result)| *result == Err(BlockError::OutOfRange)));
     assert!(done.iter().all(|(_, drive, _, result)| (*drive == 2) == (*result == Err(BlockError::NoMedium))));
     let mut sliced = Asking::new(&guest, [overlaid(true), overlaid(true)], 0);
@@ -213,7 +229,7 @@ fn a_machine_saved_and_loaded_with_requests_in_flight_goes_on_as_if_nothing_had_
         let mut first = Asking::new(&guest, [overlaid(true), overlaid(true)], 0);
         first.run_to(random.below(END));
         let snapshot = Snapshot::of(&first.board.machine).expect("it can be saved");
-        in_flight += snapshot.state["blocks"].as_array().map_or(0, Vec::len);
+        in_flight += snapshot.state["blocks"]["requests"].as_array().map_or(0, Vec::len);
         // Into a machine that has run elsewhere and whose disks hold something else.
         let mut second = Asking::new(&guest, [overlaid(false), overlaid(false)], 0);
         second.run_to(random.below(END / 2));
@@ -229,10 +245,7 @@ fn a_machine_saved_and_loaded_with_requests_in_flight_goes_on_as_if_nothing_had_
 
 /// A machine whose asker asks for nothing by itself.
 fn quiet(guest: &BareGuest, disk: Drive, shift: u8) -> Asking {
-    let mut machine = Asking::new(guest, [disk, Drive::empty(info("empty"))], shift);
-    let asker = machine.asker;
-    machine.board.machine.bus.with(asker, |_, cx| cx.disarm(TimerId(0)));
-    machine
+    Asking::with(guest, [disk, Drive::empty(info("empty"))], shift, Asker { quiet: true, ..Asker::default() })
 }
 
 impl Asking {
@@ -258,9 +271,7 @@ fn requests_take_a_fixed_time_and_complete_in_the_order_of_asking() {
     machine.submit(1, 4, BlockOperation::Flush);
     let long = latency::ACCESS + 65536;
     let done = [(latency::ACCESS, 4), (long, 1), (long, 2), (latency::FLUSH, 3)];
-    let mut seen = machine.done_by(latency::FLUSH);
-    seen.truncate(done.len());
-    assert_eq!(seen, done);
+    assert_eq!(machine.done_by(latency::FLUSH), done);
 }
 
 #[test]
@@ -316,6 +327,93 @@ fn nodes_are_opened_when_they_are_taken() {
     let mut drives = Drives::open(&config).expect("drives");
     assert_eq!(drives.take("d").expect("a drive").info().len, 1024);
     assert!(drives.take("d").is_err());
+}
+
+/// How many requests a second, all told.
+fn iops_total(average: u64) -> ThrottleLimits {
+    ThrottleLimits { iops_total: Rate { average, ..Rate::default() }, ..Default::default() }
+}
+
+const MS: Nanos = 1_000_000;
+
+impl Asking {
+    /// Puts the first disk into a group.
+    fn group(&mut self, group: Option<&str>) {
+        let device = self.asker;
+        let group = group.map(str::to_owned);
+        self.board.machine.enter(Outside::ThrottleDrive { device, drive: 0, group }).expect("the gate is open");
+    }
+
+    fn limit(&mut self, group: &str, limits: ThrottleLimits) {
+        self.board.machine.enter(Outside::Throttle { group: group.into(), limits }).expect("the gate is open");
+    }
+}
+
+#[test]
+fn what_limits_hold_back_is_looked_at_anew_when_they_change() {
+    let guest = BareGuest::new("block-throttle");
+    let mut machine = quiet(&guest, overlaid(false), 0);
+    let took = latency::ACCESS + 512;
+    machine.limit("g", iops_total(10));
+    machine.group(Some("g"));
+    for tag in 0..6 {
+        machine.submit(0, tag, BlockOperation::Read { offset: 0, len: 512 });
+    }
+    assert_eq!(machine.done_by(150 * MS), [(took, 0), (took, 1), (100 * MS + took, 2)]);
+    // With a clean slate: two at once, and then one every fiftieth of a second.
+    machine.limit("g", iops_total(50));
+    let later = [(150 * MS + took, 3), (150 * MS + took, 4), (150 * MS + took, 5)];
+    assert_eq!(machine.done_by(170 * MS)[3..], later);
+    machine.limit("g", iops_total(1));
+    for tag in 6..9 {
+        machine.submit(0, tag, BlockOperation::Read { offset: 0, len: 512 });
+    }
+    assert_eq!(machine.done_by(180 * MS).len(), 7);
+    machine.group(None);
+    assert_eq!(machine.done_by(190 * MS)[7..], [(180 * MS + took, 7), (180 * MS + took, 8)]);
+}
+
+#[test]
+fn reads_that_are_held_back_hold_neither_writes_nor_the_machine() {
+    let guest = BareGuest::new("block-throttle-reads");
+    let mut machine = quiet(&guest, overlaid(false), 0);
+    let iops_read = Rate { average: 10, ..Rate::default() };
+    machine.limit("g", ThrottleLimits { iops_read, ..Default::default() });
+    machine.group(Some("g"));
+    for tag in 0..3 {
+        machine.submit(0, tag, BlockOperation::Read { offset: 0, len: 512 });
+    }
+    machine.submit(0, 3, BlockOperation::Write { offset: 0, data: vec![1; 512] });
+    machine.run_to(1);
+    assert!(machine.board.machine.awaits_drive());
+    machine.run_to(MS);
+    assert!(!machine.board.machine.awaits_drive(), "what is left is the guest's time");
+    let took = latency::ACCESS + 512;
+    assert_eq!(machine.done_by(MS), [(took, 0), (took, 1), (took, 3)]);
+    assert_eq!(machine.done_by(101 * MS)[3..], [(100 * MS + took, 2)]);
+}
+
+#[test]
+fn a_machine_saved_with_requests_held_back_goes_on_by_the_same_limits() {
+    let guest = BareGuest::new("block-throttle-save");
+    let mut machine = quiet(&guest, overlaid(false), 0);
+    machine.limit("g", iops_total(10));
+    machine.group(Some("g"));
+    for tag in 0..5 {
+        machine.submit(0, tag, BlockOperation::Read { offset: 0, len: 512 });
+    }
+    machine.run_to(50 * MS);
+    let snapshot = Snapshot::of(&machine.board.machine).expect("it can be saved");
+    let mut other = quiet(&guest, overlaid(false), 0);
+    snapshot.restore(&mut other.board.machine).expect("it can be loaded");
+    for machine in [&mut machine, &mut other] {
+        machine.submit(0, 5, BlockOperation::Write { offset: 0, data: vec![1; 512] });
+        machine.run_to(150 * MS);
+        machine.limit("g", iops_total(20));
+        machine.run_to(400 * MS);
+    }
+    assert_eq!(machine.state(), other.state());
+    assert_eq!(machine.state().0.len(), 6);
 }
 
 #[test]

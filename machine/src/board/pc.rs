@@ -185,6 +185,9 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         machine.interpret_only();
     }
     machine.set_actions(config.actions);
+    for throttle in config.drives.iter().filter_map(|drive| drive.throttle.as_ref()) {
+        machine.throttle(&throttle.group, throttle.limits);
+    }
     machine.set_slots(slots);
     memory_slots::fit(&mut machine, config)?;
     for (number, (device, slot, drive)) in (0..).zip(parts.attached) {

@@ -1,12 +1,13 @@
 //! `-drive` and the options that stand for one: `-hda` to `-hdd`, `-cdrom`, `-fda`, `-fdb`; `-snapshot`.
 
-use super::config::RecordReplay;
+use super::config::{Config, RecordReplay};
 use super::draft::{Draft, Flow, Handled};
 use super::error::{OptionError, Reason};
 use super::storage_config::{
     Access, Backing, Cache, DetectZeroes, DriveConfig, DriveInterface, ErrorPolicy, ImageConfig, ImageFormat, Media,
 };
 use super::suboptions::Suboptions;
+use super::throttling::throttling;
 use lockstep_devices::properties::Kind;
 use std::path::PathBuf;
 
@@ -22,8 +23,11 @@ const CDROM_INDEX: &str = "2";
 /// Interfaces that QEMU has and the machine pc has not.
 const OTHER_INTERFACES: [&str; 5] = ["scsi", "sd", "mtd", "pflash", "xen"];
 
+/// The type of the objects that are groups of throttled drives.
+pub(crate) const THROTTLE_GROUP: &str = "throttle-group";
+
 /// Suboptions that QEMU takes and Lockstep has nothing for.
-const UNBUILT: [&str; 6] = ["addr", "group", "secs", "heads", "cyls", "stats-intervals"];
+const UNBUILT: [&str; 5] = ["addr", "secs", "heads", "cyls", "stats-intervals"];
 
 pub(super) fn drive(draft: &mut Draft<'_>, argument: &str) -> Handled {
     add(draft, Suboptions::parse(argument, None))
@@ -85,6 +89,7 @@ fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
     }
     let write_errors = policy("werror", write.as_deref(), ErrorPolicy::StopOnNoSpace)?;
     let read_errors = policy("rerror", read.as_deref(), ErrorPolicy::Report)?;
+    let throttle = throttling(&mut options, &id)?;
     let file = file(&mut options)?;
     let image = image(&mut options, media, file)?;
     options.finish()?;
@@ -103,6 +108,7 @@ fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
         serial,
         write_errors,
         read_errors,
+        throttle,
     });
     Ok(Flow::Next)
 }
@@ -243,9 +249,6 @@ fn image(options: &mut Suboptions, media: Media, file: Option<PathBuf>) -> Resul
     if let Some(unbuilt) = UNBUILT.iter().find(|key| options.text(key).is_some()) {
         return Err(Reason::not_built(*unbuilt));
     }
-    if !options.group("throttling").is_empty() {
-        return Err(Reason::not_built("throttling"));
-    }
     Ok(file.map(|_| image))
 }
 
@@ -316,7 +319,21 @@ impl Draft<'_> {
             images.chain(nodes.map(|node| &mut node.image)).for_each(|image| image.snapshot = true);
         }
         self.check_repeatable()?;
+        self.check_throttle_groups()?;
         self.check_drive_references()
+    }
+
+    /// The groups that nodes are in must be there.
+    fn check_throttle_groups(&self) -> Result<(), OptionError> {
+        let Config { nodes, objects, drives, .. } = &self.config;
+        for node in nodes {
+            let Some(group) = &node.image.throttle_group else { continue };
+            let object = objects.iter().any(|object| object.ty == THROTTLE_GROUP && object.id == *group);
+            if !object && !drives.iter().any(|drive| drive.throttle.as_ref().is_some_and(|t| t.group == *group)) {
+                return Err(OptionError::refused(&node.origin, format!("Throttle group '{group}' does not exist")));
+            }
+        }
+        Ok(())
     }
 
     /// An empty CD drive and an empty floppy drive, unless a `-device` puts any such drive there.

@@ -60,6 +60,14 @@ fn node(nodes: &[NodeConfig], mut options: Suboptions) -> Result<(bool, ImageCon
             let file = file(nodes, &mut options)?;
             (false, ImageConfig { format: Some(drives::format("driver", &driver)?), ..file })
         }
+        "throttle" => {
+            let group = options.required("throttle-group")?;
+            let (is_file, image) = below(nodes, &mut options, "file")?.ok_or(Reason::MissingProperty("file"))?;
+            if image.throttle_group.is_some() {
+                return Err(Reason::not_built("a throttled node over another one"));
+            }
+            (is_file, ImageConfig { throttle_group: Some(group), ..image })
+        }
         other => return Err(Reason::not_built(format!("driver '{other}'"))),
     };
     if driver == "qcow2" {

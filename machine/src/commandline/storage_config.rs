@@ -1,5 +1,6 @@
 //! What the command line says of drives and images, as plain data.
 
+use lockstep_fabric::ThrottleLimits;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -26,6 +27,18 @@ pub struct DriveConfig {
     pub write_errors: ErrorPolicy,
     /// `rerror=`: what a read that the host could not do becomes.
     pub read_errors: ErrorPolicy,
+    /// How fast it may be.
+    #[serde(default)]
+    pub throttle: Option<ThrottleConfig>,
+}
+
+/// A drive's place in a group of throttled drives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThrottleConfig {
+    /// The group; the drive's own name if it was not put into one.
+    pub group: String,
+    /// What the group may do. Of several drives in a group the last one's limits hold.
+    pub limits: ThrottleLimits,
 }
 
 /// One node of `-blockdev`.
@@ -84,6 +97,9 @@ pub struct ImageConfig {
     pub backing: Backing,
     /// Keep other processes from writing to the file.
     pub lock: bool,
+    /// The group of throttled drives that it is in, by a node of driver `throttle` over it.
+    #[serde(default)]
+    pub throttle_group: Option<String>,
 }
 
 /// Formats of images.
@@ -181,6 +197,7 @@ impl ImageConfig {
             detect_zeroes: DetectZeroes::Off,
             backing: Backing::AsHeader,
             lock: true,
+            throttle_group: None,
         }
     }
 

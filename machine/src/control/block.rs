@@ -3,7 +3,7 @@
 use super::block_query::{drive_by, drive_of_device, node_name};
 use super::disabled;
 use crate::block::image;
-use crate::commandline::{self, Access, ImageFormat};
+use crate::commandline::{self, Access, Config, ImageFormat};
 use crate::run::{Control, MediumError, NewMedium};
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::block::{
@@ -118,11 +118,16 @@ fn blockdev_add(control: &mut Control, command: BlockdevOptions) -> Answer<()> {
         return Err(Error::new("'node-name' must be specified for the root node"));
     }
     let json = serde_json::to_value(&command).map_err(|why| Error::new(why.to_string()))?;
-    let config = &mut control.config;
-    let node =
-        commandline::node_from_json(&config.nodes, &config.drives, &json).map_err(|why| Error::new(why.to_string()))?;
+    let Config { nodes, drives, .. } = &control.config;
+    let node = commandline::node_from_json(nodes, drives, &json).map_err(|why| Error::new(why.to_string()))?;
+    if let Some(group) = &node.image.throttle_group {
+        let exists = control.objects.find(group).is_some_and(|object| object.throttle_limits().is_some());
+        if !exists && !control.throttles(group) {
+            return Err(Error::new(format!("Throttle group '{group}' does not exist")));
+        }
+    }
     image::open(&node.image).map_err(|why| Error::new(format!("Could not open: {why}")))?;
-    config.nodes.push(node);
+    control.config.nodes.push(node);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What is known of drives, of the images in them, and of what they were asked.
 
 use super::block::in_use;
+use super::throttle::limited;
 use crate::block::image::{self, Facts};
 use crate::block::{Count, Statistics};
 use crate::commandline::{Access, Cache, DetectZeroes, ImageConfig, ImageFormat, NodeConfig};
@@ -107,7 +108,11 @@ fn block(control: &mut Control, drive: &DriveState) -> BlockInfo {
 fn inserted(control: &Control, drive: &DriveState) -> Option<BlockDeviceInfo> {
     let id = &drive.info.id;
     let facts = control.board.machine.drive(drive.device, drive.slot)?.facts()?;
-    Some(node_info(node_name(control, id), facts, config_of(control, id), drive.info.read_only, true))
+    let info = node_info(node_name(control, id), facts, config_of(control, id), drive.info.read_only, true);
+    Some(match control.drive_throttle(id) {
+        Some((group, limits)) => limited(info, group, &limits),
+        None => info,
+    })
 }
 
 fn node_info(

@@ -28,6 +28,7 @@ mod qom;
 mod replay;
 mod run_state;
 mod stats;
+mod throttle;
 mod tpm;
 mod ui;
 
@@ -69,6 +70,7 @@ pub fn registry() -> Registry<Control> {
     run_state::register(&mut registry);
     stats::register(&mut registry);
     acpi::register(&mut registry);
+    throttle::register(&mut registry);
     tpm::register(&mut registry);
     ui::register(&mut registry);
     registry

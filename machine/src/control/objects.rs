@@ -1,5 +1,7 @@
 //! Objects that users make and take away.
 
+use super::denied;
+use crate::object_model::Backend;
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::qom::{ObjectAdd, ObjectDel};
@@ -31,7 +33,13 @@ fn object_add(control: &mut Control, command: ObjectAdd) -> Answer<()> {
     if command.id == MEMORY && control.config.machine.memory_backend.is_none() {
         return Err(Error::new(format!("attempt to add duplicate property '{MEMORY}' to object (type 'container')")));
     }
-    control.objects.add(&command.qom_type, &command.id, given)
+    control.objects.add(&command.qom_type, &command.id, given)?;
+    let limits = control.objects.find(&command.id).and_then(Backend::throttle_limits);
+    if let Some(why) = limits.and_then(|limits| control.throttle_group(&command.id, limits).err()) {
+        control.objects.remove(&command.id);
+        return Err(denied(why));
+    }
+    Ok(())
 }
 
 fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
@@ -39,7 +47,8 @@ fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
     let named = |(name, value): &(String, String)| REFERENCES.contains(&name.as_str()) && *value == id;
     let nodes = &control.config.numa.nodes;
     let used = control.config.devices.iter().any(|device| device.properties.iter().any(named))
-        || nodes.iter().any(|node| node.backend.as_ref() == Some(&id));
+        || nodes.iter().any(|node| node.backend.as_ref() == Some(&id))
+        || control.throttles(&id);
     match control.objects.find(&id) {
         _ if id == control.config.machine.memory_backend.as_deref().unwrap_or(MEMORY) => Err(in_use(&id)),
         None => Err(Error::new(format!("object '{id}' not found"))),

@@ -65,8 +65,14 @@ fn qom_set(control: &mut Control, command: QomSet) -> Answer<()> {
     let property = properties.iter().find(|property| property.name == name).ok_or_else(|| absent(node, &name))?;
     match &node.what {
         What::Object(id) if name != "type" => {
-            let object = control.objects.find_mut(id).ok_or_else(|| Error::device_not_found(id))?;
-            object.set(&name, &value)
+            let id = id.clone();
+            let mut object = control.objects.find(&id).cloned().ok_or_else(|| Error::device_not_found(&id))?;
+            object.set(&name, &value)?;
+            if let Some(limits) = object.throttle_limits() {
+                control.throttle_group(&id, limits).map_err(denied)?;
+            }
+            control.objects.find_mut(&id).into_iter().for_each(|there| *there = object.clone());
+            Ok(())
         }
         What::Device(Placed { device: Some(device), .. }) if name == "guest-stats-polling-interval" => {
             poll_statistics(control, *device, &value)

@@ -1,7 +1,7 @@
 //! The machine's state but for RAM: saving and loading it.
 
 use super::{Machine, Turn};
-use crate::block::queue::SavedRequest;
+use crate::block::queue::SavedQueue;
 use lockstep_cpu::Vcpu;
 use lockstep_fabric::{Actions, StateError};
 use serde::Deserialize;
@@ -33,7 +33,7 @@ impl Machine {
         }
         let actions = Actions::deserialize(part("actions")?).map_err(|e| malformed("actions", e))?;
         let asleep = bool::deserialize(part("asleep")?).map_err(|e| malformed("sleep", e))?;
-        let blocks = Vec::<SavedRequest>::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
+        let blocks = SavedQueue::deserialize(part("blocks")?).map_err(|e| malformed("block requests", e))?;
         self.match_parts(from)?;
         self.match_processors(cpus)?;
         self.bus.load(part("bus")?)?;

@@ -3,8 +3,10 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
+use crate::block::limits;
 use crate::commandline::{self, Access, ImageFormat};
 use crate::run::{Control, DriveState, MediumError, NewMedium};
+use lockstep_fabric::ThrottleLimits;
 use std::fmt::Write;
 
 /// `eject [-f] DRIVE`.
@@ -14,6 +16,16 @@ pub(super) fn eject(control: &mut Control, _: &mut Desk, arguments: &mut Argumen
     control.change_medium(drive, None, force).map_err(refused)?;
     Ok(String::new())
 }
+
+/// The long-run limits of a drive, in the order in which they are told.
+const RATES: [(&str, &str); 6] = [
+    ("bps-total", "BPS"),
+    ("bps-read", "BPS_RD"),
+    ("bps-write", "BPS_WR"),
+    ("iops-total", "IOPS"),
+    ("iops-read", "IOPS_RD"),
+    ("iops-write", "IOPS_WR"),
+];
 
 /// What a size without a suffix counts.
 const MIB: u64 = 1 << 20;
@@ -26,6 +38,21 @@ pub(super) fn resize(control: &mut Control, _: &mut Desk, arguments: &mut Argume
     let expected = || CommandError::Expected { what: "a size", found: word.to_owned() };
     let bytes = commandline::size(word, MIB).ok_or_else(expected)?;
     control.resize(drive, bytes).map_err(refused)?;
+    Ok(String::new())
+}
+
+/// `block_set_io_throttle DRIVE BPS BPS_RD BPS_WR IOPS IOPS_RD IOPS_WR`: 0 means no limit.
+pub(super) fn throttle(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    let drive = arguments.expect_word("DRIVE")?;
+    let mut limits = ThrottleLimits::default();
+    for (name, what) in RATES {
+        let word = arguments.expect_word(what)?;
+        let expected = || CommandError::Expected { what: "a number", found: word.to_owned() };
+        let number = commandline::number(word).ok_or_else(expected)?;
+        limits::member(&mut limits, name).into_iter().for_each(|limit| *limit = number);
+    }
+    arguments.finish()?;
+    control.throttle_drive(drive, None, limits).map_err(refused)?;
     Ok(String::new())
 }
 
@@ -65,8 +92,26 @@ pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Argument
             let open = if tray.is_some_and(|tray| tray.open) { "open" } else { "closed" };
             let _ = writeln!(text, "    Removable device: {locked}, tray {open}");
         }
+        if let Some((group, limits)) = control.drive_throttle(&info.id) {
+            let _ = writeln!(text, "    I/O throttling:   {} group={group}", told(limits));
+        }
     }
     Ok(text)
+}
+
+/// Limits as QEMU's monitor tells them.
+fn told(mut limits: ThrottleLimits) -> String {
+    let mut told = String::new();
+    for unit in ["bps", "iops"] {
+        for (suffix, part) in [("", ""), ("-max", "_max")] {
+            for (name, of) in [("total", ""), ("read", "_rd"), ("write", "_wr")] {
+                let value = limits::member(&mut limits, &format!("{unit}-{name}{suffix}")).copied().unwrap_or_default();
+                let _ = write!(told, "{unit}{of}{part}={value} ");
+            }
+        }
+    }
+    let _ = write!(told, "iops_size={}", limits.iops_size);
+    told
 }
 
 fn forced<'a>(arguments: &mut Arguments<'a>) -> Result<(bool, &'a str), CommandError> {

@@ -44,6 +44,12 @@ pub(super) const COMMANDS: &[Command] = &[
         media::resize,
     ),
     row(
+        &["block_set_io_throttle"],
+        "DRIVE BPS BPS_RD BPS_WR IOPS IOPS_RD IOPS_WR",
+        "limit a drive's bytes and requests a second (0: no limit)",
+        media::throttle,
+    ),
+    row(
         &["change"],
         "[-f] DRIVE FILE [raw|qcow2 [read-only|read-write]]",
         "put another medium into a drive",

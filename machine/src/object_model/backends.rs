@@ -4,6 +4,9 @@
 //! from the seed; so an object is its settings, checked as if there were more behind it.
 
 use super::property::Property;
+use crate::block::limits::{self, NAMES, PROPERTIES};
+use crate::commandline::THROTTLE_GROUP;
+use lockstep_fabric::ThrottleLimits;
 use lockstep_qmp::Error;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -27,7 +30,7 @@ pub struct Kind {
 }
 
 /// A setting of an object.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Field {
     name: &'static str,
     takes: Takes,
@@ -129,37 +132,15 @@ const SECRET: &[Field] = &[
     field("loaded", Takes::Nothing, Usually::Switch(true), "It is known"),
 ];
 
-macro_rules! limits {
-    ($($name:literal),*) => {
-        /// The members of `ThrottleLimits`.
-        const LIMITS: &[&str] = &[$($name),*];
-        const THROTTLE: &[Field] = &[
-            live("limits", Takes::Limits, Usually::Absent, "What the group may do"),
-            $(field(concat!("x-", $name), Takes::Number, Usually::Absent, "A member of limits"),)*
-        ];
-    };
-}
-limits!(
-    "iops-total",
-    "iops-total-max",
-    "iops-total-max-length",
-    "iops-read",
-    "iops-read-max",
-    "iops-read-max-length",
-    "iops-write",
-    "iops-write-max",
-    "iops-write-max-length",
-    "bps-total",
-    "bps-total-max",
-    "bps-total-max-length",
-    "bps-read",
-    "bps-read-max",
-    "bps-read-max-length",
-    "bps-write",
-    "bps-write-max",
-    "bps-write-max-length",
-    "iops-size"
-);
+const THROTTLE: &[Field] = &{
+    let mut fields = [live("limits", Takes::Limits, Usually::Absent, "What the group may do"); NAMES.len() + 1];
+    let mut at = 0;
+    while at < NAMES.len() {
+        fields[at + 1] = field(PROPERTIES[at], Takes::Number, Usually::Absent, "A member of limits");
+        at += 1;
+    }
+    fields
+};
 
 /// Every kind of object.
 #[rustfmt::skip]
@@ -171,7 +152,7 @@ pub const KINDS: &[Kind] = &[
     Kind { ty: "rng-random", parent: "rng-backend", fields: &[RNG, RNG_RANDOM], complete: rng_random },
     Kind { ty: "rng-builtin", parent: "rng-backend", fields: &[RNG], complete: |_| Ok(()) },
     Kind { ty: "secret", parent: "secret_common", fields: &[SECRET], complete: secret },
-    Kind { ty: "throttle-group", parent: "object", fields: &[THROTTLE], complete: throttle },
+    Kind { ty: THROTTLE_GROUP, parent: "object", fields: &[THROTTLE], complete: throttle },
 ];
 
 impl Kind {
@@ -243,7 +224,7 @@ impl Takes {
             }
             (Self::Numbers, _) => mistyped("array"),
             (Self::Limits, Value::Object(members)) => members.iter().try_for_each(|(member, value)| {
-                let known = LIMITS.contains(&member.as_str());
+                let known = NAMES.contains(&member.as_str());
                 if known {
                     Self::Number.check(&format!("{name}.{member}"), value)
                 } else {
@@ -329,6 +310,27 @@ impl Backend {
     /// A switch among its settings.
     pub fn switch(&self, name: &str) -> bool {
         self.value(name).and_then(|value| value.as_bool()).unwrap_or_default()
+    }
+
+    /// What the drives of a group may do, if it is one.
+    pub fn throttle_limits(&self) -> Option<ThrottleLimits> {
+        let told = (self.kind.ty == THROTTLE_GROUP).then(|| self.values.get("limits")).flatten()?;
+        let mut all = ThrottleLimits::default();
+        for name in NAMES {
+            if let (Some(limit), Some(value)) = (limits::member(&mut all, name), told.get(name).and_then(Value::as_u64))
+            {
+                *limit = value;
+            }
+        }
+        Some(all)
+    }
+
+    /// The same, set by someone else.
+    pub fn set_throttle_limits(&mut self, mut limits: ThrottleLimits) {
+        if self.kind.ty == THROTTLE_GROUP {
+            let told = NAMES.map(|name| (name.to_owned(), json!(limits::member(&mut limits, name))));
+            self.values.insert("limits", Value::Object(Map::from_iter(told)));
+        }
     }
 
     /// Changes a setting.
@@ -507,41 +509,19 @@ fn secret(values: &mut Values) -> Answer<()> {
     Ok(())
 }
 
-/// Brings all limits together and checks them as QEMU's `throttle_is_valid` does.
+/// Brings all limits together and checks them.
 fn throttle(values: &mut Values) -> Answer<()> {
     let given = values.get("limits").and_then(Value::as_object).cloned().unwrap_or_default();
-    let mut limits = BTreeMap::new();
-    for name in LIMITS {
-        let usual = i64::from(name.ends_with("-length"));
-        let old = values.remove(format!("x-{name}").as_str()).and_then(|value| value.as_i64());
-        let number = given.get(*name).and_then(Value::as_i64).or(old).unwrap_or(usual);
-        limits.insert((*name).to_owned(), number);
+    let mut all = ThrottleLimits::default();
+    let mut told = Map::new();
+    for (name, property) in NAMES.into_iter().zip(PROPERTIES) {
+        let old = values.remove(property);
+        let Some(limit) = limits::member(&mut all, name) else { continue };
+        *limit = given.get(name).or(old.as_ref()).and_then(Value::as_u64).unwrap_or(*limit);
+        told.insert(name.to_owned(), json!(*limit));
     }
-    let limit = |name: &str| limits.get(name).copied().unwrap_or_default();
-    let refused = |why: &str| Err(Error::new(why));
-    for unit in ["bps", "iops"] {
-        for part in ["", "-max"] {
-            let [total, read, write] = ["total", "read", "write"].map(|of| limit(&format!("{unit}-{of}{part}")));
-            if total > 0 && (read > 0 || write > 0) {
-                return refused("bps/iops/max total values and read/write values cannot be used at the same time");
-            }
-        }
-    }
-    if limit("iops-size") > 0 && ["iops-total", "iops-read", "iops-write"].iter().all(|name| limit(name) == 0) {
-        return refused("iops size requires an iops value to be set");
-    }
-    for name in LIMITS.iter().filter(|name| name.ends_with("-max")) {
-        let (average, most, length) =
-            (limit(name.trim_end_matches("-max")), limit(name), limit(&format!("{name}-length")));
-        match () {
-            () if length == 0 => return refused("the burst length cannot be 0"),
-            () if length > 1 && most == 0 => return refused("burst length set without burst rate"),
-            () if most > 0 && average == 0 => return refused("bps_max/iops_max require corresponding bps/iops values"),
-            () if most > 0 && most < average => return refused("bps_max/iops_max cannot be lower than bps/iops"),
-            () => {}
-        }
-    }
-    values.insert("limits", json!(limits));
+    limits::check(&all).map_err(|why| Error::new(why.to_string()))?;
+    values.insert("limits", Value::Object(told));
     Ok(())
 }
 

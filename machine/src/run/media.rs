@@ -1,6 +1,7 @@
 //! Media of removable drives: taken out and put in by the operator, through the gate, so that a recording can be repeated.
 
 use super::{Control, Denied};
+use crate::block::limits::LimitsError;
 use crate::block::{DriveError, DriveInfo, Insertion};
 use crate::board::{FDC, IDE};
 use crate::commandline::{Access, ImageConfig, ImageFormat, Media, NodeConfig, RecordReplay};
@@ -35,6 +36,12 @@ pub enum MediumError {
     /// The image cannot be used.
     #[error(transparent)]
     Image(#[from] DriveError),
+    /// There is none in it.
+    #[error("Device '{0}' has no medium")]
+    Empty(String),
+    /// Limits that make no sense.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
     /// The image cannot be written.
     #[error("Block node is read-only")]
     ReadOnly,

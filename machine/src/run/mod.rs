@@ -13,6 +13,7 @@ mod qmp;
 mod replay;
 mod reports;
 mod session;
+mod throttling;
 
 #[cfg(test)]
 mod tests;
@@ -25,14 +26,16 @@ pub use media::{DriveState, MediumError, NewMedium};
 use crate::block::Fault;
 use crate::board::{self, BoardError};
 use crate::chardev::{ChardevError, Chardevs, QuitCause, Reporter};
-use crate::commandline::{Config, OnReboot, OptionError, RecordReplay, RtcBase};
+use crate::commandline::{Config, OnReboot, OptionError, RecordReplay, RtcBase, THROTTLE_GROUP};
 use crate::machine::Ending;
+use crate::object_model::Backend;
 use crate::record::{BootedFile, FORMAT, Header, Log, LogError, Recorder};
 use crate::terminal::signals;
 use crate::trace;
 use lockstep_fabric::{StateError, Tick};
 use lockstep_qmp::server::StartError;
 use qmp::Qmp;
+use serde_json::{Map, Value};
 use session::Session;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -135,6 +138,9 @@ pub fn run(config: &Config, ready: impl FnOnce()) -> Result<ExitStatus, RunError
     for object in &config.objects {
         let made = control.objects.add_typed(&object.ty, &object.id, &object.settings);
         made.map_err(|why| RunError::Object { origin: object.origin.clone(), why })?;
+        if let Some(limits) = control.objects.find(&object.id).and_then(Backend::throttle_limits) {
+            control.board.machine.throttle(&object.id, limits);
+        }
     }
     control.tell_by(qmp.teller());
     control.wake_by(reporter.clone());
@@ -179,6 +185,7 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
         ("-serial", config.serial.len() != recorded.serial.len()),
         ("-device", config.devices.len() != recorded.devices.len()),
         ("-drive or -blockdev", config.drives != recorded.drives || config.nodes != recorded.nodes),
+        ("-object throttle-group", throttle_groups(config) != throttle_groups(recorded)),
         ("-icount shift", config.icount.shift != recorded.icount.shift),
         ("-seed", config.seed.is_some_and(|seed| Some(seed) != recorded.seed)),
     ];
@@ -186,6 +193,12 @@ fn as_recorded(config: &Config, recorded: &Config) -> Result<Config, RunError> {
         Some((what, _)) => Err(RunError::NotAsRecorded { what: (*what).into() }),
         None => Ok(recorded.clone()),
     }
+}
+
+/// The objects that the guest can feel.
+fn throttle_groups(config: &Config) -> Vec<(&str, &Map<String, Value>)> {
+    let groups = config.objects.iter().filter(|object| object.ty == THROTTLE_GROUP);
+    groups.map(|group| (group.id.as_str(), &group.settings)).collect()
 }
 
 fn header(config: &Config, files: Vec<BootedFile>) -> Header {

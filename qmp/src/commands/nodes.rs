@@ -208,6 +208,8 @@ declare! {
         Qcow2 = "qcow2",
         /// Zeros to read, nowhere to write.
         NullCo = "null-co",
+        /// Another node, no faster than a group may be.
+        Throttle = "throttle",
     }
 
     /// How a node is cached.
@@ -304,6 +306,14 @@ declare! {
         read_zeroes: Option<bool>,
     }
 
+    /// A node that is held back.
+    struct BlockdevOptionsThrottle {
+        /// The object of type `throttle-group` that has the limits.
+        throttle_group: String,
+        /// What is held back.
+        file: BlockdevRef,
+    }
+
     /// A node.
     union BlockdevOptions {
         /// Its name.
@@ -328,6 +338,7 @@ declare! {
         Raw = "raw": BlockdevOptionsRaw,
         Qcow2 = "qcow2": BlockdevOptionsQcow2,
         NullCo = "null-co": BlockdevOptionsNull,
+        Throttle = "throttle": BlockdevOptionsThrottle,
     }
 
     /// A node, by its name or as it is to be.

@@ -1,6 +1,7 @@
 //! What the options about drives and images mean.
 
 use super::*;
+use lockstep_fabric::Rate;
 
 fn drive(line: &str) -> DriveConfig {
     let mut drives = config(&format!("-nodefaults {line}")).drives;
@@ -114,7 +115,13 @@ fn drives_that_cannot_be_are_refused_with_the_reason() {
         ("-drive file=a,format=vmdk", "format=vmdk is not built"),
         ("-drive file=a,media=tape", "use disk or cdrom"),
         ("-drive file=a,media=cdrom,readonly=off", "a CD cannot be written"),
-        ("-drive file=a,throttling.iops-total=5", "throttling is not built"),
+        ("-drive file=a,throttling.iops-size=5", "iops size requires an iops value to be set"),
+        ("-drive file=a,bps=5,throttling.bps-read=1", "bps/iops/max total values and read/write values"),
+        ("-drive file=a,throttling.iops=5", "unknown property 'iops'"),
+        (
+            "-blockdev driver=throttle,node-name=n,throttle-group=g,file.driver=file,file.filename=a",
+            "'g' does not exist",
+        ),
         ("-drive file=a,copy-on-read=on", "copy-on-read is not built"),
         ("-drive file=a,detect-zeroes=unmap", "needs discard=unmap"),
         ("-drive file=a,colour=red", "unknown property 'colour'"),
@@ -122,6 +129,30 @@ fn drives_that_cannot_be_are_refused_with_the_reason() {
         let line_error = error(line);
         assert!(line_error.contains(text), "{line}: {line_error}");
     }
+}
+
+#[test]
+fn drives_are_throttled_by_themselves_or_in_a_group() {
+    let throttle = |line: &str| drive(line).throttle;
+    assert_eq!(throttle("-drive file=a,group=unused"), None);
+    let alone = throttle("-drive file=a,id=d,iops=5,bps_rd=7,throttling.bps-read-max=9").expect("limits");
+    assert_eq!(alone.group, "d");
+    assert_eq!((alone.limits.iops_total.average, alone.limits.iops_size), (5, 0));
+    assert_eq!(alone.limits.bps_read, Rate { average: 7, max: 9, max_length: 1 });
+    let grouped = throttle("-drive file=a,throttling.iops-write=5,throttling.group=g,iops_wr=6").expect("limits");
+    assert_eq!((grouped.group.as_str(), grouped.limits.iops_write.average), ("g", 5));
+}
+
+#[test]
+fn a_throttled_node_shows_what_is_below_it() {
+    let below = "-object throttle-group,id=g,x-iops-total=5 -blockdev driver=file,filename=a,node-name=f";
+    let config = config(&format!(
+        "{below} -blockdev driver=raw,file=f,node-name=r -blockdev driver=throttle,throttle-group=g,file=r,node-name=t"
+    ));
+    let [_, raw, throttled] = &config.nodes[..] else { panic!("three nodes") };
+    assert_eq!(throttled.image.throttle_group.as_deref(), Some("g"));
+    assert!(!throttled.is_file);
+    assert_eq!(raw.image, ImageConfig { throttle_group: None, ..throttled.image.clone() });
 }
 
 #[test]
