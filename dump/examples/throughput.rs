@@ -1,4 +1,4 @@
-//! How fast each format is written, and with how much of the processors: `throughput FILE [MIB]`. The guest's memory is half zeroes, a quarter what FILE holds
+//! How fast each format is written, and with how much of the processors: `throughput FILE [MIB [FORMAT...]]`. The guest's memory is half zeroes, a quarter what FILE holds
 //! and a quarter noise; dumps go to the folder of temporary files.
 
 use lockstep_dump::{Format, Guest, Options, PhysicalMemory, Processors, Progress, Range, Registers, Target, write};
@@ -66,13 +66,14 @@ fn processor_seconds() -> (f64, f64) {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let file = std::fs::read(arguments.next().ok_or("usage: throughput FILE [MIB]")?)?;
+    let file = std::fs::read(arguments.next().ok_or("usage: throughput FILE [MIB [FORMAT...]]")?)?;
     let mib: usize = arguments.next().map_or(Ok(1024), |word| word.parse())?;
     let mut memory = Memory(vec![0; mib << 20]);
     fill(&mut memory.0, &file);
     let before = peak();
     let path = std::env::temp_dir().join(format!("lockstep-throughput-{}", std::process::id()));
-    for format in Format::ALL {
+    let names: Vec<String> = arguments.collect();
+    for format in Format::ALL.into_iter().filter(|f| names.is_empty() || names.iter().any(|name| name == f.name())) {
         let guest = Guest { memory: &memory, processors: &One, vmcoreinfo: None };
         let options = Options { format, paging: false, only: None };
         let (start, (user, system)) = (Instant::now(), processor_seconds());

@@ -1,5 +1,6 @@
 //! Guests for tests: some ranges of memory, some pages of which hold something.
 
+use crate::pages::BATCH;
 use crate::{PAGE_SIZE, PhysicalMemory, Processors, Range, Registers};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -51,6 +52,46 @@ impl PhysicalMemory for Sparse {
             bytes[(from - address) as usize..(to - address) as usize].copy_from_slice(held);
         }
         bytes.into()
+    }
+}
+
+/// The same memory, lent as it stands, with what was never written known.
+pub(crate) struct Lent(Vec<(Range, Vec<u8>)>);
+
+impl Lent {
+    pub(crate) fn of(memory: &Sparse) -> Self {
+        Self(
+            memory
+                .ranges()
+                .into_iter()
+                .map(|range| (range, memory.read(range.start, range.len as usize).into()))
+                .collect(),
+        )
+    }
+
+    fn bytes(&self, address: u64, len: usize) -> &[u8] {
+        let found = self.0.iter().find(|(range, _)| range.holds(address));
+        found.and_then(|(range, bytes)| bytes.get((address - range.start) as usize..)?.get(..len)).unwrap_or_default()
+    }
+}
+
+impl PhysicalMemory for Lent {
+    fn ranges(&self) -> Vec<Range> {
+        self.0.iter().map(|(range, _)| *range).collect()
+    }
+
+    fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]> {
+        let batch = len as u64 >= BATCH;
+        assert!(!batch || !self.untouched(address, len as u64), "what was never written is not read");
+        self.bytes(address, len).into()
+    }
+
+    fn untouched(&self, address: u64, len: u64) -> bool {
+        self.bytes(address, len as usize).iter().all(|byte| *byte == 0)
+    }
+
+    fn read_heads(&self, address: u64, pages: usize, len: usize) -> Vec<u8> {
+        (0..pages as u64).flat_map(|page| self.bytes(address + page * PAGE_SIZE, len)).copied().collect()
     }
 }
 

@@ -40,6 +40,12 @@ pub trait PhysicalMemory: Sync {
     /// `len` bytes from `address` on, all within one range: the memory itself if it stands still, or else a copy.
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]>;
 
+    /// Whether none of `len` bytes from `address` on, all within one range, was ever written: then they are zero and are not read.
+    /// Where that is not known it is `false`.
+    fn untouched(&self, _address: u64, _len: u64) -> bool {
+        false
+    }
+
     /// The first `len` bytes of each of some pages, one after the other; `address` is the first page's, and all of them lie
     /// within one range.
     fn read_heads(&self, address: u64, pages: usize, len: usize) -> Vec<u8> {

@@ -26,6 +26,23 @@ struct Line<T> {
     over: bool,
 }
 
+impl<T> Line<T> {
+    /// The next piece, if there is room for what comes of it.
+    fn claim(&mut self, count: u64) -> Option<u64> {
+        let fits = self.next < count && self.next - self.taken < self.ready.len() as u64;
+        fits.then(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
+}
+
+/// A step of whoever takes the results.
+enum Turn<T> {
+    Take(T),
+    Work(u64),
+}
+
 struct Shared<T> {
     line: Mutex<Line<T>>,
     /// A piece is ready.
@@ -46,9 +63,7 @@ impl<T> Shared<T> {
             if line.over || line.next == count {
                 return None;
             }
-            if line.next - line.taken < line.ready.len() as u64 {
-                let piece = line.next;
-                line.next += 1;
+            if let Some(piece) = line.claim(count) {
                 return Some(piece);
             }
             line = self.room.wait(line).unwrap_or_else(PoisonError::into_inner);
@@ -64,17 +79,22 @@ impl<T> Shared<T> {
         }
     }
 
-    fn take(&self) -> Result<T, DumpError> {
+    /// What whoever takes the results does next: he works too while the next one is not ready, so that there are no more threads
+    /// than processors.
+    fn take(&self, count: u64) -> Result<Turn<T>, DumpError> {
         let mut line = self.lock();
         loop {
             let at = (line.taken % line.ready.len() as u64) as usize;
             if let Some(result) = line.ready[at].take() {
                 line.taken += 1;
                 self.room.notify_one();
-                return Ok(result);
+                return Ok(Turn::Take(result));
             }
             if line.over {
                 return Err(DumpError::Cancelled);
+            }
+            if let Some(piece) = line.claim(count) {
+                return Ok(Turn::Work(piece));
             }
             line = self.arrival.wait(line).unwrap_or_else(PoisonError::into_inner);
         }
@@ -98,43 +118,53 @@ impl<T> Drop for Watch<'_, T> {
     }
 }
 
-/// Works on pieces `0..count` with as many threads as there are `workers` (their tools), and takes the results in order on
-/// the calling thread. The first error ends it.
+/// Works on pieces `0..count` with as many threads as there are `workers` (their tools), the calling one among them, which also
+/// takes the results in order. The first error ends it.
 pub(crate) fn in_order<W: Send, T: Send>(
     count: u64,
     workers: &mut [W],
     work: impl Fn(&mut W, u64) -> T + Sync,
     mut take: impl FnMut(T) -> Result<(), DumpError>,
 ) -> Result<(), DumpError> {
-    if count > 1 {
-        let ahead = (workers.len() as u64 * AHEAD_PER_WORKER).clamp(FEWEST_AHEAD, MOST_AHEAD).min(count);
+    let ahead = (workers.len() as u64 * AHEAD_PER_WORKER).clamp(FEWEST_AHEAD, MOST_AHEAD).min(count);
+    let Some((own, others)) = workers.split_first_mut() else { return Ok(()) };
+    if count > 1 && !others.is_empty() {
         let line = Line { next: 0, taken: 0, ready: (0..ahead).map(|_| None).collect(), over: false };
         let shared = Shared { line: Mutex::new(line), arrival: Condvar::new(), room: Condvar::new() };
         let (shared, work) = (&shared, &work);
-        let done = thread::scope(|scope| {
-            let started = workers.iter_mut().map_while(|worker| {
+        return thread::scope(|scope| {
+            // A host that gives no threads gets the work done all the same.
+            for worker in others {
                 let run = move || {
                     let _watch = Watch(shared);
                     while let Some(piece) = shared.claim(count) {
                         shared.deliver(piece, work(worker, piece));
                     }
                 };
-                thread::Builder::new().name("dump".into()).spawn_scoped(scope, run).ok()
-            });
-            // A host that gives no threads at all gets the work done all the same, below.
-            if started.count() == 0 {
-                return None;
+                if thread::Builder::new().name("dump".into()).spawn_scoped(scope, run).is_err() {
+                    break;
+                }
             }
-            let result = (0..count).try_for_each(|_| take(shared.take()?));
+            let _watch = Watch(shared);
+            let mut left = count;
+            let mut result = Ok(());
+            while result.is_ok() && left > 0 {
+                result = shared.take(count).and_then(|turn| match turn {
+                    Turn::Work(piece) => {
+                        shared.deliver(piece, work(own, piece));
+                        Ok(())
+                    }
+                    Turn::Take(ready) => {
+                        left -= 1;
+                        take(ready)
+                    }
+                });
+            }
             shared.end();
-            Some(result)
+            result
         });
-        if let Some(done) = done {
-            return done;
-        }
     }
-    let Some(worker) = workers.first_mut() else { return Ok(()) };
-    (0..count).try_for_each(|piece| take(work(worker, piece)))
+    (0..count).try_for_each(|piece| take(work(own, piece)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,11 @@
 pub(crate) struct Record(Vec<u8>);
 
 impl Record {
+    /// One that is going to have so many bytes.
+    pub(crate) fn with_room(len: usize) -> Self {
+        Self(Vec::with_capacity(len))
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self

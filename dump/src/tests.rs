@@ -1,9 +1,11 @@
 //! Dumps written and read again.
 
 use crate::codec::Codec;
-use crate::fixture::{Fixed, Noise, Sparse};
+use crate::fixture::{Fixed, Lent, Noise, Sparse};
 use crate::read::{Bytes, Dump, Layout, Source, report};
-use crate::{DumpError, Format, Guest, Options, PAGE_SIZE, Processors, Progress, Range, Registers, Target, write};
+use crate::{
+    DumpError, Format, Guest, Options, PAGE_SIZE, PhysicalMemory, Processors, Progress, Range, Registers, Target, write,
+};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +42,11 @@ fn plain(format: Format) -> Options {
 }
 
 /// Writes a dump into a folder of its own.
-fn written(memory: &Sparse, processors: &dyn Processors, options: &Options) -> (tempfile::TempDir, PathBuf) {
+fn written(
+    memory: &dyn PhysicalMemory,
+    processors: &dyn Processors,
+    options: &Options,
+) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dump");
     let guest = Guest { memory, processors, vmcoreinfo: None };
@@ -104,6 +110,19 @@ fn a_dump_is_the_same_every_time() {
     };
     let (_folder, path) = written(&memory, &processors, &options);
     assert!(std::fs::read(path).unwrap() == first);
+}
+
+#[test]
+fn memory_that_stands_still_and_is_known_gives_the_same_dump() {
+    let (memory, processors) = guest();
+    let lent = Lent::of(&memory);
+    for format in Format::ALL {
+        let dumps = [&memory as &dyn PhysicalMemory, &lent].map(|memory| {
+            let (_folder, path) = written(memory, &processors, &plain(format));
+            std::fs::read(path).unwrap()
+        });
+        assert!(dumps[0] == dumps[1], "{format:?}");
+    }
 }
 
 #[test]

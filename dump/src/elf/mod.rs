@@ -22,6 +22,9 @@ pub(crate) fn write(job: &Job<'_>, segments: &[Segment], target: &mut Target) ->
     let mut workers = vec![(); pipeline::workers()];
     let work = |(): &mut (), number| {
         let batch = batches.get(number);
+        if job.memory.untouched(batch.start, batch.len) {
+            return Ok(Piece::Zeroes(batch.len));
+        }
         let bytes = job.memory.read(batch.start, batch.len as usize);
         if bytes.len() as u64 != batch.len {
             return Err(DumpError::Memory(batch.start));

@@ -28,11 +28,12 @@ impl Buffer {
         self.bytes.len()
     }
 
-    /// Appends what `put` puts at the beginning of the room that is left, and says how much that is.
-    pub(super) fn fill(&mut self, put: impl FnOnce(&mut [u8]) -> usize) -> usize {
+    /// Appends what `put` puts at the beginning of the room that is left, and says how much that is; nothing, if so.
+    pub(super) fn fill(&mut self, put: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
         let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let len = put(room).min(room.len());
-        self.len += len;
+        let most = room.len();
+        let len = put(room).map(|len| len.min(most));
+        self.len += len.unwrap_or(0);
         len
     }
 
@@ -40,7 +41,7 @@ impl Buffer {
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.fill(|room| {
             room[..bytes.len()].copy_from_slice(bytes);
-            bytes.len()
+            Some(bytes.len())
         });
     }
 }
@@ -54,6 +55,49 @@ impl From<Vec<u8>> for Buffer {
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// What is written of a batch of pages: what was made of them, and guest memory as it is.
+#[derive(Debug, Default)]
+pub(super) struct Pieces<'a> {
+    pub(super) made: Buffer,
+    /// The guest memory that pieces are of.
+    pub(super) memory: &'a [u8],
+    pub(super) order: Vec<Piece>,
+}
+
+/// A piece: bytes of the buffer or of the memory, from and to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Made(usize, usize),
+    Memory(usize, usize),
+}
+
+impl<'a> Pieces<'a> {
+    /// Of a batch of pages.
+    pub(super) fn of(memory: &'a [u8]) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
+    /// Appends a piece. One that goes on where the last one ends becomes part of it.
+    pub(super) fn push(&mut self, piece: Piece) {
+        match (self.order.last_mut(), piece) {
+            (Some(Piece::Made(_, to)), Piece::Made(from, end))
+            | (Some(Piece::Memory(_, to)), Piece::Memory(from, end))
+                if *to == from =>
+            {
+                *to = end;
+            }
+            _ => self.order.push(piece),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Pieces<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        let order = vec![Piece::Made(0, bytes.len())];
+        Self { made: bytes.into(), memory: &[], order }
     }
 }
 

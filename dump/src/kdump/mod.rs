@@ -14,9 +14,10 @@ use crate::pipeline;
 use crate::record::Record;
 use crate::write::Job;
 use crate::{DumpError, PAGE_SIZE, Range, Target};
-use buffer::{Buffer, Buffers};
+use buffer::{Buffers, Piece, Pieces};
 use header::{BLOCK, DESCRIPTOR_LEN, Geometry};
 use places::{Places, Run};
+use std::borrow::Cow;
 
 pub(crate) use flattened::{END, HEADER_LEN, SEGMENT_LEN, SIGNATURE, TYPE, VERSION};
 
@@ -27,10 +28,10 @@ const DATA_RUN: usize = 8 << 20;
 const DESCRIPTOR_RUN: usize = 4 << 20;
 
 /// What comes of a batch of pages.
-struct Packed {
+struct Packed<'a> {
     /// Of each page: 0 if it is zero, the page's size if it is stored as it is, else its compressed size.
     sizes: Vec<u16>,
-    data: Buffer,
+    pieces: Pieces<'a>,
 }
 
 /// Writes a dump.
@@ -56,7 +57,7 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     let work = |compressor: &mut Compressor, number| pack(job, compressor, batches.get(number), &buffers);
     pipeline::in_order(batches.count(), &mut workers, work, |packed| {
         let packed = packed?;
-        let mut record = Record::default();
+        let mut record = Record::with_room(packed.sizes.len() * DESCRIPTOR_LEN);
         let mut offset = data.end();
         for size in &packed.sizes {
             match usize::from(*size) {
@@ -67,7 +68,7 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
             offset += u64::from(*size);
         }
         descriptors.put(record.finish().into(), &mut places)?;
-        buffers.give_back(data.put(packed.data, &mut places)?);
+        buffers.give_back(data.put(packed.pieces, &mut places)?);
         job.progress.advance(packed.sizes.len() as u64 * PAGE_SIZE);
         Ok(())
     })?;
@@ -76,26 +77,50 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     places.finish()
 }
 
-/// Compresses a batch of pages.
-fn pack(job: &Job<'_>, compressor: &mut Compressor, batch: Range, buffers: &Buffers) -> Result<Packed, DumpError> {
+/// Compresses a batch of pages. What does not compress is written from guest memory, if that stands still.
+fn pack<'a>(
+    job: &Job<'a>,
+    compressor: &mut Compressor,
+    batch: Range,
+    buffers: &Buffers,
+) -> Result<Packed<'a>, DumpError> {
+    if job.memory.untouched(batch.start, batch.len) {
+        let sizes = vec![0; (batch.len / PAGE_SIZE) as usize];
+        return Ok(Packed { sizes, pieces: Pieces::default() });
+    }
     let bytes = job.memory.read(batch.start, batch.len as usize);
     if bytes.len() as u64 != batch.len {
         return Err(DumpError::Memory(batch.start));
     }
-    let mut packed = Packed { sizes: Vec::with_capacity(bytes.len() / BLOCK), data: Buffer::default() };
+    let still = match bytes {
+        Cow::Borrowed(still) => still,
+        Cow::Owned(_) => &[],
+    };
+    let mut packed = Packed { sizes: Vec::with_capacity(bytes.len() / BLOCK), pieces: Pieces::of(still) };
     // Of the pages before in this batch, so that the file is the same whoever worked on what.
     let mut doubtful = false;
-    for page in bytes.chunks_exact(BLOCK) {
+    for (page, at) in bytes.chunks_exact(BLOCK).zip((0..).step_by(BLOCK)) {
         if is_zero(page) {
             packed.sizes.push(0);
             continue;
         }
-        if packed.data.capacity() == 0 {
-            packed.data = buffers.take();
+        let Pieces { made, .. } = &mut packed.pieces;
+        if made.capacity() == 0 {
+            *made = buffers.take();
         }
-        let size = packed.data.fill(|room| compressor.store(page, doubtful, room));
-        doubtful = size == BLOCK;
-        packed.sizes.push(size as u16);
+        let from = made.len();
+        let size = made.fill(|room| compressor.pack(page, doubtful, room));
+        doubtful = size.is_none();
+        packed.sizes.push(size.unwrap_or(BLOCK) as u16);
+        let piece = match size {
+            Some(size) => Piece::Made(from, from + size),
+            None if !still.is_empty() => Piece::Memory(at, at + BLOCK),
+            None => {
+                made.append(page);
+                Piece::Made(from, from + BLOCK)
+            }
+        };
+        packed.pieces.push(piece);
     }
     Ok(packed)
 }

@@ -30,6 +30,9 @@ pub(super) fn notes_on_pages(
     let batches = Batches::sized(ranges, HEADS_OF);
     let look = |(): &mut (), number| {
         let batch = batches.get(number);
+        if memory.untouched(batch.start, batch.len) {
+            return Vec::new();
+        }
         let heads = memory.read_heads(batch.start, (batch.len / PAGE_SIZE) as usize, TEXT_AT);
         let starts = (batch.start..).step_by(PAGE_SIZE as usize);
         let begins = starts.zip(heads.chunks_exact(TEXT_AT)).filter(|(_, head)| Vmcoreinfo::note_len(head).is_some());
@@ -65,6 +68,9 @@ pub(super) fn everywhere(
     let batches = Batches::of(ranges);
     let look = |(): &mut (), number| {
         let batch = batches.get(number);
+        if memory.untouched(batch.start, batch.len) {
+            return Vec::new();
+        }
         let bytes = memory.read(batch.start, batch.len as usize);
         beginnings(&bytes).into_iter().map(|(kind, at)| (kind, batch.start + at as u64)).collect::<Vec<_>>()
     };

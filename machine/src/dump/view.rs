@@ -4,7 +4,7 @@ use lockstep_cpu::Vcpu;
 use lockstep_cpu::state::{Rflags, Segment, TableRegister};
 use lockstep_dump::{PhysicalMemory, Processors, Range, Registers, SegmentRegister};
 use lockstep_fabric::Memory;
-use lockstep_fabric::memory::{Backing, Region, Target};
+use lockstep_fabric::memory::{Backing, PAGE_SIZE, Region, Target};
 use std::borrow::Cow;
 
 /// Physical memory that stands still: RAM, ROM and video memory where the guest reads them now.
@@ -14,13 +14,20 @@ pub struct StoppedMemory<'a> {
     /// Addresses with their arena offsets, in ascending order.
     spans: Vec<(Range, u64)>,
     ram_end: Option<u64>,
+    /// For each page of the arena, whether it was ever written.
+    touched: &'a [bool],
 }
 
 impl<'a> StoppedMemory<'a> {
     /// The memory of a machine between two runs.
     pub fn of(memory: &'a Memory) -> Self {
         let arena = memory.arena();
-        Self { arena: arena.bytes(0, arena.len()).unwrap_or_default(), spans: spans(memory), ram_end: ram_end(memory) }
+        Self {
+            arena: arena.bytes(0, arena.len()).unwrap_or_default(),
+            spans: spans(memory),
+            ram_end: ram_end(memory),
+            touched: memory.touched(),
+        }
     }
 
     /// Addresses with their arena offsets, in ascending order.
@@ -65,6 +72,16 @@ impl PhysicalMemory for StoppedMemory<'_> {
 
     fn ram_end(&self) -> Option<u64> {
         self.ram_end
+    }
+
+    fn untouched(&self, address: u64, len: u64) -> bool {
+        let Some((range, offset)) = find(&self.spans, address) else { return false };
+        if len > range.end() - address {
+            return false;
+        }
+        let first = offset + (address - range.start);
+        let pages = (first / PAGE_SIZE) as usize..(first + len).div_ceil(PAGE_SIZE) as usize;
+        self.touched.get(pages).is_some_and(|pages| pages.iter().all(|touched| !touched))
     }
 
     fn read(&self, address: u64, len: usize) -> Cow<'_, [u8]> {
@@ -148,6 +165,10 @@ mod tests {
             machine.bus.memory.read_bytes(start, &mut expected);
             assert!(memory.read(start, len)[..] == expected, "{start:#x}");
         }
+        let zero = |page: &u64| memory.read(page * PAGE_SIZE, PAGE_SIZE as usize).iter().all(|byte| *byte == 0);
+        let untouched: Vec<u64> = (0..0x1000).filter(|page| memory.untouched(page * PAGE_SIZE, PAGE_SIZE)).collect();
+        assert!(untouched.len() > 0x800 && untouched.iter().all(zero));
+        assert!(!memory.untouched(0xffff_f000, PAGE_SIZE) && !memory.untouched(0xff_f000, 2 * PAGE_SIZE));
         assert_eq!(memory.ram_end(), Some(16 << 20), "the ROM below 4 GiB is no RAM");
         assert_eq!(memory.read(0xfee0_0000, 8).len(), 0);
         assert_eq!(Cpus::of(&machine.cpus).registers()[0].rip, 0xfff0);

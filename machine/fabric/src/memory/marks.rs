@@ -8,6 +8,8 @@ pub const LINE_SIZE: u64 = 64;
 /// Marks of every page.
 pub struct Marks {
     dirty: Vec<bool>,
+    /// Pages that were ever written.
+    touched: Vec<bool>,
     code: Vec<u64>,
 }
 
@@ -15,7 +17,7 @@ impl Marks {
     /// Marks for an arena of `len` bytes, all clear.
     pub fn new(len: u64) -> Self {
         let pages = len.div_ceil(PAGE_SIZE) as usize;
-        Self { dirty: vec![false; pages], code: vec![0; pages] }
+        Self { dirty: vec![false; pages], touched: vec![false; pages], code: vec![0; pages] }
     }
 
     /// Whether the page of `offset` was written since the mark was last cleared.
@@ -25,9 +27,15 @@ impl Marks {
 
     /// Marks the page of `offset` written.
     pub fn set_dirty(&mut self, offset: u64) {
-        if let Some(mark) = self.dirty.get_mut(page(offset)) {
-            *mark = true;
+        let page = page(offset);
+        if let (Some(dirty), Some(touched)) = (self.dirty.get_mut(page), self.touched.get_mut(page)) {
+            (*dirty, *touched) = (true, true);
         }
+    }
+
+    /// For each page, whether it was ever written.
+    pub fn touched(&self) -> &[bool] {
+        &self.touched
     }
 
     /// Lists the pages (by arena page number) that are marked written, and clears the marks.
@@ -77,6 +85,14 @@ mod tests {
         assert_eq!(line_mask(63, 2), 0b11);
         assert_eq!(line_mask(0x1fc0, 100), 1 << 63);
         assert_eq!(line_mask(0, PAGE_SIZE), u64::MAX);
+    }
+
+    #[test]
+    fn what_was_ever_written_stays_known() {
+        let mut marks = Marks::new(2 * PAGE_SIZE);
+        marks.set_dirty(PAGE_SIZE + 5);
+        assert_eq!(marks.take_dirty(), [1]);
+        assert_eq!((marks.is_dirty(PAGE_SIZE), marks.touched()), (false, &[false, true][..]));
     }
 
     #[test]

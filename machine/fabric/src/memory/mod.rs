@@ -412,6 +412,11 @@ impl Memory {
         std::mem::take(&mut self.stale)
     }
 
+    /// For each arena page, whether it was ever written. Those that were not are zero, and the host has no memory for them.
+    pub fn touched(&self) -> &[bool] {
+        self.marks.touched()
+    }
+
     /// Takes the list of arena pages (by page number) written since it was last taken.
     pub fn take_dirty(&mut self) -> Vec<u64> {
         self.write_epoch += 1;
