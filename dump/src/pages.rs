@@ -5,6 +5,9 @@ use crate::{PAGE_SIZE, PhysicalMemory, Range};
 /// Bytes in a batch: large enough to be worth handing to a thread, small enough for its cache.
 pub(crate) const BATCH: u64 = 256 << 10;
 
+/// Memory that was never written and is told of at once, at most.
+const QUIET: u64 = 16 << 20;
+
 /// Whether all bytes are zero, at the speed of memory.
 pub fn is_zero(bytes: &[u8]) -> bool {
     let mut chunks = bytes.chunks_exact(256);
@@ -45,9 +48,17 @@ pub(crate) fn joined(mut ranges: Vec<Range>) -> Vec<Range> {
 /// Pieces of some ranges, numbered from 0 in order, none of which crosses from one range to another.
 #[derive(Clone, Debug)]
 pub(crate) struct Batches {
-    /// Each range with the number of its first piece.
-    ranges: Vec<(u64, Range)>,
+    ranges: Vec<Pieces>,
     count: u64,
+}
+
+/// A range in pieces.
+#[derive(Clone, Copy, Debug)]
+struct Pieces {
+    /// The number of the first one.
+    first: u64,
+    range: Range,
+    /// How large they are, but for the last one.
     size: u64,
 }
 
@@ -58,16 +69,31 @@ impl Batches {
 
     /// Pieces of another size than usual.
     pub(crate) fn sized(ranges: &[Range], size: u64) -> Self {
-        let mut count = 0;
-        let ranges = ranges
-            .iter()
-            .map(|range| {
-                let first = count;
-                count += range.len.div_ceil(size);
-                (first, *range)
-            })
-            .collect();
-        Self { ranges, count, size }
+        let mut batches = Self { ranges: Vec::with_capacity(ranges.len()), count: 0 };
+        ranges.iter().for_each(|range| batches.push(*range, size));
+        batches
+    }
+
+    /// Pieces of the usual size, and larger ones where memory was never written: those take no time.
+    pub(crate) fn busy(memory: &dyn PhysicalMemory, ranges: &[Range]) -> Self {
+        let mut batches = Self { ranges: Vec::new(), count: 0 };
+        for range in ranges {
+            let quiet = |at: u64| memory.untouched(at, BATCH.min(range.end() - at));
+            let mut start = range.start;
+            while start < range.end() {
+                let is_quiet = quiet(start);
+                let mut next = (start..range.end()).step_by(BATCH as usize).skip(1);
+                let end = next.find(|at| quiet(*at) != is_quiet).unwrap_or(range.end());
+                batches.push(Range { start, len: end - start }, if is_quiet { QUIET } else { BATCH });
+                start = end;
+            }
+        }
+        batches
+    }
+
+    fn push(&mut self, range: Range, size: u64) {
+        self.ranges.push(Pieces { first: self.count, range, size });
+        self.count += range.len.div_ceil(size);
     }
 
     pub(crate) fn count(&self) -> u64 {
@@ -76,19 +102,19 @@ impl Batches {
 
     /// The piece of a number below [`Batches::count`].
     pub(crate) fn get(&self, number: u64) -> Range {
-        let after = self.ranges.partition_point(|(first, _)| *first <= number);
-        let Some((first, range)) = after.checked_sub(1).and_then(|at| self.ranges.get(at)) else {
+        let after = self.ranges.partition_point(|pieces| pieces.first <= number);
+        let Some(Pieces { first, range, size }) = after.checked_sub(1).and_then(|at| self.ranges.get(at)) else {
             return Range::default();
         };
-        let offset = (number - first) * self.size;
-        Range { start: range.start + offset, len: self.size.min(range.len.saturating_sub(offset)) }
+        let offset = (number - first) * size;
+        Range { start: range.start + offset, len: (*size).min(range.len.saturating_sub(offset)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::Sparse;
+    use crate::fixture::{Lent, Sparse};
 
     fn range(start: u64, len: u64) -> Range {
         Range { start, len }
@@ -130,5 +156,27 @@ mod tests {
         let pieces: Vec<_> = (0..batches.count()).map(|n| batches.get(n)).collect();
         assert_eq!(pieces, [range(0, BATCH), range(BATCH, BATCH), range(BATCH * 2, 0x1000), all[1], all[2]]);
         assert_eq!(Batches::of(&[]).count(), 0);
+    }
+
+    #[test]
+    fn what_was_never_written_is_in_large_pieces() {
+        let mut memory = Sparse::new(&[(0, QUIET * 2), (QUIET * 3, BATCH * 3 + 0x1000)]);
+        memory.put(BATCH * 2 + 5, &[1]);
+        memory.put(QUIET * 3 + BATCH * 3, &[1]);
+        let lent = Lent::of(&memory);
+        let batches = Batches::busy(&lent, &ranges(&lent));
+        let pieces: Vec<_> = (0..batches.count()).map(|n| batches.get(n)).collect();
+        let rest = QUIET * 2 - BATCH * 3;
+        let expected = [
+            range(0, BATCH * 2),
+            range(BATCH * 2, BATCH),
+            range(BATCH * 3, QUIET),
+            range(BATCH * 3 + QUIET, rest - QUIET),
+            range(QUIET * 3, BATCH * 3),
+            range(QUIET * 3 + BATCH * 3, 0x1000),
+        ];
+        assert_eq!(pieces, expected);
+        let usual = Batches::busy(&memory, &ranges(&memory));
+        assert_eq!(usual.count(), Batches::of(&ranges(&memory)).count());
     }
 }

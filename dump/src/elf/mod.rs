@@ -18,7 +18,7 @@ pub(crate) fn write(job: &Job<'_>, segments: &[Segment], target: &mut Target) ->
     let total: u64 = ranges.iter().map(|range| range.len).sum();
     target.append(&head(job.architecture, &job.notes.bytes, segments, total), job.progress)?;
 
-    let batches = Batches::of(ranges);
+    let batches = Batches::busy(job.memory, ranges);
     let mut workers = vec![(); pipeline::workers()];
     let work = |(): &mut (), number| {
         let batch = batches.get(number);

@@ -50,7 +50,7 @@ pub(crate) fn write(job: &Job<'_>, codec: Codec, raw: bool, target: &mut Target)
     let mut data = Run::at(geometry.data, DATA_RUN);
     // The page that all zero pages share.
     data.put(vec![0; BLOCK].into(), &mut places)?;
-    let batches = Batches::of(job.ranges);
+    let batches = Batches::busy(job.memory, job.ranges);
     let mut workers =
         (0..pipeline::workers()).map(|_| Compressor::new(codec)).collect::<Result<Vec<_>, DumpError>>()?;
     let buffers = Buffers::default();

@@ -65,7 +65,7 @@ pub(super) fn everywhere(
     ranges: &[Range],
     progress: &Progress,
 ) -> Result<Finds, DumpError> {
-    let batches = Batches::of(ranges);
+    let batches = Batches::busy(memory, ranges);
     let look = |(): &mut (), number| {
         let batch = batches.get(number);
         if memory.untouched(batch.start, batch.len) {
