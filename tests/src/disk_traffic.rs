@@ -106,7 +106,7 @@ pub fn in_flight(guest: &Guest, (device, drive): (&str, u8)) -> usize {
     let device = guest.board.machine.bus.find(device).expect("the device");
     let device = serde_json::to_value(device).expect("a number");
     let state = guest.board.machine.save_state().expect("a state");
-    let requests = state["blocks"].as_array().expect("requests");
+    let requests = state["blocks"]["requests"].as_array().expect("requests");
     requests.iter().filter(|request| request["device"] == device && request["drive"] == drive).count()
 }
 
