@@ -95,7 +95,7 @@ fn the_monitor_opens_and_closes_the_server_and_a_debugger_ends_the_run() {
     let mut command = Command::new(lockstep());
     command.args(["-nodefaults", "-display", "none", "-seed", "1", "-monitor", "stdio"]);
     let mut session = Session::start(&mut command);
-    session.expect("(lockstep)");
+    session.expect("(qemu)");
     session.type_in("gdbserver nonsense\n");
     session.expect("Error: Could not open gdbserver on device 'nonsense'");
     session.type_in(&format!("gdbserver {}\n", listening(&first)));

@@ -69,18 +69,31 @@ pub struct CpuModel {
 impl CpuModel {
     /// All that is implemented.
     pub fn max() -> Self {
-        // "max" is a row of the table.
-        Self::named("max").unwrap_or_else(|| MODELS[0].model())
+        MODELS[0].model("max")
     }
 
     /// The model of this name.
     pub fn named(name: &str) -> Option<Self> {
-        MODELS.iter().find(|m| m.name == name).map(models::Entry::model)
+        Self::entry(name).map(|entry| entry.model(name))
+    }
+
+    fn entry(name: &str) -> Option<&'static models::Entry> {
+        MODELS.iter().find(|entry| entry.names.contains(&name))
+    }
+
+    /// What the model of this name has where it is whole, and lacks here since it is not implemented.
+    pub fn lacking(name: &str) -> &'static [&'static str] {
+        Self::entry(name).map_or(&[], |entry| &entry.lacking)
+    }
+
+    /// The version of a model that a name without a version stands for.
+    pub fn alias_of(name: &str) -> Option<&'static str> {
+        Self::entry(name)?.names.first().copied().filter(|version| *version != name)
     }
 
     /// The names of all models.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        MODELS.iter().map(|m| m.name)
+        MODELS.iter().flat_map(|entry| entry.names.iter().copied())
     }
 
     /// The model of a `-cpu` argument: a name, then `+feature`, `-feature` or `feature=on|off`, separated by commas.
@@ -106,18 +119,22 @@ impl CpuModel {
         Ok(model)
     }
 
-    /// Announces a feature or not. Switching off what is not implemented is fine.
-    pub fn set(&mut self, feature: &str, on: bool) -> Result<(), ModelError> {
-        let name = match feature {
-            // Spellings that QEMU takes for the same thing.
+    /// The name that a feature goes by among all the spellings that QEMU takes, built or not; `None` if there is no such feature.
+    pub fn feature(spelled: &str) -> Option<String> {
+        let name = match spelled {
             "sse3" => "pni".to_owned(),
             "sse4-1" | "sse4_1" => "sse4.1".to_owned(),
             "sse4-2" | "sse4_2" => "sse4.2".to_owned(),
             "xd" => "nx".to_owned(),
             "i64" => "lm".to_owned(),
-            "tsc_adjust" => "tsc-adjust".to_owned(),
             name => name.replace('_', "-"),
         };
+        (Features::names().contains(&name.as_str()) || feature::NOT_BUILT.contains(&name.as_str())).then_some(name)
+    }
+
+    /// Announces a feature or not. Switching off what is not implemented is fine.
+    pub fn set(&mut self, feature: &str, on: bool) -> Result<(), ModelError> {
+        let name = Self::feature(feature).ok_or_else(|| ModelError::Feature(feature.into()))?;
         if self.features.set(&name, on) {
             // Leaves beyond the model's own are needed to tell of what was added.
             if on && self.level < 0xd {
@@ -125,11 +142,7 @@ impl CpuModel {
             }
             return Ok(());
         }
-        match feature::NOT_BUILT.contains(&name.as_str()) {
-            true if on => Err(ModelError::NotBuilt(feature.into())),
-            true => Ok(()),
-            false => Err(ModelError::Feature(feature.into())),
-        }
+        if on { Err(ModelError::NotBuilt(feature.into())) } else { Ok(()) }
     }
 
     /// 1-GiB pages.

@@ -1,75 +1,26 @@
-//! The models that `-cpu` knows, each as far as its features are implemented.
+//! The models that `-cpu` knows: QEMU's, each as far as its features are implemented, and `max`.
 
-use super::feature::{
-    ExtendedEcx, ExtendedEdx, Features, Leaf1Ecx, Leaf1Edx, Leaf6Eax, Leaf7Ebx, Leaf7Ecx, Leaf7Edx, LeafDEax, PowerEdx,
-};
+use super::feature::{ExtendedEcx, Features, Leaf1Ecx, Leaf6Eax};
 use super::{CpuModel, Topology, Vendor};
+use std::sync::LazyLock;
 
-/// One row of the table.
+/// QEMU's models, a row each.
+const TABLE: &str = include_str!("models.txt");
+
+/// One model.
+#[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) name: &'static str,
+    /// Its names; the first one says which version of the model it is.
+    pub(super) names: Vec<&'static str>,
     about: &'static str,
     vendor: Vendor,
     signature: u32,
     level: u32,
     extended_level: u32,
     features: Features,
+    /// What it would have and has not, since it is not implemented.
+    pub(super) lacking: Vec<&'static str>,
 }
-
-/// What a Pentium Pro has.
-const PPRO: Leaf1Edx = Leaf1Edx::FPU
-    .union(Leaf1Edx::DE)
-    .union(Leaf1Edx::PSE)
-    .union(Leaf1Edx::TSC)
-    .union(Leaf1Edx::MSR)
-    .union(Leaf1Edx::PAE)
-    .union(Leaf1Edx::MCE)
-    .union(Leaf1Edx::CX8)
-    .union(Leaf1Edx::APIC)
-    .union(Leaf1Edx::SEP)
-    .union(Leaf1Edx::PGE)
-    .union(Leaf1Edx::CMOV)
-    .union(Leaf1Edx::PAT)
-    .union(Leaf1Edx::MMX)
-    .union(Leaf1Edx::FXSR)
-    .union(Leaf1Edx::SSE)
-    .union(Leaf1Edx::SSE2);
-/// And what the 64-bit models add.
-const PC64: Leaf1Edx = PPRO.union(Leaf1Edx::MTRR).union(Leaf1Edx::CLFLUSH).union(Leaf1Edx::MCA).union(Leaf1Edx::PSE36);
-const PC64_VME: Leaf1Edx = PC64.union(Leaf1Edx::VME);
-/// What every model has, since this is no hardware and its APIC timer does not stop.
-const HYPERVISOR: Leaf1Ecx = Leaf1Ecx::HYPERVISOR.union(Leaf1Ecx::X2APIC);
-const LONG: ExtendedEdx = ExtendedEdx::LM.union(ExtendedEdx::SYSCALL).union(ExtendedEdx::NX);
-
-const NOTHING: Features = Features {
-    leaf1_edx: Leaf1Edx::empty(),
-    leaf1_ecx: HYPERVISOR,
-    leaf6_eax: Leaf6Eax::ARAT,
-    leaf7_ebx: Leaf7Ebx::empty(),
-    leaf7_ecx: Leaf7Ecx::empty(),
-    leaf7_edx: Leaf7Edx::empty(),
-    leaf_d_eax: LeafDEax::empty(),
-    extended_edx: ExtendedEdx::empty(),
-    extended_ecx: ExtendedEcx::empty(),
-    power_edx: PowerEdx::empty(),
-};
-
-const EVERYTHING: Features = Features {
-    leaf1_edx: Leaf1Edx::all(),
-    leaf1_ecx: Leaf1Ecx::all(),
-    leaf6_eax: Leaf6Eax::all(),
-    leaf7_ebx: Leaf7Ebx::all(),
-    leaf7_ecx: Leaf7Ecx::all(),
-    leaf7_edx: Leaf7Edx::all(),
-    leaf_d_eax: LeafDEax::all(),
-    extended_edx: ExtendedEdx::all(),
-    extended_ecx: ExtendedEcx::LAHF_LM.union(ExtendedEcx::CR8_LEGACY).union(ExtendedEcx::PREFETCH),
-    power_edx: PowerEdx::all(),
-};
-
-const SSE4: Leaf1Ecx = CORE2.union(Leaf1Ecx::SSE41).union(Leaf1Ecx::SSE42).union(Leaf1Ecx::POPCNT);
-const CORE2: Leaf1Ecx = HYPERVISOR.union(Leaf1Ecx::SSE3).union(Leaf1Ecx::SSSE3).union(Leaf1Ecx::CX16);
-const SSE3_CX16: Leaf1Ecx = HYPERVISOR.union(Leaf1Ecx::SSE3).union(Leaf1Ecx::CX16);
 
 /// CPUID leaf 1's EAX (SDM volume 2, CPUID, figure 3-6).
 const fn signature(family: u32, model: u32, stepping: u32) -> u32 {
@@ -77,129 +28,56 @@ const fn signature(family: u32, model: u32, stepping: u32) -> u32 {
     extended << 20 | (model >> 4) << 16 | base << 8 | (model & 15) << 4 | stepping
 }
 
-pub(super) const MODELS: &[Entry] = &[
-    Entry {
-        name: "qemu64",
-        about: "QEMU Virtual CPU version 2.5+",
-        vendor: Vendor::Amd,
-        signature: signature(15, 107, 1),
-        level: 0xd,
-        extended_level: 0x8000_000a,
-        features: Features {
-            leaf1_edx: PC64,
-            leaf1_ecx: SSE3_CX16,
-            extended_edx: LONG,
-            extended_ecx: ExtendedEcx::LAHF_LM,
-            ..NOTHING
-        },
-    },
-    Entry {
-        name: "max",
+/// What every model has, since this is no hardware and its APIC timer does not stop.
+fn hypervisor() -> Features {
+    Features { leaf1_ecx: Leaf1Ecx::HYPERVISOR | Leaf1Ecx::X2APIC, leaf6_eax: Leaf6Eax::ARAT, ..Features::default() }
+}
+
+fn everything() -> Features {
+    let mut all = Features::default();
+    for name in Features::names() {
+        all.set(name, true);
+    }
+    // That the threads of a core are cores (CMP_LEGACY) depends on the topology.
+    all.extended_ecx.remove(ExtendedEcx::CMP_LEGACY);
+    all
+}
+
+/// All models, `max` first.
+pub(super) static MODELS: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let max = Entry {
+        names: vec!["max"],
         about: "QEMU TCG CPU version 2.5+",
         vendor: Vendor::Amd,
         signature: signature(15, 107, 1),
         level: 0xd,
         extended_level: 0x8000_000a,
-        features: EVERYTHING,
-    },
-    Entry {
-        name: "qemu32",
-        about: "QEMU Virtual CPU version 2.5+",
-        vendor: Vendor::Intel,
-        signature: signature(6, 6, 3),
-        level: 4,
-        extended_level: 0x8000_0004,
-        features: Features { leaf1_edx: PPRO, leaf1_ecx: HYPERVISOR.union(Leaf1Ecx::SSE3), ..NOTHING },
-    },
-    Entry {
-        name: "kvm64",
-        about: "Common KVM processor",
-        vendor: Vendor::Intel,
-        signature: signature(15, 6, 1),
-        level: 0xd,
-        extended_level: 0x8000_0008,
-        features: Features { leaf1_edx: PC64_VME, leaf1_ecx: SSE3_CX16, extended_edx: LONG, ..NOTHING },
-    },
-    Entry {
-        name: "Conroe",
-        about: "Intel Celeron_4x0 (Conroe/Merom Class Core 2)",
-        vendor: Vendor::Intel,
-        signature: signature(6, 15, 3),
-        level: 10,
-        extended_level: 0x8000_0008,
-        features: Features {
-            leaf1_edx: PC64_VME,
-            leaf1_ecx: CORE2,
-            extended_edx: LONG,
-            extended_ecx: ExtendedEcx::LAHF_LM,
-            ..NOTHING
-        },
-    },
-    Entry {
-        name: "Penryn",
-        about: "Intel Core 2 Duo P9xxx (Penryn Class Core 2)",
-        vendor: Vendor::Intel,
-        signature: signature(6, 23, 3),
-        level: 10,
-        extended_level: 0x8000_0008,
-        features: Features {
-            leaf1_edx: PC64_VME,
-            leaf1_ecx: CORE2.union(Leaf1Ecx::SSE41),
-            extended_edx: LONG,
-            extended_ecx: ExtendedEcx::LAHF_LM,
-            ..NOTHING
-        },
-    },
-    Entry {
-        name: "Nehalem",
-        about: "Intel Core i7 9xx (Nehalem Class Core i7)",
-        vendor: Vendor::Intel,
-        signature: signature(6, 26, 3),
-        level: 11,
-        extended_level: 0x8000_0008,
-        features: Features {
-            leaf1_edx: PC64_VME,
-            leaf1_ecx: SSE4,
-            extended_edx: LONG,
-            extended_ecx: ExtendedEcx::LAHF_LM,
-            ..NOTHING
-        },
-    },
-    Entry {
-        name: "Opteron_G1",
-        about: "AMD Opteron 240 (Gen 1 Class Opteron)",
-        vendor: Vendor::Amd,
-        signature: signature(15, 6, 1),
-        level: 5,
-        extended_level: 0x8000_0008,
-        features: Features {
-            leaf1_edx: PC64_VME,
-            leaf1_ecx: HYPERVISOR.union(Leaf1Ecx::SSE3),
-            extended_edx: LONG,
-            ..NOTHING
-        },
-    },
-    Entry {
-        name: "Opteron_G2",
-        about: "AMD Opteron 22xx (Gen 2 Class Opteron)",
-        vendor: Vendor::Amd,
-        signature: signature(15, 6, 1),
-        level: 5,
-        extended_level: 0x8000_0008,
-        features: Features {
-            leaf1_edx: PC64_VME,
-            leaf1_ecx: SSE3_CX16,
-            extended_edx: LONG.union(ExtendedEdx::RDTSCP),
-            extended_ecx: ExtendedEcx::LAHF_LM,
-            ..NOTHING
-        },
-    },
-];
+        features: everything(),
+        lacking: Vec::new(),
+    };
+    std::iter::once(max).chain(TABLE.lines().filter(|line| !line.starts_with('#')).filter_map(entry)).collect()
+});
+
+/// Reads a row.
+fn entry(line: &'static str) -> Option<Entry> {
+    let mut columns = line.split('|').map(str::trim);
+    let names = columns.next()?.split(' ').collect();
+    let vendor = if columns.next()? == "AuthenticAMD" { Vendor::Amd } else { Vendor::Intel };
+    let mut version = columns.next()?.split(' ').map_while(|number| number.parse().ok());
+    let signature = signature(version.next()?, version.next()?, version.next()?);
+    let (level, extended_level) = columns.next()?.split_once(' ')?;
+    let about = columns.next()?;
+    let mut features = hypervisor();
+    let lacking = columns.next()?.split(' ').filter(|name| !features.set(name, true)).collect();
+    let extended_level = u32::from_str_radix(extended_level.strip_prefix("0x")?, 16).ok()?;
+    Some(Entry { names, about, vendor, signature, level: level.parse().ok()?, extended_level, features, lacking })
+}
 
 impl Entry {
-    pub(super) fn model(&self) -> CpuModel {
+    /// The model under one of its names.
+    pub(super) fn model(&self, name: &str) -> CpuModel {
         CpuModel {
-            name: self.name.into(),
+            name: name.into(),
             brand: self.about.into(),
             vendor: self.vendor,
             signature: self.signature,
@@ -208,6 +86,45 @@ impl Entry {
             extended_level: self.extended_level,
             features: self.features,
             topology: Topology::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn find(name: &str) -> &'static Entry {
+        MODELS.iter().find(|entry| entry.names.contains(&name)).expect("a model")
+    }
+
+    #[test]
+    fn every_row_is_a_model_and_no_name_stands_for_two() {
+        let rows = TABLE.lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(MODELS.len(), rows + 1);
+        let names: Vec<_> = MODELS.iter().flat_map(|entry| &entry.names).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert!(names.len() > 120);
+    }
+
+    #[test]
+    fn a_model_has_what_is_implemented_of_it_and_lacks_the_rest() {
+        let haswell = find("Haswell");
+        assert_eq!(haswell.names, ["Haswell-v1", "Haswell"]);
+        assert_eq!((haswell.signature, haswell.level, haswell.extended_level), (0x306c4, 13, 0x8000_0008));
+        for (name, there) in [("smep", true), ("popcnt", true), ("x2apic", true), ("la57", false)] {
+            assert_eq!(haswell.features.has(name), Some(there), "{name}");
+        }
+        assert!(haswell.lacking.contains(&"avx2") && !haswell.lacking.contains(&"smep"));
+        assert!(find("qemu64").lacking.is_empty() && find("EPYC").lacking.contains(&"svm"));
+        assert_eq!(find("qemu64").features.has("vme"), Some(false));
+    }
+
+    #[test]
+    fn what_is_lacking_is_known_to_be_a_feature() {
+        for name in MODELS.iter().flat_map(|entry| &entry.lacking) {
+            assert!(super::super::feature::NOT_BUILT.contains(name), "{name}");
         }
     }
 }

@@ -206,7 +206,7 @@ pub(super) fn build(config: &Config) -> Result<Board, BoardError> {
         boot_order: parts.order,
         files,
         slots: parts.pci,
-        warnings,
+        warnings: processors::warning(&config.cpu).into_iter().chain(warnings).collect(),
     })
 }
 

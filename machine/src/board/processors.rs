@@ -8,8 +8,7 @@ use lockstep_cpu::cpuid::{CpuModel, ModelError, Topology, Vendor};
 use std::collections::BTreeMap;
 
 /// What QEMU's own processors take and nothing here depends on: how strict it is about the host, and what KVM does.
-const WITHOUT_EFFECT: &[&str] =
-    &["check", "enforce", "migratable", "kvm", "host-phys-bits", "host-cache-info", "l3-cache"];
+const WITHOUT_EFFECT: &[&str] = &["check", "migratable", "kvm", "host-phys-bits", "host-cache-info", "l3-cache"];
 
 /// Makes the vCPUs.
 pub(super) fn build(config: &Config) -> Result<Vec<Vcpu>, BoardError> {
@@ -55,6 +54,9 @@ fn model(asked: &CpuConfig) -> Result<CpuModel, OptionError> {
     let blame = |option: String, why: &dyn std::fmt::Display| OptionError::refused(option, why.to_string());
     let mut model = CpuModel::named(&asked.model)
         .ok_or_else(|| blame(format!("-cpu {}", asked.model), &ModelError::Model(asked.model.clone())))?;
+    if let Some(why) = lacking(asked).filter(|_| asked.feature("enforce") == Some(true)) {
+        return Err(blame(format!("-cpu {},enforce", asked.model), &why));
+    }
     for property in &asked.properties {
         let typed = || match property {
             CpuProperty::Plus(name) => format!("-cpu {},+{name}", asked.model),
@@ -65,7 +67,7 @@ fn model(asked: &CpuConfig) -> Result<CpuModel, OptionError> {
             CpuProperty::Plus(name) | CpuProperty::Minus(name) => (name, None),
             CpuProperty::Set(name, value) => (name, Some(value.as_str())),
         };
-        if WITHOUT_EFFECT.contains(&name.as_str()) {
+        if name == "enforce" || WITHOUT_EFFECT.contains(&name.as_str()) {
             continue;
         }
         if value.is_some_and(|value| set_value(&mut model, name, value)) {
@@ -82,6 +84,20 @@ fn model(asked: &CpuConfig) -> Result<CpuModel, OptionError> {
         model.set(name, on).map_err(|why| blame(typed(), &why))?;
     }
     Ok(model)
+}
+
+/// What the model that is asked for would have and has not here, unless that is switched off.
+fn lacking(asked: &CpuConfig) -> Option<String> {
+    let lacking = CpuModel::lacking(&asked.model).iter().filter(|name| asked.feature(name) != Some(false));
+    let names: Vec<_> = lacking.copied().collect();
+    (!names.is_empty())
+        .then(|| format!("these features are not built in this version of Lockstep: {}", names.join(", ")))
+}
+
+/// What a user should know of the processors that are asked for, unless he says that he does not care (`check=off`).
+pub(super) fn warning(asked: &CpuConfig) -> Option<String> {
+    let wanted = asked.feature("check") != Some(false);
+    lacking(asked).filter(|_| wanted).map(|why| format!("-cpu {}: {why}", asked.model))
 }
 
 /// Sets a property that is no feature; false if there is none of this name or it does not take this value.
@@ -137,6 +153,24 @@ mod tests {
         assert_eq!((model.name.as_str(), model.physical_bits), ("qemu64", 36));
         assert_eq!(["smep", "nx", "sse4.1"].map(|name| model.features.has(name)), [true, false, true].map(Some));
         assert_eq!(model.topology, Topology { sockets: 2, dies: 1, cores: 1, threads: 2 });
+    }
+
+    #[test]
+    fn what_a_model_lacks_is_told_or_refused() {
+        let asked = |line: &str| match parse(&["-cpu".to_owned(), line.to_owned()], &Vocabulary::default()) {
+            Ok(Invocation::Run(config)) => warning(&config.cpu),
+            other => panic!("{other:?}"),
+        };
+        let told = asked("Westmere,-aes").expect("a warning");
+        assert_eq!(told, "-cpu Westmere: these features are not built in this version of Lockstep: pclmulqdq");
+        assert_eq!(
+            (asked("Westmere,check=off"), asked("Westmere,-aes,-pclmulqdq"), asked("qemu64")),
+            (None, None, None)
+        );
+        assert!(
+            cpus("-cpu Westmere,-aes,enforce").unwrap_err().contains("not built in this version of Lockstep: pclmul")
+        );
+        assert!(cpus("-cpu Westmere-v1,-aes,-pclmulqdq,enforce").is_ok());
     }
 
     #[test]

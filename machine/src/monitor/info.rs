@@ -7,6 +7,7 @@ use super::{Answer, Desk, dump, interrupts, media, memory, mouse, mtree, pci, re
 use crate::board::{numa_memory, numa_node};
 use crate::chardev::ChardevId;
 use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
+use crate::control::compatible_version;
 use crate::machine::Ending;
 use crate::run::{Control, RunState};
 use lockstep_cpu::state::Activity;
@@ -43,7 +44,7 @@ pub(super) const TOPICS: &[Command] = &[
     row(&["status"], "", "whether the machine is running", status),
     row(&["tlb"], "", "the pages that the chosen CPU's tables map", translation::entries),
     row(&["uuid"], "", "the machine's UUID", uuid),
-    row(&["version"], "", "the version of Lockstep", version),
+    row(&["version"], "", "the version of QEMU that this is like, and of Lockstep", version),
 ];
 
 pub(super) fn info(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
@@ -56,9 +57,11 @@ pub(super) fn info(control: &mut Control, desk: &mut Desk, arguments: &mut Argum
     }
 }
 
-fn version(_: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+fn version(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    Ok(env!("CARGO_PKG_VERSION").to_owned())
+    let version = compatible_version(control.config.compatible_version);
+    let [major, minor, micro] = [version.qemu.major, version.qemu.minor, version.qemu.micro];
+    Ok(format!("{major}.{minor}.{micro} ({})", version.package))
 }
 
 fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {

@@ -43,7 +43,8 @@ use lockstep_cpu::Vcpu;
 
 /// Clears a terminal's line from the cursor on (ECMA-48, EL).
 const CLEAR_LINE: &str = "\x1b[K";
-const PROMPT: &str = "(lockstep) ";
+/// What scripts wait for.
+const PROMPT: &str = "(qemu) ";
 const GREETING: &str =
     concat!("Lockstep ", env!("CARGO_PKG_VERSION"), " monitor - type 'help' for more information\r\n");
 

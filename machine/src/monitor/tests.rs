@@ -39,9 +39,9 @@ fn a_monitor_greets_prompts_echoes_and_answers() {
     let Fixture { mut control, guest: _guest, .. } = Fixture::new("greets", "-name small");
     let mut monitor = Monitor::new(false);
     let greeting = String::from_utf8(monitor.open()).expect("text");
-    assert_eq!(greeting, "Lockstep 0.1.0 monitor - type 'help' for more information\r\n\r(lockstep) ");
+    assert_eq!(greeting, "Lockstep 0.1.0 monitor - type 'help' for more information\r\n\r(qemu) ");
     let answer = String::from_utf8(monitor.feed(b"info name\r\n", &mut control)).expect("text");
-    assert_eq!(answer, "info name\r\nsmall\r\n\r(lockstep) ");
+    assert_eq!(answer, "info name\r\nsmall\r\n\r(qemu) ");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_monitor_that_shares_its_terminal_greets_when_it_first_comes_into_view() {
     assert_eq!(monitor.open(), b"");
     assert!(monitor.focus(true).starts_with(b"Lockstep "));
     assert_eq!(monitor.focus(false), b"\r\n");
-    assert_eq!(monitor.focus(true), b"\r(lockstep) ");
+    assert_eq!(monitor.focus(true), b"\r(qemu) ");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn tab_completes_commands_and_topics() {
     let answer = String::from_utf8(monitor.feed(b"info dev\t", &mut control)).expect("text");
     assert_eq!(answer, "info device");
     let answer = String::from_utf8(monitor.feed(b"\t", &mut control)).expect("text");
-    assert_eq!(answer, "\r\ndevice devices\r\n\r(lockstep) info device");
+    assert_eq!(answer, "\r\ndevice devices\r\n\r(qemu) info device");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn expressions_know_registers() {
 #[test]
 fn info_shows_what_is_there() {
     let mut fixture = Fixture::new("info", "-smp 2 -name small -uuid 00112233-4455-6677-8899-aabbccddeeff");
-    assert_eq!(fixture.says("info version"), "0.1.0");
+    assert_eq!(fixture.says("info version"), "7.2.0 (lockstep-0.1.0)");
     assert_eq!(fixture.says("info uuid"), "00112233-4455-6677-8899-aabbccddeeff");
     assert_eq!(
         fixture.says("info cpus"),
