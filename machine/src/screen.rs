@@ -1,10 +1,10 @@
 //! What is on the screen: as pixels, as text, and as a picture in a file.
 
 use crate::board::Board;
+use crate::host_file;
 use lockstep_devices::vga::{Frame, Vga};
 use lockstep_fabric::StateError;
 use serde::Deserialize;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -91,5 +91,5 @@ pub fn write(frame: &Frame, format: Format, to: impl Write) -> Result<(), Screen
 
 /// Writes a picture to a file.
 pub fn dump(frame: &Frame, format: Format, path: &Path) -> Result<(), ScreenError> {
-    write(frame, format, File::create(path)?)
+    write(frame, format, host_file::open(path, host_file::CREATE)?)
 }

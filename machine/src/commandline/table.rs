@@ -98,6 +98,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("nodefaults", "", "no serial port and no monitor that was not asked for", host::no_defaults),
     row("no-user-config", "", "accepted: there is no such file", host::nothing),
     row("object", "TYPE,id=ID[,PROP=VALUE...]", "make an object beside the machine: iothread, memory-backend-*, rng-*, secret, throttle-group; as KEY=VALUE or JSON", host::object),
+    row("add-fd", "fd=N,set=M[,opaque=TEXT]", "take this open file descriptor into the set /dev/fdset/M, which files can be opened from", host::add_descriptor),
     row("daemonize", "", "go on in the background once sockets and files are open", host::daemonize),
     row("only-migratable", "", "accepted: nothing is migrated", host::nothing),
     row("pidfile", "FILE", "write the process's number there", host::pidfile),

@@ -5,11 +5,13 @@ use super::qcow2::{self, Qcow2};
 use super::raw::{Raw, read_to_end_of_file};
 use super::{Facts, Image, Overlay, lock};
 use crate::commandline::{Access, Backing, ImageConfig, ImageFormat};
+use crate::host_file;
 use imago::file::File as Storage;
 use imago::qcow2::Qcow2 as ImagoQcow2;
 use imago::raw::Raw as ImagoRaw;
 use imago::{FormatAccess, StorageOpenOptions};
-use std::fs::{File, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -247,8 +249,11 @@ fn open_file(path: &Path, write: bool, fall_back: bool, locked: bool) -> Result<
     let host = |why| ImageError::Host { path: path.into(), why };
     let denied =
         |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
-    let (file, write) = match OpenOptions::new().read(true).write(write).open(path) {
-        Err(error) if write && fall_back && denied(&error) => (File::open(path).map_err(host)?, false),
+    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let (file, write) = match host_file::open(path, access) {
+        Err(error) if write && fall_back && denied(&error) => {
+            (host_file::open(path, OFlags::RDONLY).map_err(host)?, false)
+        }
         opened => (opened.map_err(host)?, write),
     };
     let kind = file.metadata().map_err(host)?.file_type();
