@@ -23,7 +23,9 @@ impl PidFile {
             |what: &'static str| move |why: io::Error| format!("cannot create PID file: {what}: {}", host_words(&why));
         loop {
             let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-            let mut file = file.map_err(failed("Cannot open pid file"))?;
+            let mut file = file.map_err(|why| {
+                format!("cannot create PID file: Could not create '{}': {}", path.display(), host_words(&why))
+            })?;
             lock(&file).map_err(failed("Cannot lock pid file"))?;
             let ours = file.metadata().map_err(failed("Cannot stat file"))?;
             // Its last owner may have removed it before it let go of the lock.
@@ -97,6 +99,6 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
         let refused = PidFile::create(Path::new("/nonexistent/pid")).expect_err("no folder");
-        assert_eq!(refused, "cannot create PID file: Cannot open pid file: No such file or directory");
+        assert_eq!(refused, "cannot create PID file: Could not create '/nonexistent/pid': No such file or directory");
     }
 }

@@ -63,7 +63,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("fda", "FILE", "", drives::fda),
     row("fdb", "FILE", "a floppy disk, as -drive if=floppy,index=0 or 1", drives::fdb),
     row("drive", "[file=FILE][,if=ide|virtio|floppy|none][,index=|bus=,unit=][,media=disk|cdrom][,format=raw|qcow2][,snapshot=on][,readonly=on][,cache=][,discard=][,id=][,serial=][,werror=,rerror=]", "a drive and its image", drives::drive),
-    row("blockdev", "driver=file|raw|qcow2,node-name=NAME[,filename=|,file=NODE][,read-only=on][,...]", "an image for -device ...,drive=NAME; as KEY=VALUE or JSON", nodes::blockdev),
+    row("blockdev", "driver=file|raw|qcow2|null-co,node-name=NAME[,filename=|,file=NODE][,read-only=on][,...]", "an image for -device ...,drive=NAME; as KEY=VALUE or JSON", nodes::blockdev),
     row("snapshot", "", "write to temporary overlays, leave every image as it is", drives::snapshot),
     row("serial", "DEV", "what is behind the next serial port: stdio, mon:stdio, null, none, pty, file:PATH, pipe:PATH, /dev/..., unix:PATH, tcp:HOST:PORT, udp:HOST:PORT, chardev:ID (repeatable)", characters::serial),
     row("parallel", "none", "accepted: there is none", characters::parallel),
