@@ -1,6 +1,7 @@
 //! Why a dump was not written.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,14 @@ pub enum DumpError {
         /// What was tried.
         what: &'static str,
         /// Why it failed.
+        why: io::Error,
+    },
+    /// The file that the dump is to go to cannot be opened.
+    #[error("Could not open '{}': {}", path.display(), plain(why))]
+    Open {
+        /// Its name.
+        path: PathBuf,
+        /// Why not.
         why: io::Error,
     },
     /// Someone asked for it to end.
@@ -44,8 +53,22 @@ pub enum DumpError {
 }
 
 impl DumpError {
+    /// For `map_err`: the file of this name cannot be opened.
+    pub fn opening(path: &Path) -> impl Fn(io::Error) -> Self {
+        |why| Self::Open { path: path.into(), why }
+    }
+
     /// For `map_err`: an error of the host at `what`.
     pub(crate) fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
         move |why| Self::Io { what, why }
     }
+}
+
+/// The host's words for an error: without the number that Rust adds, and without the temporary name that tempfile wraps
+/// them in.
+fn plain(why: &io::Error) -> String {
+    let inner =
+        why.get_ref().and_then(|wrapper| wrapper.source()).and_then(|source| source.downcast_ref::<io::Error>());
+    let text = inner.unwrap_or(why).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

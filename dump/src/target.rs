@@ -45,7 +45,7 @@ impl Target {
     /// A file of this name, made in the same folder under another one. A name that belongs to a device or a pipe is opened
     /// as it is; a pipe must have a reader by then.
     pub fn create(path: &Path) -> Result<Self, DumpError> {
-        let creating = DumpError::io("cannot create the dump");
+        let creating = DumpError::opening(path);
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|there| !there.is_file()) {
             // Not to wait for a pipe's reader, who may never come: without one it is ENXIO.
@@ -248,8 +248,9 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error() {
-        assert!(matches!(Target::create(Path::new("/nonexistent/dump")), Err(DumpError::Io { .. })));
-        assert!(matches!(Target::create(Path::new("/")), Err(DumpError::Io { .. })));
+        let refused = Target::create(Path::new("/nonexistent/dump")).unwrap_err();
+        assert_eq!(refused.to_string(), "Could not open '/nonexistent/dump': No such file or directory");
+        assert!(matches!(Target::create(Path::new("/")), Err(DumpError::Open { .. })));
     }
 
     #[test]

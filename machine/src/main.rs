@@ -1,12 +1,11 @@
 //! The `lockstep` command.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lockstep::background::{self, Side};
 use lockstep::commandline::{Invocation, Vocabulary, parse};
+use lockstep::pid_file::PidFile;
 
 fn main() -> ExitCode {
     match start() {
@@ -60,21 +59,4 @@ fn arguments() -> Result<Vec<String>, String> {
             argument.into_string().map_err(|bad| format!("{}: the argument is not UTF-8", bad.to_string_lossy()))
         })
         .collect()
-}
-
-/// The file that holds the process's number while it runs.
-struct PidFile(PathBuf);
-
-impl PidFile {
-    fn create(path: &Path) -> Result<Self, String> {
-        fs::write(path, format!("{}\n", std::process::id()))
-            .map_err(|error| format!("-pidfile {}: {error}", path.display()))?;
-        Ok(PidFile(path.to_owned()))
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }

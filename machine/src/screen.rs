@@ -1,12 +1,13 @@
 //! What is on the screen: as pixels, as text, and as a picture in a file.
 
 use crate::board::Board;
+use crate::chardev::host_words;
+use crate::host_file;
 use lockstep_devices::vga::{Frame, Vga};
 use lockstep_fabric::StateError;
 use serde::Deserialize;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why the screen could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,14 @@ pub enum ScreenError {
     /// The card's state cannot be saved.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The file cannot be opened.
+    #[error("failed to open file '{}': {}", path.display(), host_words(why))]
+    Open {
+        /// Its name.
+        path: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
     /// The file cannot be written.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -91,5 +100,6 @@ pub fn write(frame: &Frame, format: Format, to: impl Write) -> Result<(), Screen
 
 /// Writes a picture to a file.
 pub fn dump(frame: &Frame, format: Format, path: &Path) -> Result<(), ScreenError> {
-    write(frame, format, File::create(path)?)
+    let file = host_file::open(path, host_file::CREATE);
+    write(frame, format, file.map_err(|why| ScreenError::Open { path: path.into(), why })?)
 }

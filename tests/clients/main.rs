@@ -3,6 +3,7 @@
 mod abuse;
 mod conformance;
 mod contention;
+mod descriptors;
 mod drgn;
 mod hotplug;
 mod libvirt;

@@ -15,16 +15,18 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
-use crate::commandline::{Backend, ChardevConfig, Config, RecordReplay, SocketAddress};
+use crate::commandline::{Backend, ChardevConfig, ChardevLog, Config, RecordReplay, SocketAddress};
+use crate::host_file;
+use rustix::fs::OFlags;
 
 pub use outlet::Outlet;
 pub use ring::Ring;
@@ -165,6 +167,14 @@ pub enum Problem {
     /// What was named as a serial line is none.
     #[error("it is no terminal")]
     NotATerminal,
+    /// The file that its output is to be written to cannot be made.
+    #[error("Could not create '{}': {}", path.display(), host_words(why))]
+    Log {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        why: io::Error,
+    },
     /// Anything else that the host says.
     #[error("{}", host_words(.0))]
     Host(#[from] io::Error),
@@ -217,6 +227,8 @@ impl End {
 #[derive(Default)]
 pub struct Chardevs {
     ends: Vec<End>,
+    /// What output is written to beside.
+    logs: Vec<Option<Outlet>>,
     names: Vec<String>,
     /// Who hears of what is made later; nobody before the run.
     reporter: Option<Reporter>,
@@ -229,9 +241,10 @@ impl Chardevs {
     /// When a recording is replayed no live source is opened: sockets stay closed, and of the terminal's keys only those
     /// for Lockstep itself work.
     pub fn open(config: &Config, reporter: &Reporter) -> Result<Self, ChardevError> {
-        let mut ends = Vec::new();
+        let (mut ends, mut logs) = (Vec::new(), Vec::new());
         for (place, chardev) in config.chardevs.iter().enumerate() {
             let blame = |problem: Problem| ChardevError { origin: chardev.origin.clone(), problem };
+            logs.push(open_log(chardev, reporter).map_err(blame)?);
             ends.push(open_unattended(config, ChardevId(place), chardev, reporter).map_err(blame)?);
         }
         for end in &mut ends {
@@ -250,7 +263,7 @@ impl Chardevs {
             }
         }
         let names = config.chardevs.iter().map(|chardev| chardev.id.clone()).collect();
-        Ok(Chardevs { ends, names, reporter: Some(reporter.clone()) })
+        Ok(Chardevs { ends, logs, names, reporter: Some(reporter.clone()) })
     }
 
     /// The character device called `name` on the command line.
@@ -261,6 +274,9 @@ impl Chardevs {
     /// Queues output. It returns at once unless a megabyte is waiting already; then it waits for room, and gives up
     /// waiting when the run is to end. Output to a socket without a client goes nowhere, as in QEMU.
     pub fn write(&self, id: ChardevId, data: &[u8]) {
+        if let Some(Some(log)) = self.logs.get(id.0) {
+            log.write(data);
+        }
         match self.ends.get(id.0) {
             Some(End::File(outlet)) => outlet.write(data),
             Some(End::Stdio(stdio)) => stdio.outlet().write(data),
@@ -278,13 +294,16 @@ impl Chardevs {
         let missing = || Problem::Host(io::ErrorKind::NotFound.into());
         let chardev = config.chardevs.get(place).ok_or_else(missing)?;
         let reporter = self.reporter.get_or_insert_with(|| Reporter::new().0);
+        let log = open_log(chardev, reporter)?;
         let end = open_unattended(config, ChardevId(place), chardev, reporter)?;
         if self.ends.len() <= place {
             self.ends.resize_with(place + 1, || End::Null);
+            self.logs.resize_with(place + 1, || None);
             self.names.resize_with(place + 1, String::new);
         }
         self.names[place].clone_from(&chardev.id);
         std::mem::replace(&mut self.ends[place], end).close(PARTING);
+        finish_log(std::mem::replace(&mut self.logs[place], log), PARTING);
         Ok(())
     }
 
@@ -293,6 +312,7 @@ impl Chardevs {
         if let (Some(end), Some(name)) = (self.ends.get_mut(id.0), self.names.get_mut(id.0)) {
             name.clear();
             std::mem::replace(end, End::Null).close(PARTING);
+            finish_log(self.logs.get_mut(id.0).and_then(Option::take), PARTING);
         }
     }
 
@@ -331,7 +351,26 @@ impl Chardevs {
     /// Sends out what is queued, ends the threads, restores the terminal and removes the sockets' names.
     pub fn flush_and_close(self, patience: Patience) {
         self.ends.into_iter().for_each(|end| end.close(patience));
+        self.logs.into_iter().for_each(|log| finish_log(log, patience));
     }
+}
+
+/// Opens the file that a character device's output is written to beside.
+fn open_log(chardev: &ChardevConfig, reporter: &Reporter) -> Result<Option<Outlet>, Problem> {
+    let Some(ChardevLog { path, append }) = &chardev.log else { return Ok(None) };
+    let file = output_file(path, *append).map_err(|why| Problem::Log { path: path.clone(), why })?;
+    Ok(Some(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
+}
+
+fn finish_log(log: Option<Outlet>, patience: Patience) {
+    if let Some(log) = log {
+        log.finish(patience);
+    }
+}
+
+fn output_file(path: &Path, append: bool) -> io::Result<File> {
+    let kept = if append { OFlags::APPEND } else { OFlags::TRUNC };
+    host_file::open(path, OFlags::WRONLY | OFlags::CREATE | kept)
 }
 
 /// Opens everything but the terminal.
@@ -345,9 +384,7 @@ fn open_unattended(
         Backend::Null | Backend::Stdio { .. } => Ok(End::Null),
         Backend::Ring { size } => Ok(End::Ring(Ring::new(*size))),
         Backend::File { path, append } => {
-            let mut options = OpenOptions::new();
-            options.create(true).append(*append).write(true).truncate(!append);
-            let file = options.open(path)?;
+            let file = output_file(path, *append)?;
             Ok(End::File(Outlet::start(file, chardev.origin.clone(), reporter.clone())?))
         }
         Backend::Socket { .. }

@@ -15,7 +15,7 @@ use super::outlet::{Outlet, Sink};
 use super::stdio::{CHUNK, Keyboard, Reader, goes_on_after, wait_readable, wait_readable_of};
 use super::{ChardevId, HostEvent, Patience, Problem, Reporter, Users};
 use crate::commandline::{ChardevConfig, SocketAddress, SocketRole};
-use lockstep_qmp::server::inherited;
+use lockstep_qmp::server::{abstract_address, inherited};
 use rustix::net::AddressFamily;
 
 pub(super) struct SocketEnd {
@@ -111,6 +111,12 @@ impl Listener {
     fn open(address: &SocketAddress) -> Result<Self, Problem> {
         match address {
             SocketAddress::Unix(path) => Ok(Listener::Unix(listen_at(path)?)),
+            SocketAddress::Abstract { name, tight } => {
+                match abstract_address(name, *tight).and_then(|address| UnixListener::bind_addr(&address)) {
+                    Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Problem::Busy),
+                    listener => Ok(Listener::Unix(listener?)),
+                }
+            }
             SocketAddress::Tcp(host, port) => match TcpListener::bind(SocketAddr::new(*host, *port)) {
                 Ok(listener) => Ok(Listener::Tcp(listener)),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Problem::Busy),
@@ -186,6 +192,9 @@ fn is_alive(path: &Path) -> bool {
 fn connect(address: &SocketAddress) -> io::Result<Stream> {
     match address {
         SocketAddress::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
+        SocketAddress::Abstract { name, tight } => {
+            UnixStream::connect_addr(&abstract_address(name, *tight)?).map(Stream::Unix)
+        }
         SocketAddress::Tcp(host, port) => {
             let stream = TcpStream::connect(SocketAddr::new(*host, *port))?;
             stream.set_nodelay(true)?;
@@ -235,7 +244,8 @@ impl SocketEnd {
             }
         };
         let name = match (role, address) {
-            (SocketRole::Server { .. }, SocketAddress::Unix(path)) => Some(path.clone()),
+            // A process in the background is elsewhere when it removes the name.
+            (SocketRole::Server { .. }, SocketAddress::Unix(path)) => Some(std::path::absolute(path)?),
             _ => None,
         };
         let origin = chardev.origin.clone();

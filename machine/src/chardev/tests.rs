@@ -449,3 +449,39 @@ fn datagrams_that_nobody_takes_are_lost_and_a_port_in_use_is_told() {
     let error = open(&format!("-chardev udp,id=u,port=1,localport={port}")).err().expect("in use").to_string();
     assert!(error.contains("in use"), "{error}");
 }
+
+#[test]
+fn output_goes_to_the_log_too_whoever_listens() {
+    let place = Place::new("log");
+    let path = place.path("log");
+    for (options, want) in [("", "hello"), ("", "hello"), (",logappend=on", "hellohello")] {
+        let line = format!("-chardev null,id=n,logfile={}{options} -serial chardev:n", path.display());
+        let fixture = open(&line).expect("it opens");
+        fixture.say("hello");
+        fixture.close();
+        assert_eq!(std::fs::read_to_string(&path).expect("the log"), want);
+    }
+    let refused = open("-chardev null,id=n,logfile=/nonexistent/log -serial chardev:n").err().expect("no such folder");
+    assert!(refused.to_string().ends_with("Could not create '/nonexistent/log': No such file or directory"));
+}
+
+#[test]
+fn abstract_socket_is_found_by_its_name_and_is_no_file() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("lockstep-abstract-{}", std::process::id());
+    for (tight, filled) in [("on", name.len()), ("off", 107)] {
+        let line =
+            format!("-chardev socket,id=s,path={name},abstract=on,tight={tight},server=on,wait=off -serial chardev:s");
+        let fixture = open(&line).expect("it opens");
+        let mut bytes = name.clone().into_bytes();
+        bytes.resize(filled, 0);
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(bytes).expect("a name");
+        let mut client = UnixStream::connect_addr(&address).expect("it listens");
+        assert_eq!(fixture.next(), HostEvent::Opened { chardev: fixture.first });
+        fixture.say("hello");
+        assert_eq!(read_exactly(&mut client, 5), "hello");
+        assert!(!std::path::Path::new(&name).exists());
+        assert!(matches!(open(&line).map(drop), Err(ChardevError { problem: Problem::Busy, .. })));
+        fixture.close();
+    }
+}

@@ -1,10 +1,9 @@
 //! What is read and written by one pair of file descriptors: pseudoterminals, pairs of pipes, serial lines of the host.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use rustix::termios::{OptionalActions, isatty, speed, tcgetattr, tcsetattr};
 use super::outlet::{Outlet, Sink};
 use super::stdio::{CHUNK, Keyboard, Reader, goes_on_after};
 use super::{ChardevId, HostEvent, Patience, Problem, Reporter, Users};
+use crate::host_file;
 
 /// How often a pseudoterminal that nobody has open is looked at: nothing tells when it is opened.
 const LOOK: Duration = Duration::from_millis(100);
@@ -149,8 +149,7 @@ impl WireEnd {
 }
 
 fn open_both_ways(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    OpenOptions::new().read(true).write(true).custom_flags(flags.cast_signed()).open(path)
+    host_file::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY)
 }
 
 fn open_terminal(path: &Path) -> io::Result<File> {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::config::{Backend, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
+use super::config::{Backend, ChardevLog, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
@@ -50,14 +50,15 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
         other if UNBUILT_BACKENDS.contains(&other) => return Err(Reason::not_built(format!("backend '{other}'"))),
         other => return Err(Reason::UnknownName { kind: "backend", name: other.to_owned(), option: "-chardev" }),
     };
-    for unbuilt in ["logfile", "telnet", "websocket", "tls-creds"] {
+    for unbuilt in ["telnet", "websocket", "tls-creds"] {
         if options.text(unbuilt).is_some_and(|value| value != "off") {
             return Err(Reason::not_built(unbuilt));
         }
     }
-    options.text("logappend");
+    let append = options.switch("logappend")?.unwrap_or(false);
+    let log = options.text("logfile").map(|path| ChardevLog { path: path.into(), append });
     options.finish()?;
-    draft.add_chardev(&id, backend, mux)?;
+    draft.add_logged_chardev(&id, backend, mux, log)?;
     Ok(Flow::Next)
 }
 
@@ -69,13 +70,22 @@ fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {
                 socket.ok_or_else(|| Reason::bad("fd", &number, "use a file descriptor's number"))?,
             )
         }
-        (None, Some(path)) => SocketAddress::Unix(PathBuf::from(path)),
+        (None, Some(path)) => unix_address(path, options)?,
         (None, None) => {
             let port = options.required("port")?;
             SocketAddress::Tcp(loopback(&options.text("host").unwrap_or_default())?, port_number(&port)?)
         }
     };
     Ok(Backend::Socket { address, role: socket_role(options)? })
+}
+
+/// A path, or with `abstract=on` a name outside the file system.
+fn unix_address(path: String, options: &mut Suboptions) -> Result<SocketAddress, Reason> {
+    let tight = options.switch("tight")?.unwrap_or(true);
+    Ok(match options.switch("abstract")? {
+        Some(true) => SocketAddress::Abstract { name: path, tight },
+        _ => SocketAddress::Unix(path.into()),
+    })
 }
 
 /// `host=`, `port=`, `localaddr=`, `localport=`.
@@ -227,10 +237,11 @@ fn backend_of(text: &str, mux: bool) -> Result<Backend, Reason> {
         _ if text.starts_with("/dev/") => Backend::SerialLine { path: PathBuf::from(text) },
         ("unix", rest) => {
             let mut options = Suboptions::parse(rest, Some("path"));
-            let path = PathBuf::from(options.required("path")?);
+            let path = options.required("path")?;
+            let address = unix_address(path, &mut options)?;
             let role = socket_role(&mut options)?;
             options.finish()?;
-            Backend::Socket { address: SocketAddress::Unix(path), role }
+            Backend::Socket { address, role }
         }
         ("udp", rest) => udp_addresses(rest)?,
         ("tcp", rest) => {

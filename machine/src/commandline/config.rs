@@ -73,6 +73,9 @@ pub struct Config {
     /// `-object`: what users make beside the machine, in order.
     #[serde(default)]
     pub objects: Vec<ObjectConfig>,
+    /// `-add-fd`, in order.
+    #[serde(default)]
+    pub descriptors: Vec<PassedDescriptor>,
     /// `-daemonize`: once all is open, the run goes on in the background.
     #[serde(default)]
     pub daemonize: bool,
@@ -213,6 +216,18 @@ pub struct ChardevConfig {
     pub backend: Backend,
     /// Shared between a device and a monitor through the escape character.
     pub mux: bool,
+    /// `logfile=`: where all that goes out is written too.
+    #[serde(default)]
+    pub log: Option<ChardevLog>,
+}
+
+/// A file that all output of a character device is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChardevLog {
+    /// Where.
+    pub path: PathBuf,
+    /// Keep what the file holds.
+    pub append: bool,
 }
 
 impl ChardevConfig {
@@ -301,6 +316,13 @@ impl Backend {
 pub enum SocketAddress {
     /// A path.
     Unix(PathBuf),
+    /// A name in Linux's abstract name space.
+    Abstract {
+        /// The name.
+        name: String,
+        /// It is the name alone; otherwise it is filled up with zeroes.
+        tight: bool,
+    },
     /// A port of the loopback interface.
     Tcp(IpAddr, u16),
     /// A socket that Lockstep was started with, by its number.
@@ -417,6 +439,19 @@ pub struct ObjectConfig {
     pub settings: serde_json::Map<String, serde_json::Value>,
 }
 
+/// One `-add-fd`: a descriptor that the process was started with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedDescriptor {
+    /// The option, for messages.
+    pub origin: String,
+    /// Its number.
+    pub fd: u32,
+    /// The set that it belongs to.
+    pub set: i64,
+    /// What is noted of it.
+    pub opaque: Option<String>,
+}
+
 /// Diagnostic logging.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogConfig {
@@ -469,6 +504,7 @@ impl Default for Config {
             name: None,
             uuid: None,
             objects: Vec::new(),
+            descriptors: Vec::new(),
             daemonize: false,
             pidfile: None,
             log: LogConfig::default(),

@@ -1,7 +1,7 @@
 //! A command line half read: the configuration so far, and what can only be settled once every option is known.
 
 use super::board;
-use super::config::{Backend, ChardevConfig, Config, DeviceConfig, Global};
+use super::config::{Backend, ChardevConfig, ChardevLog, Config, DeviceConfig, Global};
 use super::error::{OptionError, Reason};
 use super::vocabulary::{Vocabulary, check};
 
@@ -78,6 +78,17 @@ impl<'a> Draft<'a> {
 
     /// Adds a character device; its name must be new.
     pub(super) fn add_chardev(&mut self, id: &str, backend: Backend, mux: bool) -> Result<(), Reason> {
+        self.add_logged_chardev(id, backend, mux, None)
+    }
+
+    /// The same, with a file that its output is written to.
+    pub(super) fn add_logged_chardev(
+        &mut self,
+        id: &str,
+        backend: Backend,
+        mux: bool,
+        log: Option<ChardevLog>,
+    ) -> Result<(), Reason> {
         if self.config.chardev(id).is_some() {
             return Err(Reason::refused(format!("there is already a character device '{id}'")));
         }
@@ -86,7 +97,7 @@ impl<'a> Draft<'a> {
         {
             return Err(Reason::refused(format!("the terminal is already taken by {}", other.origin)));
         }
-        let chardev = ChardevConfig { id: id.to_owned(), origin: self.current.clone(), backend, mux };
+        let chardev = ChardevConfig { id: id.to_owned(), origin: self.current.clone(), backend, mux, log };
         self.config.chardevs.push(chardev);
         Ok(())
     }
@@ -103,6 +114,7 @@ impl<'a> Draft<'a> {
 
     /// Completes the configuration with the defaults and checks what spans several options.
     pub(super) fn finish(mut self) -> Result<Config, OptionError> {
+        self.check_terminal()?;
         self.default_consoles()?;
         self.default_screen();
         self.check_references()?;
@@ -127,6 +139,9 @@ impl<'a> Draft<'a> {
         }
         "default console".clone_into(&mut self.current);
         let (serial, monitor) = (!self.serial_given, !self.monitor_given);
+        if self.config.daemonize {
+            return self.consoles_in_the_background(serial);
+        }
         let id = if serial { "serial0" } else { "compat_monitor0" };
         if serial || monitor {
             let backend = Backend::Stdio { signals: !(serial && monitor) };
@@ -139,6 +154,26 @@ impl<'a> Draft<'a> {
             self.config.monitors.push(id.to_owned());
         }
         Ok(())
+    }
+
+    /// Without a terminal there is no monitor, and nobody at the serial port.
+    fn consoles_in_the_background(&mut self, serial: bool) -> Result<(), OptionError> {
+        if self.nographic && (serial || !self.monitor_given) {
+            return Err(OptionError::refused("-nographic", "cannot be used with -daemonize"));
+        }
+        if serial {
+            self.add_chardev("serial0", Backend::Null, false).map_err(|reason| self.blame(reason))?;
+            self.config.serial.push(Some("serial0".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The terminal stays with the process that the user started.
+    fn check_terminal(&self) -> Result<(), OptionError> {
+        match self.stdio().filter(|_| self.config.daemonize) {
+            Some(chardev) => Err(OptionError::refused(&chardev.origin, "cannot use stdio with -daemonize")),
+            None => Ok(()),
+        }
     }
 
     /// The standard graphics card, if `-vga` says so or nothing was said about it.
@@ -175,6 +210,10 @@ impl<'a> Draft<'a> {
                 &chardev.backend
             {
                 let reason = Reason::not_built("QMP on something other than a socket or the terminal");
+                return Err(OptionError { option: chardev.origin.clone(), reason });
+            }
+            if chardev.log.is_some() {
+                let reason = Reason::not_built("a log of QMP");
                 return Err(OptionError { option: chardev.origin.clone(), reason });
             }
         }

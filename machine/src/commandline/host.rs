@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::config::{ObjectConfig, OnReboot, OnShutdown};
+use super::config::{ObjectConfig, OnReboot, OnShutdown, PassedDescriptor};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 
 /// The release of QEMU whose command line this is.
 const QEMU_RELEASE: &str = "7.2.0";
+
+/// The last of the descriptors that every process has.
+const STANDARD_ERROR: u32 = 2;
 
 /// What `-d` takes: QEMU's names, and from where on.
 const LOG_ITEMS: [(&str, &str); 18] = [
@@ -94,6 +97,22 @@ pub(super) fn object(draft: &mut Draft<'_>, argument: &str) -> Handled {
     };
     let (ty, id) = (text("qom-type")?, text("id")?);
     draft.config.objects.push(ObjectConfig { origin: draft.current.clone(), ty, id, settings });
+    Ok(Flow::Next)
+}
+
+/// `-add-fd`. The descriptor is taken when the machine is started.
+pub(super) fn add_descriptor(draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = Suboptions::parse(argument, None);
+    let required = |what: &str| Reason::refused(format!("{what} option is required and must be non-negative"));
+    let number = |text: Option<String>| text.and_then(|text| values::number(&text));
+    let fd = number(options.text("fd")).and_then(|fd| u32::try_from(fd).ok()).ok_or_else(|| required("fd"))?;
+    if fd <= STANDARD_ERROR {
+        return Err(Reason::refused("fd cannot be a standard I/O stream"));
+    }
+    let set = number(options.text("set")).and_then(|set| i64::try_from(set).ok()).ok_or_else(|| required("set"))?;
+    let opaque = options.text("opaque");
+    options.finish()?;
+    draft.config.descriptors.push(PassedDescriptor { origin: draft.current.clone(), fd, set, opaque });
     Ok(Flow::Next)
 }
 

@@ -3,12 +3,18 @@
 use super::draft::{Draft, Flow, Handled};
 use super::drives;
 use super::error::Reason;
-use super::storage_config::{Access, Backing, Cache, DriveConfig, ImageConfig, ImageFormat, NodeConfig};
+use super::storage_config::{Access, Backing, Cache, DriveConfig, ImageConfig, ImageFormat, NodeConfig, Part};
 use super::suboptions::Suboptions;
 use serde_json::Value;
 
 /// Longest name of a node.
 const LONGEST_NAME: usize = 31;
+
+/// What a disk's size is counted in.
+const SECTOR: u64 = 512;
+
+/// Bytes of a disk without a file unless something else is said.
+const USUAL_NULL: u64 = 1 << 30;
 
 pub(super) fn blockdev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     let options = Suboptions::parse_or_json(argument, None)?;
@@ -54,11 +60,23 @@ fn node(nodes: &[NodeConfig], mut options: Suboptions) -> Result<(bool, ImageCon
         "file" | "host_device" => {
             // The name is taken as it is: what looks like a protocol here is part of it.
             let image = ImageConfig::at(options.required("filename")?);
+            // How the host reads and writes is its own affair.
+            options.number("aio-max-batch")?;
+            options.switch("drop-cache")?;
             (true, ImageConfig { format: Some(ImageFormat::Raw), ..image })
         }
-        "raw" | "qcow2" => {
+        "null-co" => (true, null(&mut options)?),
+        "raw" => {
             let file = file(nodes, &mut options)?;
-            (false, ImageConfig { format: Some(drives::format("driver", &driver)?), ..file })
+            let part = part(&mut options)?;
+            (false, ImageConfig { format: Some(ImageFormat::Raw), part, ..file })
+        }
+        "qcow2" => {
+            let file = file(nodes, &mut options)?;
+            if file.null.is_some() {
+                return Err(Reason::refused("Image is not in qcow2 format"));
+            }
+            (false, ImageConfig { format: Some(ImageFormat::Qcow2), ..file })
         }
         "throttle" => {
             let group = options.required("throttle-group")?;
@@ -102,8 +120,36 @@ fn node(nodes: &[NodeConfig], mut options: Suboptions) -> Result<(bool, ImageCon
     };
     drives::access_details(&mut options, &mut image)?;
     image.lock &= lock;
+    if options.switch("force-share")? == Some(true) {
+        if image.access != Access::ReadOnly {
+            return Err(Reason::refused("force-share=on can only be used with read-only images"));
+        }
+        image.lock = false;
+    }
     options.finish()?;
     Ok((is_file, image))
+}
+
+/// A disk without a file.
+fn null(options: &mut Suboptions) -> Result<ImageConfig, Reason> {
+    let size = options.size("size", 1)?.unwrap_or(USUAL_NULL);
+    if options.number("latency-ns")?.is_some_and(|latency| latency > 0) {
+        return Err(Reason::not_built("latency-ns"));
+    }
+    // Memory that is not written would show what the host has there.
+    options.switch("read-zeroes")?;
+    let null = Some(size.next_multiple_of(SECTOR));
+    Ok(ImageConfig { format: Some(ImageFormat::Raw), null, lock: false, ..ImageConfig::at("null-co://") })
+}
+
+/// `offset=` and `size=` of driver `raw`.
+fn part(options: &mut Suboptions) -> Result<Option<Part>, Reason> {
+    let (offset, size) = (options.size("offset", 1)?, options.size("size", 1)?);
+    if size.is_some_and(|size| size % SECTOR != 0) {
+        return Err(Reason::refused("Specified size is not multiple of 512"));
+    }
+    let wanted = offset.is_some() || size.is_some();
+    Ok(wanted.then_some(Part { offset: offset.unwrap_or(0), size }))
 }
 
 /// The `file` below a format: another node's name, or a node defined here.

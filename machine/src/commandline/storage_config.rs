@@ -100,6 +100,21 @@ pub struct ImageConfig {
     /// The group of throttled drives that it is in, by a node of driver `throttle` over it.
     #[serde(default)]
     pub throttle_group: Option<String>,
+    /// The part of a raw image that is the disk; all of it without.
+    #[serde(default)]
+    pub part: Option<Part>,
+    /// There is no file: a disk of so many bytes that reads as zeroes and forgets what is written.
+    #[serde(default)]
+    pub null: Option<u64>,
+}
+
+/// A part of a raw image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its first byte.
+    pub offset: u64,
+    /// How many bytes, a multiple of 512; up to the end without.
+    pub size: Option<u64>,
 }
 
 /// Formats of images.
@@ -198,6 +213,8 @@ impl ImageConfig {
             backing: Backing::AsHeader,
             lock: true,
             throttle_group: None,
+            part: None,
+            null: None,
         }
     }
 

@@ -169,6 +169,7 @@ fn lists_are_printed_on_request() {
 
 mod drives;
 mod firmware;
+mod host;
 
 mod machine {
     use super::*;

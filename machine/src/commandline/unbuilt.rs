@@ -3,7 +3,6 @@
 
 /// Names without the dash, in alphabetical order.
 pub(super) const UNBUILT: &[&str] = &[
-    "add-fd",
     "async-teardown",
     "audio",
     "audio-help",

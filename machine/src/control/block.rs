@@ -137,8 +137,9 @@ fn blockdev_del(control: &mut Control, command: BlockdevDel) -> Answer<()> {
     let at = nodes.iter().position(|node| node.name == name);
     let at = at.ok_or_else(|| Error::new(format!("Failed to find node with node-name='{name}'")))?;
     // What another node is made of is known by its file.
-    let above =
-        nodes[at].is_file && nodes.iter().any(|node| node.name != name && node.image.path == nodes[at].image.path);
+    let above = nodes[at].is_file
+        && nodes[at].image.null.is_none()
+        && nodes.iter().any(|node| node.name != name && node.image.path == nodes[at].image.path);
     if above || in_use(control, &name) {
         return Err(Error::new(format!("Node {name} is in use")));
     }

@@ -2,7 +2,7 @@
 
 use super::denied;
 use crate::chardev::{ChardevId, Problem, Ring};
-use crate::commandline::{Backend, ChardevConfig, SocketAddress, SocketRole, USUAL_RING, loopback};
+use crate::commandline::{Backend, ChardevConfig, ChardevLog, SocketAddress, SocketRole, USUAL_RING, loopback};
 use crate::monitor::backend_name;
 use crate::object_model::is_identifier;
 use crate::run::Control;
@@ -68,8 +68,8 @@ fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevRetu
     if find(control, &id).is_some() {
         return Err(Error::new(format!("Chardev with id '{id}' already exists")));
     }
-    let backend = wanted(&backend)?;
-    let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false };
+    let (backend, log) = (wanted(&backend)?, log(&backend));
+    let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false, log };
     let place = control.add_chardev(made).map_err(|why| failed(&why))?;
     Ok(opened_at(control, place))
 }
@@ -111,7 +111,7 @@ fn opened_at(control: &Control, place: usize) -> ChardevReturn {
 
 /// What stands at the place of a character device that was removed.
 fn gone() -> ChardevConfig {
-    ChardevConfig { id: String::new(), origin: String::new(), backend: Backend::Null, mux: false }
+    ChardevConfig { id: String::new(), origin: String::new(), backend: Backend::Null, mux: false, log: None }
 }
 
 fn failed(why: &Problem) -> Error {
@@ -129,7 +129,8 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
     if monitored(control, &id) || matches!(there.backend, Backend::Stdio { .. }) {
         return Err(Error::new("Chardev user does not support chardev hotswap"));
     }
-    control.config.chardevs[place].backend = wanted(&backend)?;
+    let (new, log) = (wanted(&backend)?, log(&backend));
+    control.config.chardevs[place] = ChardevConfig { backend: new, log, ..there.clone() };
     let opened = control.chardevs.open_at(&control.config, place);
     opened.map_err(|why| {
         control.config.chardevs[place] = there;
@@ -157,17 +158,15 @@ fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answe
 /// What a client wants, in the words of the command line.
 fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
     match &backend.kind {
-        ChardevBackendOf::Null(options) => no_log(&options.data.logfile).map(|()| Backend::Null),
+        ChardevBackendOf::Null(_) => Ok(Backend::Null),
         ChardevBackendOf::File(options) => {
             let options = &options.data;
-            no_log(&options.logfile)?;
             if options.input.is_some() {
                 return Err(Error::new("Input from a file is not built"));
             }
             Ok(Backend::File { path: options.out.clone().into(), append: options.append == Some(true) })
         }
         ChardevBackendOf::Ringbuf(options) | ChardevBackendOf::Memory(options) => {
-            no_log(&options.data.logfile)?;
             let size = options.data.size.map_or(Some(USUAL_RING), |size| u64::try_from(size).ok());
             let ring = size.and_then(Backend::ring);
             ring.ok_or_else(|| Error::new("size of ringbuf chardev must be power of two"))
@@ -175,20 +174,30 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
         ChardevBackendOf::Socket(options) => socket(&options.data),
         ChardevBackendOf::Udp(options) => udp(&options.data),
         ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
-        ChardevBackendOf::Serial(options) => {
-            no_log(&options.data.logfile)?;
-            Ok(Backend::SerialLine { path: options.data.device.clone().into() })
-        }
-        ChardevBackendOf::Pipe(options) => {
-            no_log(&options.data.logfile)?;
-            Ok(Backend::Pipe { path: options.data.device.clone().into() })
-        }
-        ChardevBackendOf::Pty(options) => no_log(&options.data.logfile).map(|()| Backend::Pty),
+        ChardevBackendOf::Serial(options) => Ok(Backend::SerialLine { path: options.data.device.clone().into() }),
+        ChardevBackendOf::Pipe(options) => Ok(Backend::Pipe { path: options.data.device.clone().into() }),
+        ChardevBackendOf::Pty(_) => Ok(Backend::Pty),
     }
 }
 
-fn no_log(file: &Option<String>) -> Answer<()> {
-    if file.is_none() { Ok(()) } else { Err(Error::new("Logs of character devices are not built")) }
+/// Where a client wants its output written to.
+fn log(backend: &ChardevBackend) -> Option<ChardevLog> {
+    let (file, append) = match &backend.kind {
+        ChardevBackendOf::Null(options) | ChardevBackendOf::Pty(options) => {
+            (&options.data.logfile, options.data.logappend)
+        }
+        ChardevBackendOf::File(options) => (&options.data.logfile, options.data.logappend),
+        ChardevBackendOf::Ringbuf(options) | ChardevBackendOf::Memory(options) => {
+            (&options.data.logfile, options.data.logappend)
+        }
+        ChardevBackendOf::Socket(options) => (&options.data.logfile, options.data.logappend),
+        ChardevBackendOf::Udp(options) => (&options.data.logfile, options.data.logappend),
+        ChardevBackendOf::Stdio(options) => (&options.data.logfile, options.data.logappend),
+        ChardevBackendOf::Serial(options) | ChardevBackendOf::Pipe(options) => {
+            (&options.data.logfile, options.data.logappend)
+        }
+    };
+    file.as_ref().map(|path| ChardevLog { path: path.into(), append: append == Some(true) })
 }
 
 fn inet_address(inet: &InetSocketAddress) -> Answer<SocketAddr> {
@@ -198,7 +207,6 @@ fn inet_address(inet: &InetSocketAddress) -> Answer<SocketAddr> {
 }
 
 fn socket(options: &ChardevSocket) -> Answer<Backend> {
-    no_log(&options.logfile)?;
     let ChardevSocket { tls_creds, tls_authz, telnet, tn3270, websocket, reconnect, .. } = options;
     if tls_creds.is_some() || tls_authz.is_some() {
         return Err(Error::new("TLS is not built"));
@@ -210,7 +218,7 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
     let reconnect = reconnect.map_err(|_| Error::expects("reconnect", "a number of seconds"))?;
     let address = match &options.addr.kind {
         SocketAddressLegacyOf::Unix(unix) if unix.data.is_abstract == Some(true) => {
-            return Err(Error::new("Abstract names of sockets are not built"));
+            SocketAddress::Abstract { name: unix.data.path.clone(), tight: unix.data.tight.unwrap_or(true) }
         }
         SocketAddressLegacyOf::Unix(unix) => SocketAddress::Unix(unix.data.path.clone().into()),
         SocketAddressLegacyOf::Inet(inet) => {
@@ -241,7 +249,6 @@ fn datagram_address(address: &SocketAddressLegacy) -> Answer<SocketAddr> {
 }
 
 fn udp(options: &ChardevUdp) -> Answer<Backend> {
-    no_log(&options.logfile)?;
     let to = datagram_address(&options.remote)?;
     let beside = || Ok(SocketAddr::new(to.ip(), 0));
     let from = options.local.as_ref().map_or_else(beside, datagram_address)?;

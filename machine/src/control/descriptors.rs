@@ -1,5 +1,7 @@
-//! File descriptors that clients pass in: named ones for one client's later commands, sets for all.
+//! File descriptors that clients pass in: named ones for one client's later commands, sets for all, which
+//! [`host_file`] keeps.
 
+use crate::host_file::{self, Member};
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::descriptors::{
@@ -7,20 +9,13 @@ use lockstep_qmp::commands::descriptors::{
 };
 use lockstep_qmp::registry::{Answer, Caller, Registry, SessionId};
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-/// What clients have passed in.
+/// What clients have passed in and named.
 #[derive(Debug, Default)]
 pub struct Descriptors {
     /// By client and name; `None` is the human monitor.
     named: BTreeMap<(Option<SessionId>, String), OwnedFd>,
-    sets: BTreeMap<i64, Vec<Member>>,
-}
-
-#[derive(Debug)]
-struct Member {
-    descriptor: OwnedFd,
-    opaque: Option<String>,
 }
 
 impl Descriptors {
@@ -61,40 +56,24 @@ fn add_client(control: &mut Control, caller: &mut Caller, command: AddClient) ->
     taken.then_some(()).ok_or_else(|| Error::new("Could not add client"))
 }
 
-fn add_fd(control: &mut Control, caller: &mut Caller, command: AddFd) -> Answer<AddfdInfo> {
+fn add_fd(_: &mut Control, caller: &mut Caller, command: AddFd) -> Answer<AddfdInfo> {
     let descriptor = caller.take_descriptor()?;
-    let sets = &mut control.descriptors.sets;
-    let fdset_id = match command.fdset_id {
-        Some(id) if id < 0 => return Err(Error::expects("fdset-id", "a non-negative value")),
-        Some(id) => id,
-        None => (0..).find(|id| !sets.contains_key(id)).unwrap_or_default(),
-    };
-    let fd = descriptor.as_raw_fd().into();
-    sets.entry(fdset_id).or_default().push(Member { descriptor, opaque: command.opaque });
+    if command.fdset_id.is_some_and(|id| id < 0) {
+        return Err(Error::expects("fdset-id", "a non-negative value"));
+    }
+    let (fdset_id, fd) = host_file::sets().add(command.fdset_id, descriptor, command.opaque);
     Ok(AddfdInfo { fdset_id, fd })
 }
 
-fn remove_fd(control: &mut Control, command: RemoveFd) -> Answer<()> {
+fn remove_fd(_: &mut Control, command: RemoveFd) -> Answer<()> {
     let RemoveFd { fdset_id, fd } = command;
-    let missing = || {
-        let which = fd.map_or_else(|| format!("fdset-id:{fdset_id}"), |fd| format!("fdset-id:{fdset_id}, fd:{fd}"));
-        Error::new(format!("File descriptor named '{which}' not found"))
-    };
-    let members = control.descriptors.sets.get_mut(&fdset_id).ok_or_else(missing)?;
-    let before = members.len();
-    members.retain(|member| fd.is_some_and(|fd| i64::from(member.descriptor.as_raw_fd()) != fd));
-    if members.len() == before {
-        return Err(missing());
-    }
-    if members.is_empty() {
-        control.descriptors.sets.remove(&fdset_id);
-    }
-    Ok(())
+    let which = || fd.map_or_else(|| format!("fdset-id:{fdset_id}"), |fd| format!("fdset-id:{fdset_id}, fd:{fd}"));
+    let removed = host_file::sets().remove(fdset_id, fd);
+    removed.then_some(()).ok_or_else(|| Error::new(format!("File descriptor named '{}' not found", which())))
 }
 
-fn query_fdsets(control: &mut Control, _: QueryFdsets) -> Answer<Vec<FdsetInfo>> {
-    let info =
-        |member: &Member| FdsetFdInfo { fd: member.descriptor.as_raw_fd().into(), opaque: member.opaque.clone() };
-    let sets = control.descriptors.sets.iter();
-    Ok(sets.map(|(id, members)| FdsetInfo { fdset_id: *id, fds: members.iter().map(info).collect() }).collect())
+fn query_fdsets(_: &mut Control, _: QueryFdsets) -> Answer<Vec<FdsetInfo>> {
+    let info = |member: &Member| FdsetFdInfo { fd: member.number(), opaque: member.opaque.clone() };
+    let sets = host_file::sets();
+    Ok(sets.iter().map(|(id, members)| FdsetInfo { fdset_id: id, fds: members.iter().map(info).collect() }).collect())
 }

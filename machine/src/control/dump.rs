@@ -1,6 +1,7 @@
 //! The guest's memory, written to files.
 
 use super::{denied, disabled};
+use crate::host_file;
 use crate::run::Control;
 use lockstep_dump::codec::Codec;
 use lockstep_dump::{DumpError, Format, Options, Range, Target};
@@ -10,7 +11,6 @@ use lockstep_qmp::commands::dump::{
     QueryDump, QueryDumpGuestMemoryCapability,
 };
 use lockstep_qmp::registry::{Answer, Caller, Registry};
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -57,9 +57,18 @@ fn options(command: &DumpGuestMemory) -> Answer<Options> {
     Ok(Options { format, paging: command.paging, only })
 }
 
+/// A dump's file by its name, which may stand for a set of descriptors.
+pub(crate) fn named_target(path: &Path) -> Result<Target, DumpError> {
+    if !host_file::is_in_set(path) {
+        return Target::create(path);
+    }
+    let file = host_file::open(path, host_file::CREATE).map_err(DumpError::opening(path))?;
+    Target::descriptor(file.into())
+}
+
 fn target(control: &mut Control, caller: &Caller, protocol: &str) -> Answer<Target> {
     if let Some(path) = protocol.strip_prefix("file:") {
-        return Target::create(Path::new(path)).map_err(refused);
+        return named_target(Path::new(path)).map_err(refused);
     }
     if let Some(name) = protocol.strip_prefix("fd:") {
         let descriptor = control.descriptors.take(caller.session, name);
@@ -87,6 +96,9 @@ fn query_dump_guest_memory_capability(
     Ok(DumpGuestMemoryCapability { formats })
 }
 
+/// Pieces that are looked at before anything is written: 4 GiB. The address space itself would take years.
+const MOST_CHECKED: usize = 1 << 20;
+
 /// Bytes that are copied at a time: a page, within which a translation holds.
 const PIECE: u64 = 4096;
 
@@ -96,9 +108,12 @@ fn memsave(control: &mut Control, command: Memsave) -> Answer<()> {
     let cpu = index.and_then(|index| machine.cpu(index));
     let cpu = cpu.ok_or_else(|| Error::expects("cpu-index", "a CPU number"))?;
     let unmapped = || Error::new(format!("Invalid addr 0x{:016x}/size {} specified", command.val, command.size));
-    save(&command.filename, command.val as u64, length(command.size)?, |at, bytes| {
-        let physical = cpu.peek_address(&machine.bus, at).ok_or_else(unmapped)?;
-        machine.bus.memory.read_bytes(physical, bytes);
+    let (start, len) = (command.val as u64, length(command.size)?);
+    let physical = |at| cpu.peek_address(&machine.bus, at).ok_or_else(unmapped);
+    // Before the file is emptied.
+    pieces(start, len).take(MOST_CHECKED).try_for_each(|(at, _)| physical(at).map(drop))?;
+    save(&command.filename, start, len, |at, bytes| {
+        machine.bus.memory.read_bytes(physical(at)?, bytes);
         Ok(())
     })
 }
@@ -117,21 +132,28 @@ fn length(size: i64) -> Answer<u64> {
     u64::try_from(size).map_err(|_| Error::expects("size", "a number that is not negative"))
 }
 
+/// `len` bytes from `start` on, cut at the pages' ends: where each piece begins, and how long it is.
+fn pieces(start: u64, len: u64) -> impl Iterator<Item = (u64, usize)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = start.wrapping_add(done);
+        let count = (len - done).min(PIECE - at % PIECE);
+        done += count;
+        (count > 0).then_some((at, count as usize))
+    })
+}
+
 /// Writes `len` bytes from `start` on to a file, each piece as `read` gives it.
 fn save(path: &str, start: u64, len: u64, read: impl Fn(u64, &mut [u8]) -> Answer<()>) -> Answer<()> {
     let told = |error: &io::Error| Error::new(format!("{path}: {}", crate::chardev::host_words(error)));
-    let file = File::create(path)
+    let file = host_file::open(Path::new(path), host_file::CREATE)
         .map_err(|error| Error::new(format!("Could not open '{path}': {}", crate::chardev::host_words(&error))))?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
-    let mut done = 0;
     let mut piece = [0; PIECE as usize];
-    while done < len {
-        let at = start.wrapping_add(done);
-        let count = (len - done).min(PIECE - at % PIECE);
-        let bytes = &mut piece[..count as usize];
+    for (at, count) in pieces(start, len) {
+        let bytes = &mut piece[..count];
         read(at, bytes)?;
         file.write_all(bytes).map_err(|error| told(&error))?;
-        done += count;
     }
     file.flush().map_err(|error| told(&error))
 }

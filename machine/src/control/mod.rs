@@ -41,6 +41,7 @@ use lockstep_qmp::registry::Registry;
 
 pub(crate) use block_query::device_of_drive;
 pub use descriptors::Descriptors;
+pub(crate) use dump::named_target;
 pub use identity::compatible_version;
 pub(crate) use machines::{place, qom_path};
 pub(crate) use qdev::{add_device, remove_device};

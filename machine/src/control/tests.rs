@@ -109,6 +109,16 @@ fn saved_memory_is_what_the_guest_has_there() {
     assert_eq!(error.desc, "Could not open '/nonexistent/x': No such file or directory");
     let absent = json!({ "val": 0, "size": 1, "filename": file, "cpu-index": 7 });
     assert_eq!(asked.ask("memsave", absent), Err(Error::expects("cpu-index", "a CPU number")));
+
+    // The second page is not mapped: what the file had is still there.
+    let machine = &mut asked.control.board.machine;
+    machine.bus.memory.write_bytes(0x1_0000, &0x1_1003_u32.to_le_bytes());
+    machine.bus.memory.write_bytes(0x1_1000, &0x1003_u32.to_le_bytes());
+    machine.cpus[0].cr3 = 0x1_0000;
+    machine.cpus[0].cr0 |= lockstep_cpu::state::Cr0::PG | lockstep_cpu::state::Cr0::PE;
+    let error = asked.ask("memsave", json!({ "val": 0, "size": 8192, "filename": file })).expect_err("unmapped");
+    assert_eq!(error.desc, "Invalid addr 0x0000000000000000/size 8192 specified");
+    assert_eq!(std::fs::read(&file).expect("a file"), b"across pages");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Control {
                 // What the place is for decides whether a replay opens it.
                 self.config.gdb = Some(CHARDEV.to_owned());
                 let (id, origin) = (CHARDEV.to_owned(), "gdbserver".to_owned());
-                let opened = self.add_chardev(ChardevConfig { id, origin, backend, mux: false });
+                let opened = self.add_chardev(ChardevConfig { id, origin, backend, mux: false, log: None });
                 if let Err(why) = opened {
                     self.config.gdb = None;
                     return Err(why.into());

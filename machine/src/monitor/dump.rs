@@ -3,9 +3,10 @@
 use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
+use crate::control::named_target;
 use crate::run::{Control, Dumps};
 use lockstep_dump::codec::Codec;
-use lockstep_dump::{Format, Options, Range, Target};
+use lockstep_dump::{Format, Options, Range};
 use lockstep_qmp::commands::dump::{DumpQueryResult, DumpStatus};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ pub(super) fn dump(control: &mut Control, desk: &mut Desk, arguments: &mut Argum
     let Asked { options, detach, file } = read(arguments)?;
     control.not_while_dumping()?;
     let refused = |why: lockstep_dump::DumpError| CommandError::Host(why.to_string());
-    let target = Target::create(Path::new(file)).map_err(refused)?;
+    let target = named_target(Path::new(file)).map_err(refused)?;
     if detach {
         control.begin_dump(&options, target).map_err(refused)?;
         desk.follows_dump = Some(0);

@@ -184,6 +184,9 @@ pub(crate) fn backend_name(backend: &Backend, terminal: Option<&Path>) -> String
         Backend::Stdio { .. } => "stdio".to_owned(),
         Backend::File { path, .. } => format!("file:{}", path.display()),
         Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
+        Backend::Socket { address: SocketAddress::Abstract { name, tight }, .. } => {
+            format!("unix:{name},abstract=on{}", if *tight { ",tight=on" } else { "" })
+        }
         Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
         Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
     }

@@ -6,11 +6,13 @@
 use super::property::Property;
 use crate::block::limits::{self, NAMES, PROPERTIES};
 use crate::commandline::THROTTLE_GROUP;
+use crate::host_file;
 use lockstep_fabric::ThrottleLimits;
 use lockstep_qmp::Error;
+use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 
@@ -487,7 +489,8 @@ fn memory_file(values: &mut Values) -> Answer<()> {
 
 fn rng_random(values: &mut Values) -> Answer<()> {
     let path = values.get("filename").and_then(Value::as_str).unwrap_or_default();
-    File::open(path).map(drop).map_err(|why| Error::new(format!("Could not open '{path}': {}", words(&why))))
+    let opened = host_file::open(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK);
+    opened.map(drop).map_err(|why| Error::new(format!("Could not open '{path}': {}", words(&why))))
 }
 
 fn secret(values: &mut Values) -> Answer<()> {

@@ -26,7 +26,8 @@ pub use media::{DriveState, MediumError, NewMedium};
 use crate::block::Fault;
 use crate::board::{self, BoardError};
 use crate::chardev::{ChardevError, Chardevs, QuitCause, Reporter};
-use crate::commandline::{Config, OnReboot, OptionError, RecordReplay, RtcBase, THROTTLE_GROUP};
+use crate::commandline::{Config, OnReboot, OptionError, PassedDescriptor, RecordReplay, RtcBase, THROTTLE_GROUP};
+use crate::host_file;
 use crate::machine::Ending;
 use crate::object_model::Backend;
 use crate::record::{BootedFile, FORMAT, Header, Log, LogError, Recorder};
@@ -102,6 +103,15 @@ pub enum RunError {
     Host(#[from] io::Error),
 }
 
+/// Takes what `-add-fd` names, before anything is opened by a name that may stand for it.
+fn take_descriptors(passed: &[PassedDescriptor]) -> Result<(), OptionError> {
+    for PassedDescriptor { origin, fd, set, opaque } in passed {
+        let invalid = |_| OptionError::refused(origin, "fd is not valid or already in use");
+        host_file::sets().add(Some(*set), host_file::take_inherited(*fd).map_err(invalid)?, opaque.clone());
+    }
+    Ok(())
+}
+
 /// Runs the machine that `config` describes until it ends or is ended.
 ///
 /// `ready` is called once everything is open that the command line names.
@@ -114,6 +124,7 @@ pub fn run(config: &Config, ready: impl FnOnce()) -> Result<ExitStatus, RunError
         Some(log) => as_recorded(config, &log.header.config)?,
         None => settle(config)?,
     };
+    take_descriptors(&config.descriptors)?;
     let (reporter, events) = Reporter::new();
     // First of all: clients are greeted at once, and what they ask for waits until there is a machine.
     let qmp = Qmp::start(config, &reporter)?;

@@ -94,7 +94,9 @@ fn endpoint(chardev: &ChardevConfig) -> Result<Option<Endpoint>, StartError> {
         Backend::Socket { address, role } => (address, *role),
     };
     let address = match address {
-        SocketAddress::Unix(path) => Address::Unix(path.clone()),
+        // A process in the background is elsewhere when it removes the name.
+        SocketAddress::Unix(path) => Address::Unix(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+        SocketAddress::Abstract { name, tight } => Address::Abstract { name: name.clone(), tight: *tight },
         SocketAddress::Tcp(host, port) => Address::Tcp(host.to_string(), *port),
         SocketAddress::Descriptor(number) => {
             let socket = inherited(*number).map_err(StartError::Descriptor)?;

@@ -7,8 +7,9 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{self, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -46,6 +47,13 @@ pub enum Endpoint {
 pub enum Address {
     /// A name in the file system.
     Unix(PathBuf),
+    /// A name in Linux's abstract name space.
+    Abstract {
+        /// The name.
+        name: String,
+        /// It is the name alone; otherwise it is filled up with zeroes.
+        tight: bool,
+    },
     /// A host, by name or number, and a port. Port 0 is any that is free.
     Tcp(String, u16),
 }
@@ -54,6 +62,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract { name, .. } => write!(f, "unix:{name},abstract=on"),
             Self::Tcp(host, port) => write!(f, "tcp:{host}:{port}"),
         }
     }
@@ -162,6 +171,10 @@ fn listen(address: &Address) -> io::Result<(OwnedFd, Option<SocketAddr>, Option<
             let listener = listen_unix(path)?;
             Ok((listener.into(), None, Some(Name::of(path))))
         }
+        Address::Abstract { name, tight } => {
+            let listener = UnixListener::bind_addr(&abstract_address(name, *tight)?)?;
+            Ok((listener.into(), None, None))
+        }
         Address::Tcp(host, port) => {
             let listener = TcpListener::bind((host_or_any(host), *port))?;
             let local = listener.local_addr()?;
@@ -191,10 +204,25 @@ fn listen_unix(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
+/// Bytes of an abstract name that fills all of `sockaddr_un`, after the zero that marks it.
+const LONGEST_ABSTRACT_NAME: usize = 107;
+
+/// The address of an abstract name: itself, or filled up with zeroes, which makes it another one.
+pub fn abstract_address(name: &str, tight: bool) -> io::Result<net::SocketAddr> {
+    let mut bytes = name.as_bytes().to_vec();
+    if !tight {
+        bytes.resize(bytes.len().max(LONGEST_ABSTRACT_NAME), 0);
+    }
+    net::SocketAddr::from_abstract_name(bytes)
+}
+
 /// Connects, waiting as long as the host does.
 pub(super) fn connect(address: &Address) -> io::Result<OwnedFd> {
     match address {
         Address::Unix(path) => UnixStream::connect(path).map(OwnedFd::from),
+        Address::Abstract { name, tight } => {
+            UnixStream::connect_addr(&abstract_address(name, *tight)?).map(OwnedFd::from)
+        }
         Address::Tcp(host, port) => TcpStream::connect((host.as_str(), *port)).map(OwnedFd::from),
     }
 }

@@ -29,7 +29,7 @@ mod inherited;
 mod stdio;
 mod throttle;
 
-pub use endpoint::{Address, Endpoint, StartError};
+pub use endpoint::{Address, Endpoint, StartError, abstract_address};
 pub use inherited::inherited;
 
 use crate::event::{Event, Occurrence, Timestamp};

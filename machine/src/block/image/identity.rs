@@ -1,7 +1,8 @@
 //! What a recording writes down of the images that its run started from.
 
 use super::raw::read_to_end_of_file;
-use std::fs::File;
+use crate::host_file;
+use rustix::fs::OFlags;
 use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
@@ -16,7 +17,9 @@ const MOST_PIECES: u64 = 256;
 /// Longer files are sampled at 256 evenly spread places of 1 MiB, the first and last one among them: a run must not start
 /// with reading a disk of terabytes, and images that differ by what a guest did to them differ in many places.
 pub fn of(path: &Path) -> io::Result<u128> {
-    let mut file = File::open(path)?;
+    // Of a set there may be only the descriptor that is written to as well.
+    let opened = host_file::open(path, OFlags::RDONLY);
+    let mut file = opened.or_else(|_| host_file::open(path, OFlags::RDWR))?;
     let len = file.seek(SeekFrom::End(0))?;
     let pieces = len.div_ceil(PIECE);
     let read = pieces.min(MOST_PIECES);

@@ -8,6 +8,7 @@ mod overlay;
 mod probe;
 mod qcow2;
 mod raw;
+mod window;
 
 pub use facts::{Facts, Header};
 pub use open::{ImageError, Opened, open};

@@ -3,13 +3,16 @@
 use super::probe::{self, Format, HEAD_BYTES};
 use super::qcow2::{self, Qcow2};
 use super::raw::{Raw, read_to_end_of_file};
+use super::window::{Null, Window};
 use super::{Facts, Image, Overlay, lock};
-use crate::commandline::{Access, Backing, ImageConfig, ImageFormat};
+use crate::commandline::{Access, Backing, ImageConfig, ImageFormat, Part};
+use crate::host_file;
 use imago::file::File as Storage;
 use imago::qcow2::Qcow2 as ImagoQcow2;
 use imago::raw::Raw as ImagoRaw;
 use imago::{FormatAccess, StorageOpenOptions};
-use std::fs::{File, OpenOptions};
+use rustix::fs::OFlags;
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -84,6 +87,9 @@ pub struct Opened {
 
 /// Opens an image as it is configured.
 pub fn open(config: &ImageConfig) -> Result<Opened, ImageError> {
+    if let Some(len) = config.null {
+        return Ok(nothing(config, len));
+    }
     let mut files = Vec::new();
     let source = Source::open(config, !config.is_kept(), &mut files)?;
     let read_only = !source.write && !config.snapshot;
@@ -98,16 +104,40 @@ pub fn open(config: &ImageConfig) -> Result<Opened, ImageError> {
         ImageFormat::Raw => {
             let raw = Raw::new(source.file, source.guessed && source.write)
                 .map_err(|why| ImageError::Host { path: config.path.clone(), why })?;
+            let raw = part(config, Box::new(raw))?;
             let facts = Facts::raw(config.path.clone(), raw.len());
-            (Box::new(raw), facts)
+            (raw, facts)
         }
         ImageFormat::Qcow2 => {
             let (access, facts) = source.qcow2(config, &mut files)?;
             (Box::new(Qcow2::new(access, facts.backing.is_some())), facts)
         }
     };
-    let image = if config.snapshot && config.access != Access::ReadOnly { Box::new(Overlay::new(base)) } else { base };
+    let image = overlaid(config, base);
     Ok(Opened { image, read_only: read_only || config.access == Access::ReadOnly, files, warning, facts })
+}
+
+/// The image, under an overlay if writes are to go to one.
+fn overlaid(config: &ImageConfig, base: Box<dyn Image>) -> Box<dyn Image> {
+    if config.snapshot && config.access != Access::ReadOnly { Box::new(Overlay::new(base)) } else { base }
+}
+
+/// The part of a raw image that is wanted.
+fn part(config: &ImageConfig, raw: Box<dyn Image>) -> Result<Box<dyn Image>, ImageError> {
+    let Some(Part { offset, size }) = config.part else { return Ok(raw) };
+    let refused = |why| ImageError::Host { path: config.path.clone(), why: io::Error::other(why) };
+    Ok(Box::new(Window::new(raw, offset, size).map_err(refused)?))
+}
+
+/// A disk without a file.
+fn nothing(config: &ImageConfig, len: u64) -> Opened {
+    Opened {
+        image: overlaid(config, Box::new(Null::new(len))),
+        read_only: config.access == Access::ReadOnly,
+        files: Vec::new(),
+        warning: None,
+        facts: Facts::raw(config.path.clone(), len),
+    }
 }
 
 /// A file whose format is known.
@@ -247,8 +277,11 @@ fn open_file(path: &Path, write: bool, fall_back: bool, locked: bool) -> Result<
     let host = |why| ImageError::Host { path: path.into(), why };
     let denied =
         |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
-    let (file, write) = match OpenOptions::new().read(true).write(write).open(path) {
-        Err(error) if write && fall_back && denied(&error) => (File::open(path).map_err(host)?, false),
+    let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+    let (file, write) = match host_file::open(path, access) {
+        Err(error) if write && fall_back && denied(&error) => {
+            (host_file::open(path, OFlags::RDONLY).map_err(host)?, false)
+        }
         opened => (opened.map_err(host)?, write),
     };
     let kind = file.metadata().map_err(host)?.file_type();

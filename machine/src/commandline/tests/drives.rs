@@ -156,6 +156,22 @@ fn a_throttled_node_shows_what_is_below_it() {
 }
 
 #[test]
+fn a_node_may_be_part_of_a_file_or_no_file_at_all() {
+    let node = |line: &str| config(line).nodes.pop().expect("a node").image;
+    let part = node(
+        "-blockdev driver=file,filename=a,node-name=f,aio-max-batch=4,drop-cache=on -blockdev driver=raw,file=f,node-name=r,offset=1024,size=512",
+    );
+    assert_eq!((part.path.as_path(), part.part), (Path::new("a"), Some(Part { offset: 1024, size: Some(512) })));
+    assert_eq!(node("-blockdev driver=null-co,node-name=n").null, Some(1 << 30));
+    assert_eq!(node("-blockdev driver=raw,node-name=n,file.driver=null-co,file.size=1000").null, Some(1024));
+    assert!(!node("-blockdev driver=file,filename=a,node-name=f,read-only=on,force-share=on").lock);
+    let shared = error("-blockdev driver=file,filename=a,node-name=f,force-share=on");
+    assert!(shared.ends_with("force-share=on can only be used with read-only images"), "{shared}");
+    let odd = error("-blockdev driver=raw,node-name=r,size=1000,file.driver=file,file.filename=a");
+    assert!(odd.ends_with("Specified size is not multiple of 512"), "{odd}");
+}
+
+#[test]
 fn nodes_are_defined_apart_nested_or_as_json() {
     let qcow2 = |line: &str| {
         let node = config(line).nodes.pop().expect("a node");
