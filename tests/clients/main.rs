@@ -1,6 +1,7 @@
 //! What drives a machine from outside: QMP, the monitor, a terminal.
 
 mod abuse;
+mod balloon;
 mod conformance;
 mod contention;
 mod descriptors;

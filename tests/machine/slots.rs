@@ -99,6 +99,16 @@ fn what_cannot_be_is_refused_in_the_words_of_qemu() {
             "-device virtio-rng-pci,addr=4,id=a -device virtio-balloon-pci,addr=4",
             "PCI: slot 4 function 0 not available for virtio-balloon-pci, in use by virtio-rng-pci,id=a",
         ),
+        ("-device virtio-balloon-pci,id=a -device virtio-balloon-pci,id=b", "Only one balloon device is supported"),
+        ("-device virtio-rng-pci,rng=nope", "Device 'nope' not found"),
+        (
+            "-object iothread,id=i -device virtio-rng-pci,rng=i",
+            "Invalid parameter type for 'rng', expected: rng-backend",
+        ),
+        (
+            "-object memory-backend-ram,id=m,size=128M -device pc-dimm,memdev=m",
+            "no slots where allocated, please specify the 'slots' option",
+        ),
         (
             "-device virtio-rng-pci,addr=4 -device virtio-rng-pci,addr=4.1",
             "PCI: single function device can't be populated in function 4.1",

@@ -63,6 +63,11 @@ impl Connected {
         client
     }
 
+    /// The machine's process.
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits for an event and gives what it carries.
     pub fn event(&mut self, name: &str) -> Value {
         loop {

@@ -1,8 +1,8 @@
 //! The virtio memory balloon (section 5.5): pages that the guest gives up and takes back, its statistics, and pages that
 //! it reports to be free.
 //!
-//! A page that the guest gave up keeps what it held: a driver may take pages back before it says so, and what it finds
-//! there has to be the same in every run.
+//! A page that the guest gives up, or reports free, is zeroes from the moment at which it says so, and the host has its
+//! memory back. A driver may take pages back before it says so: what it finds there is the same in every run.
 
 use super::properties::config_with_transport;
 use super::queue::Chain;
@@ -37,6 +37,9 @@ const QUEUE_SIZE: u16 = 128;
 const REPORTING_QUEUE_SIZE: u16 = 32;
 
 const PAGE: u64 = 4096;
+/// Pages that one message may give up, by their numbers of four bytes each. Drivers name some hundred at a time; those of
+/// a longer message that are too many stay the guest's.
+const PAGES_MAX: u64 = 4096;
 /// A statistic: its tag and its value.
 const STAT_LEN: usize = 10;
 /// Statistics that are looked at in one message.
@@ -172,6 +175,46 @@ impl Balloon {
             self.question = Some(chain);
         }
     }
+
+    /// Forgets the pages whose numbers a message holds.
+    fn inflate(&mut self, io: &mut Io<'_, '_>, chain: &Chain) {
+        let numbers = chain.read_vec(io.cx, 0, 4 * PAGES_MAX);
+        let numbers = numbers.as_chunks().0.iter().map(|number| u64::from(u32::from_le_bytes(*number)));
+        for (first, count) in runs(numbers) {
+            io.cx.dma_forget(first * PAGE, count * PAGE);
+        }
+        self.inflated = self.inflated.wrapping_add(chain.readable_len() / 4);
+    }
+
+    /// Forgets pages that are reported free: the parts of a message that the device might write.
+    fn take_report(&mut self, io: &mut Io<'_, '_>, chain: &Chain) {
+        self.reported = self.reported.wrapping_add(chain.writable_len() / PAGE);
+        // The guest counts on what it filled its free pages with.
+        if self.poison != 0 {
+            return;
+        }
+        // There is no more than all of RAM to be free.
+        let mut left = self.ram;
+        for segment in &chain.writable {
+            let len = left.min(segment.len.into());
+            io.cx.dma_forget(segment.address, len);
+            left -= len;
+        }
+    }
+}
+
+/// Numbers that follow on one another, put together: the first and how many, in the order in which they come. Drivers give
+/// up pages from the top down as well as upwards.
+fn runs(numbers: impl Iterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((first, count)) if number == *first + *count => *count += 1,
+            Some((first, count)) if number + 1 == *first => (*first, *count) = (number, *count + 1),
+            _ => runs.push((number, 1)),
+        }
+    }
+    runs
 }
 
 fn statistic(bytes: &[u8]) -> Option<Statistic> {
@@ -226,6 +269,8 @@ impl Class for Balloon {
     }
 
     fn ready(&mut self, io: &mut Io<'_, '_>) {
+        // Linux tells its first statistics, the answer to which asks for the next, before it says that it is ready.
+        self.take_statistics(io);
         if self.poll_seconds > 0 {
             io.arm(u64::from(self.poll_seconds) * NS_PER_S);
         }
@@ -237,9 +282,9 @@ impl Class for Balloon {
         }
         while let Some(chain) = io.pop(queue) {
             match queue {
-                INFLATE => self.inflated = self.inflated.wrapping_add(chain.readable_len() / 4),
+                INFLATE => self.inflate(io, &chain),
                 DEFLATE => self.deflated = self.deflated.wrapping_add(chain.readable_len() / 4),
-                REPORTING => self.reported = self.reported.wrapping_add(chain.writable_len() / PAGE),
+                REPORTING => self.take_report(io, &chain),
                 _ => {}
             }
             io.push(queue, &chain, 0);

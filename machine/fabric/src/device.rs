@@ -753,6 +753,11 @@ impl Cx<'_> {
         self.memory.zero_bytes(address, len);
     }
 
+    /// Zeroes the whole pages of RAM within these physical addresses, as a bus master, and gives the host their memory back.
+    pub fn dma_forget(&mut self, address: u64, len: u64) {
+        self.memory.forget_bytes(address, len);
+    }
+
     /// Calls another device with a context of its own: how a bridge reaches the functions behind it.
     /// `None` if there is no such device or it is being called already.
     pub fn with_peer<R>(&mut self, peer: DeviceId, call: impl FnOnce(&mut dyn Device, &mut Cx<'_>) -> R) -> Option<R> {

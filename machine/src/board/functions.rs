@@ -14,7 +14,7 @@ use lockstep_devices::catalog::{Creatable, Entry, Made, Surroundings, configured
 use lockstep_devices::pci::DevFn;
 use lockstep_devices::pci::bridge::{BridgeConfig, PciBridge};
 use lockstep_devices::properties::{Kind, Property};
-use lockstep_devices::virtio::{BlkConfig, BlkDrive, ConsoleConfig, transport};
+use lockstep_devices::virtio::{BalloonConfig, BlkConfig, BlkDrive, ConsoleConfig, RngConfig, transport};
 use lockstep_fabric::{DeviceId, Input};
 
 /// The pin by which a slot's only function asks for an interrupt.
@@ -145,7 +145,10 @@ impl Function<'_> {
         let origin = &self.device.origin;
         let refused = |why: &str| OptionError::refused(origin, why);
         let (board, _) = ForBoard::split(self.device)?;
+        check_source(config, self.device)?;
         let (bus, at) = find_place(parts, config, self.device, &board)?;
+        let others = parts.pluggable.iter().map(|(_, _, plug)| &plug.device);
+        check_alone(self.device, others).map_err(|why| refused(&why))?;
         let name = parts.name_for(self.device)?;
         let plug = Plug {
             device: self.device.clone(),
@@ -189,6 +192,32 @@ impl Function<'_> {
         }
         Ok(())
     }
+}
+
+/// An entropy device's source has to be there, though what it gives is the machine's seed's.
+fn check_source(config: &Config, device: &DeviceConfig) -> Result<(), OptionError> {
+    let Some(id) = device.property("rng").filter(|id| device.driver == RngConfig::NAME && !id.is_empty()) else {
+        return Ok(());
+    };
+    let why = match config.objects.iter().find(|object| object.id == id) {
+        None => format!("Device '{id}' not found"),
+        Some(object) if !object.ty.starts_with("rng-") => {
+            "Invalid parameter type for 'rng', expected: rng-backend".into()
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(OptionError::refused(&device.origin, why))
+}
+
+/// A machine has one balloon at most.
+pub(super) fn check_alone<'a>(
+    device: &DeviceConfig,
+    mut others: impl Iterator<Item = &'a DeviceConfig>,
+) -> Result<(), String> {
+    if device.driver == BalloonConfig::NAME && others.any(|other| other.driver == BalloonConfig::NAME) {
+        return Err("Only one balloon device is supported".into());
+    }
+    Ok(())
 }
 
 /// The seed of a function's randomness: each has a sequence of its own.

@@ -87,6 +87,7 @@ impl Board {
                 place.device()
             ));
         }
+        functions::check_alone(&device, self.machine.parts().map(|plug| &plug.device))?;
         let machine = &self.machine;
         let bridge = bridge_of(&self.slots, &machine.bus, at).ok_or_else(|| format!("Bus '{bus}' not found"))?;
         let drive = Entry::find(driver).into_iter().flat_map(Entry::properties).find(|p| p.kind == Kind::Drive);

@@ -57,6 +57,12 @@ pub(super) fn is_module(device: &DeviceConfig) -> bool {
 
 /// Adds the registers, if there are slots.
 pub(super) fn add_controller(parts: &mut Parts, config: &Config, power: DeviceId) {
+    if config.memory.slots == 0 {
+        return Err(match settings.slot.0 {
+            None => "no slots where allocated, please specify the 'slots' option".into(),
+            Some(slot) => format!("invalid slot number {slot}, valid range is [0-{}]", u64::MAX),
+        });
+    }
     let Ok(Some(slots)) = range(config) else { return };
     let controller = parts.bus.add(CONTROLLER, Box::new(MemoryHotplug::new(slots.count)));
     parts.bus.map(controller, memory_hotplug::REGION);
@@ -147,7 +153,9 @@ fn plan(
 fn free_slot(modules: &[&Module], slots: &MemorySlots, wanted: Option<u32>) -> Result<u32, String> {
     let busy = |slot: u32| modules.iter().any(|module| module.slot == slot);
     match wanted {
-        Some(slot) if slot >= slots.count => Err(format!("invalid slot# {slot}, should be less than {}", slots.count)),
+        Some(slot) if slot >= slots.count => {
+            Err(format!("invalid slot number {slot}, valid range is [0-{}]", slots.count.saturating_sub(1)))
+        }
         Some(slot) if busy(slot) => Err(format!("slot {slot} is busy")),
         Some(slot) => Ok(slot),
         None => (0..slots.count).find(|slot| !busy(*slot)).ok_or_else(|| "no free slots available".into()),
@@ -237,7 +245,7 @@ mod tests {
             (&[("memdev", "c")], "Device 'c' not found"),
             (&[("memdev", "a")], "can't use already busy memdev: a"),
             (&[("memdev", "b"), ("slot", "1")], "slot 1 is busy"),
-            (&[("memdev", "b"), ("slot", "3")], "invalid slot# 3, should be less than 3"),
+            (&[("memdev", "b"), ("slot", "3")], "invalid slot number 3, valid range is [0-2]"),
             (&[("memdev", "odd")], "backend memory size must be multiple of 0x200000"),
             (
                 &[("memdev", "big")],
@@ -254,6 +262,20 @@ mod tests {
                 &[("memdev", "b"), ("node", "1")],
                 "'DIMM property node has value 1' which exceeds the number of numa nodes: 1",
             ),
+        ] {
+            assert_eq!(plan(typed).expect_err("refused"), why, "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn without_slots_there_is_none_to_be_had() {
+        let guest = BareGuest::new("no-memory-slots");
+        let config = guest.config("-m 128M -object memory-backend-ram,id=a,size=64M");
+        let board = guest.board(&config);
+        let plan = |typed: &[(&str, &str)]| plan(&board.machine, &config, &backends(&config), dimm(typed));
+        for (typed, why) in [
+            (&[("memdev", "a")][..], "no slots where allocated, please specify the 'slots' option"),
+            (&[("memdev", "a"), ("slot", "3")], "invalid slot number 3, valid range is [0-18446744073709551615]"),
         ] {
             assert_eq!(plan(typed).expect_err("refused"), why, "{typed:?}");
         }

@@ -7,6 +7,7 @@ use crate::run::{Control, PlugError};
 use lockstep_devices::catalog::{Creatable, Entry};
 use lockstep_devices::dimm::DimmConfig;
 use lockstep_devices::properties::{Kind, Property, PropertyError};
+use lockstep_devices::virtio::RngConfig;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::qdev::{DeviceAdd, DeviceDel, DeviceListProperties, DevicePropertyInfo};
 use lockstep_qmp::registry::{Answer, Registry};
@@ -61,6 +62,7 @@ pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()
         typed.push((name.clone(), text.clone()));
         match known.iter().find(|property| property.name == name) {
             Some(property) => {
+                check_source(control, entry, name, &text)?;
                 check_reference(control, entry, property, &text)?;
                 own.push((name.clone(), text));
             }
@@ -134,6 +136,21 @@ fn check_backend(control: &Control, device: &DeviceConfig) -> Answer<()> {
     match control.objects.find(id) {
         None => Err(Error::device_not_found(id)),
         Some(object) if !object.kind.ty.starts_with("memory-backend-") => Err(Error::mistyped(NAME, "memory-backend")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// What an entropy device names as its source has to be one.
+fn check_source(control: &Control, entry: &Entry, name: &str, id: &str) -> Answer<()> {
+    const NAME: &str = "rng";
+    if entry.name != RngConfig::NAME || name != NAME || id.is_empty() {
+        return Ok(());
+    }
+    match control.objects.find(id) {
+        None => Err(Error::device_not_found(id)),
+        Some(object) if object.kind.parent != "rng-backend" => {
+            Err(Error::new(format!("Invalid parameter type for '{NAME}', expected: rng-backend")))
+        }
         Some(_) => Ok(()),
     }
 }

@@ -138,6 +138,11 @@ impl Machine {
         self.parts.as_ref()?.present.get(&device)
     }
 
+    /// All functions that can be taken out.
+    pub fn parts(&self) -> impl Iterator<Item = &Plug> {
+        self.parts.iter().flat_map(|parts| parts.present.values())
+    }
+
     /// Whether a device can be taken out.
     pub fn can_go(&self, device: DeviceId) -> bool {
         self.part(device).is_some() || self.module(device).is_some()

@@ -146,6 +146,8 @@ pub fn run(config: &Config, ready: impl FnOnce()) -> Result<ExitStatus, RunError
     signals::watch(reporter.clone())?;
     let chardevs = Chardevs::open(config, &reporter)?;
     let mut control = Control::new(config, board, recorder);
+    // Clients are told times of the guest's, which begin when its clock does.
+    control.config.rtc = settled.rtc;
     for object in &config.objects {
         let made = control.objects.add_typed(&object.ty, &object.id, &object.settings);
         made.map_err(|why| RunError::Object { origin: object.origin.clone(), why })?;

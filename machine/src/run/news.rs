@@ -6,7 +6,7 @@ use lockstep_fabric::{DeviceId, Notice, PanicAction, WatchdogAction};
 use lockstep_qmp::commands::char::VserportChange;
 use lockstep_qmp::commands::memory::BalloonChange;
 use lockstep_qmp::commands::run_state::{
-    GuestCrashloaded, GuestPanicAction, GuestPanicked, RtcChange, Suspended, SuspendedToDisk,
+    GuestCrashloaded, GuestPanicAction, GuestPanicked, PoweringDown, RtcChange, Suspended, SuspendedToDisk,
     WatchdogAction as Expired, WatchdogExpired, WokenUp,
 };
 
@@ -33,7 +33,13 @@ pub(super) fn line_of(notice: Notice) -> Option<&'static str> {
 /// Tells QMP's clients.
 pub(super) fn tell(control: &mut Control, device: DeviceId, notice: Notice) {
     match notice {
-        Notice::Watchdog(action) => control.tell(&WatchdogExpired { action: expired(action) }),
+        Notice::Watchdog(action) => {
+            control.tell(&WatchdogExpired { action: expired(action) });
+            // The machine presses its own power button, which is news as when anyone does.
+            if action == WatchdogAction::Shutdown {
+                control.tell(&PoweringDown {});
+            }
+        }
         Notice::GuestPanicked(action) => control.tell(&GuestPanicked { action: panicked(action), info: None }),
         Notice::GuestCrashLoaded => control.tell(&GuestCrashloaded { action: GuestPanicAction::Run, info: None }),
         Notice::Tray { drive, open } => {

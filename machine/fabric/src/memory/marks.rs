@@ -1,6 +1,7 @@
 //! What is known of each arena page: whether it was written, and which of its lines hold decoded code.
 
 use super::PAGE_SIZE;
+use std::ops::Range;
 
 /// Code is tracked by lines of this many bytes: one bit each in a page's word.
 pub const LINE_SIZE: u64 = 64;
@@ -8,7 +9,7 @@ pub const LINE_SIZE: u64 = 64;
 /// Marks of every page.
 pub struct Marks {
     dirty: Vec<bool>,
-    /// Pages that were ever written.
+    /// Pages that may hold something: written since the beginning, or since they were last forgotten.
     touched: Vec<bool>,
     code: Vec<u64>,
 }
@@ -20,9 +21,10 @@ impl Marks {
         Self { dirty: vec![false; pages], touched: vec![false; pages], code: vec![0; pages] }
     }
 
-    /// Whether the page of `offset` was written since the mark was last cleared.
-    pub fn is_dirty(&self, offset: u64) -> bool {
-        self.dirty.get(page(offset)).copied().unwrap_or(false)
+    /// Whether the page of `offset` has both marks of a page that was written, so that another store changes neither.
+    pub fn is_written(&self, offset: u64) -> bool {
+        let mark = |marks: &[bool]| marks.get(page(offset)).copied().unwrap_or(false);
+        mark(&self.dirty) && mark(&self.touched)
     }
 
     /// Marks the page of `offset` written.
@@ -33,9 +35,25 @@ impl Marks {
         }
     }
 
-    /// For each page, whether it was ever written.
+    /// For each page, whether it may hold something.
     pub fn touched(&self) -> &[bool] {
         &self.touched
+    }
+
+    /// The first pages, one after the other, of some that may hold something.
+    pub fn touched_run(&self, pages: Range<u64>) -> Option<Range<u64>> {
+        let marks = self.touched.get(pages.start as usize..pages.end as usize)?;
+        let first = marks.iter().position(|touched| *touched)?;
+        let len = marks.iter().skip(first).take_while(|touched| **touched).count();
+        let start = pages.start + first as u64;
+        Some(start..start + len as u64)
+    }
+
+    /// Takes note that nothing is left of what these pages held.
+    pub fn set_untouched(&mut self, pages: Range<u64>) {
+        if let Some(marks) = self.touched.get_mut(pages.start as usize..pages.end as usize) {
+            marks.fill(false);
+        }
     }
 
     /// Lists the pages (by arena page number) that are marked written, and clears the marks.
@@ -92,7 +110,18 @@ mod tests {
         let mut marks = Marks::new(2 * PAGE_SIZE);
         marks.set_dirty(PAGE_SIZE + 5);
         assert_eq!(marks.take_dirty(), [1]);
-        assert_eq!((marks.is_dirty(PAGE_SIZE), marks.touched()), (false, &[false, true][..]));
+        assert_eq!((marks.is_written(PAGE_SIZE), marks.touched()), (false, &[false, true][..]));
+    }
+
+    #[test]
+    fn a_page_that_was_forgotten_is_written_anew() {
+        let mut marks = Marks::new(4 * PAGE_SIZE);
+        [1, 2].iter().for_each(|page| marks.set_dirty(page * PAGE_SIZE));
+        assert_eq!((marks.touched_run(0..4), marks.touched_run(2..4)), (Some(1..3), Some(2..3)));
+        marks.set_untouched(1..2);
+        assert_eq!((marks.touched_run(0..4), marks.touched_run(3..4)), (Some(2..3), None));
+        assert_eq!((marks.is_written(PAGE_SIZE), marks.is_written(2 * PAGE_SIZE)), (false, true));
+        assert_eq!(marks.take_dirty(), [1, 2]);
     }
 
     #[test]

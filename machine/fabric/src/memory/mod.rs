@@ -2,6 +2,7 @@
 
 mod arena;
 mod block;
+mod forget;
 mod held;
 mod map;
 mod marks;
@@ -59,7 +60,7 @@ pub struct Memory {
     stale: Vec<StaleCode>,
     /// Changes whenever the map does: translations to arena offsets made before are void.
     map_epoch: u64,
-    /// Changes when a page gets its first code, loses its dirty mark or is held: rights to write without asking are void.
+    /// Changes when a page gets its first code, loses its marks of having been written or is held: rights to write without asking are void.
     write_epoch: u64,
     /// Who wants to read memory as it was.
     held: Option<Held>,
@@ -267,10 +268,10 @@ impl Memory {
         rest.copy_from_slice(&pattern[..rest.len()]);
     }
 
-    /// Whether stores to the page of this arena offset need no marks any more: it is dirty, holds no code, and nobody waits
-    /// for what it was.
+    /// Whether stores to the page of this arena offset need no marks any more: it is marked written, holds no code, and
+    /// nobody waits for what it was.
     pub fn free_to_write(&self, offset: u64) -> bool {
-        self.marks.is_dirty(offset) && self.marks.code_lines(offset) == 0 && !self.waits(offset)
+        self.marks.is_written(offset) && self.marks.code_lines(offset) == 0 && !self.waits(offset)
     }
 
     /// Stores to an arena offset, keeping the marks. True if the bytes held decoded code: see [`Memory::take_stale`].
@@ -412,7 +413,8 @@ impl Memory {
         std::mem::take(&mut self.stale)
     }
 
-    /// For each arena page, whether it was ever written. Those that were not are zero, and the host has no memory for them.
+    /// For each arena page, whether it was written since the guest last had no use for it. Those that were not are zero,
+    /// and the host has no memory for them.
     pub fn touched(&self) -> &[bool] {
         self.marks.touched()
     }

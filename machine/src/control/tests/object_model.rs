@@ -279,6 +279,16 @@ fn plugging_is_checked_to_the_end_before_anything_is_done() {
             json!({ "driver": "virtio-rng-pci", "disable-legacy": "x" }),
             "Parameter 'disable-legacy' does not accept value 'x'",
         ),
+        (json!({ "driver": "virtio-rng-pci", "rng": "nope" }), "Device 'nope' not found"),
+        (
+            json!({ "driver": "virtio-rng-pci", "rng": "pc.ram" }),
+            "Invalid parameter type for 'rng', expected: rng-backend",
+        ),
+        (json!({ "driver": "virtio-balloon-pci" }), "Only one balloon device is supported"),
+        (
+            json!({ "driver": "pc-dimm", "memdev": "pc.ram" }),
+            "no slots where allocated, please specify the 'slots' option",
+        ),
         (json!({ "driver": "virtio-blk-pci" }), "drive property not set"),
         (
             json!({ "driver": "virtio-blk-pci", "drive": "nope" }),
