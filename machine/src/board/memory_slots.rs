@@ -57,12 +57,6 @@ pub(super) fn is_module(device: &DeviceConfig) -> bool {
 
 /// Adds the registers, if there are slots.
 pub(super) fn add_controller(parts: &mut Parts, config: &Config, power: DeviceId) {
-    if config.memory.slots == 0 {
-        return Err(match settings.slot.0 {
-            None => "no slots where allocated, please specify the 'slots' option".into(),
-            Some(slot) => format!("invalid slot number {slot}, valid range is [0-{}]", u64::MAX),
-        });
-    }
     let Ok(Some(slots)) = range(config) else { return };
     let controller = parts.bus.add(CONTROLLER, Box::new(MemoryHotplug::new(slots.count)));
     parts.bus.map(controller, memory_hotplug::REGION);
@@ -122,6 +116,12 @@ fn plan(
     if settings.node >= nodes {
         let node = settings.node;
         return Err(format!("'DIMM property node has value {node}' which exceeds the number of numa nodes: {nodes}"));
+    }
+    if config.memory.slots == 0 {
+        return Err(match settings.slot.0 {
+            None => "no slots where allocated, please specify the 'slots' option".into(),
+            Some(slot) => format!("invalid slot number {slot}, valid range is [0-{}]", u64::MAX),
+        });
     }
     let Ok(Some(slots)) = range(config) else {
         return Err("memory devices (e.g. for memory hotplug) are not enabled, please specify the maxmem option".into());

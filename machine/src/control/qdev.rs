@@ -148,7 +148,7 @@ fn check_source(control: &Control, entry: &Entry, name: &str, id: &str) -> Answe
     }
     match control.objects.find(id) {
         None => Err(Error::device_not_found(id)),
-        Some(object) if object.kind.parent != "rng-backend" => {
+        Some(object) if !object.kind.ty.starts_with("rng-") => {
             Err(Error::new(format!("Invalid parameter type for '{NAME}', expected: rng-backend")))
         }
         Some(_) => Ok(()),

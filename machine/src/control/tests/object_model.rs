@@ -285,10 +285,6 @@ fn plugging_is_checked_to_the_end_before_anything_is_done() {
             "Invalid parameter type for 'rng', expected: rng-backend",
         ),
         (json!({ "driver": "virtio-balloon-pci" }), "Only one balloon device is supported"),
-        (
-            json!({ "driver": "pc-dimm", "memdev": "pc.ram" }),
-            "no slots where allocated, please specify the 'slots' option",
-        ),
         (json!({ "driver": "virtio-blk-pci" }), "drive property not set"),
         (
             json!({ "driver": "virtio-blk-pci", "drive": "nope" }),
