@@ -72,7 +72,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("qmp-pretty", "DEV", "the same, its replies laid out for people", characters::qmp_pretty),
     row("mon", "[chardev=]ID[,mode=readline|control][,pretty=on][,id=ID]", "put a monitor behind a character device", characters::mon),
     row("compat-version", "X.Y.Z", "the version of QEMU that QMP's clients are told (7.2.0)", characters::compatible_version),
-    row("chardev", "BACKEND,id=ID[,...]", "define a character device: stdio, null, file, socket, ringbuf, pty, pipe, serial, udp", characters::chardev),
+    row("chardev", "BACKEND,id=ID[,mux=on][,logfile=FILE][,logappend=on][,...]", "define a character device: stdio, null, file, socket, ringbuf, pty, pipe, serial, udp", characters::chardev),
     row("debugcon", "DEV", "a debug console at port 0xe9", characters::debugcon),
     row("echr", "N", "the terminal's escape character, by code (1: Ctrl-A)", characters::escape_character),
     row("nographic", "", "serial port and monitor on the terminal (the default)", characters::nographic),
