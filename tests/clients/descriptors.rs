@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program as a shell starts it that has opened files first: `opened` are the shell's words for that.
+/// The program as a shell starts it that has opened files first: `opened` are the shell's words for that. Not every shell
+/// takes numbers of two digits.
 fn with_files(opened: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("exec \"$@\" {opened}"), "sh"]).arg(lockstep()).args(arguments);
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("exec \"$@\" {opened}"), "bash"]).arg(lockstep()).args(arguments);
     command.stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -43,7 +44,7 @@ fn files_are_opened_from_the_sets_that_the_program_is_started_with() {
     let (dump, memory) = (scratch("fds.dump", b"before"), scratch("fds.memory", b"before"));
     let names = [&image, &log, &output, &dump, &memory].map(|path| path.display().to_string());
     let [image, log, output, dump, memory] = &names;
-    let opened = format!("20<>{image} 21>>{log} 22>>{output} 23>{dump} 24>{memory} 25<{image}");
+    let opened = format!("20<>{image} 21>>{log} 22>>{output} 23>{dump} 24>{memory} 25<{log}");
     let qmp = format!("unix:{},server=on,wait=off", socket.display());
     let mut options: Vec<&str> =
         "-S -nodefaults -display none -add-fd fd=20,set=1,opaque=disk -add-fd fd=21,set=2 -add-fd \
