@@ -174,37 +174,6 @@ fn traffic_on_a_port_is_recorded_and_replays() {
     }
 }
 
-/// Pages that the guest gives up and those that it reports free are forgotten in the middle of its work.
-#[test]
-fn memory_that_the_guest_gives_back_replays() {
-    let (log, socket) = (scratch_path("balloon.log"), scratch_path("balloon.socket"));
-    let parts = ["initrd.gz", "virtio.gz"].map(|part| std::fs::read(guest_file(part)).expect("a guest's file"));
-    let initrd = scratch("balloon.gz", &parts.concat());
-    let initrd_name = initrd.display().to_string();
-    let device = "virtio-balloon-pci,free-page-reporting=on";
-    let machine = ["-initrd", &initrd_name, "-cpu", "max", "-smp", "2", "-device", device];
-    let qmp = format!("unix:{},server=on,wait=off", socket.display());
-    let drivers = "cd /modules; for d in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
-                   virtio_balloon; do insmod $d.ko; done; echo drivers-$?\n";
-    let work = "mkdir /full; mount -t tmpfs none /full; for i in 1 2 3; do dd if=/dev/urandom of=/full/a bs=1M count=20; rm /full/a; \
-                sleep 3; done; dd if=/dev/zero of=/full/b bs=1M count=9; sha256sum /full/b; poweroff -f\n";
-    let asking = std::thread::spawn({
-        let socket = socket.clone();
-        move || Attached::to(&socket).returns("balloon", json!({ "value": 140 << 20 }))
-    });
-    let more = [&machine[..], &["-qmp", &qmp]].concat();
-    let recorded = recorded_session(&log, &more, &[("# ", drivers), ("drivers-0", work)]);
-    asking.join().expect("an answer");
-    let digest = String::from_utf8_lossy(&recorded.stderr).into_owned();
-    assert!(recorded.status.success() && digest.contains("digest "), "{digest}");
-    for round in 0..2 {
-        let replayed = run(&arguments("replay", &log, &machine));
-        assert_eq!(String::from_utf8_lossy(&replayed.stderr), digest, "replay {round}");
-        assert_eq!(replayed.stdout, recorded.stdout, "replay {round}");
-    }
-    [log, initrd].iter().for_each(|file| std::fs::remove_file(file).expect("a scratch file"));
-}
-
 /// Every steering command of QMP, each at a moment of the host's choosing. The guest goes to sleep once, and is woken.
 #[test]
 fn what_is_steered_by_qmp_is_recorded_and_replays() {
