@@ -18,7 +18,7 @@ const FILL_AND_FREE: &[u8] =
     b"for d in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_balloon; do\n\
     insmod /modules/$d.ko; done\n\
     mkdir -p /full && mount -t tmpfs -o size=200m none /full\n\
-    dd if=/dev/zero of=/full/file bs=1M count=160 2> /dev/null && echo it-is-full-\n\
+    dd if=/dev/zero of=/full/file bs=1M count=160 && echo it-is-full-\n\
     rm /full/file && echo it-is-free-\n";
 
 fn machine(name: &str, device: &str) -> (Connected, PathBuf) {

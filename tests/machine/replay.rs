@@ -186,8 +186,8 @@ fn memory_that_the_guest_gives_back_replays() {
     let qmp = format!("unix:{},server=on,wait=off", socket.display());
     let drivers = "cd /modules; for d in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci \
                    virtio_balloon; do insmod $d.ko; done; echo drivers-$?\n";
-    let work = "mkdir /full; mount -t tmpfs none /full; for i in 1 2 3; do yes $i | head -c 62914560 > /full/a; rm /full/a; \
-                sleep 3; done; yes | head -c 9437184 > /full/b; sha256sum /full/b; poweroff -f\n";
+    let work = "mkdir /full; mount -t tmpfs none /full; for i in 1 2 3; do dd if=/dev/urandom of=/full/a bs=1M count=20; rm /full/a; \
+                sleep 3; done; dd if=/dev/zero of=/full/b bs=1M count=9; sha256sum /full/b; poweroff -f\n";
     let asking = std::thread::spawn({
         let socket = socket.clone();
         move || Attached::to(&socket).returns("balloon", json!({ "value": 140 << 20 }))
