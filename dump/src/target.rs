@@ -259,7 +259,7 @@ mod tests {
         let path = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         let error = Target::create(&path).unwrap_err();
-        assert!(matches!(&error, DumpError::Io { why, .. } if why.raw_os_error() == Some(6)), "{error}");
+        assert!(matches!(&error, DumpError::Open { why, .. } if why.raw_os_error() == Some(6)), "{error}");
 
         let mut reader =
             OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();

@@ -141,17 +141,18 @@ fn check_backend(control: &Control, device: &DeviceConfig) -> Answer<()> {
 }
 
 /// What an entropy device names as its source has to be one.
-fn check_source(control: &Control, entry: &Entry, name: &str, id: &str) -> Answer<()> {
+fn check_source(control: &mut Control, entry: &Entry, name: &str, id: &str) -> Answer<()> {
     const NAME: &str = "rng";
     if entry.name != RngConfig::NAME || name != NAME || id.is_empty() {
         return Ok(());
     }
-    match control.objects.find(id) {
-        None => Err(Error::device_not_found(id)),
-        Some(object) if !object.kind.ty.starts_with("rng-") => {
-            Err(Error::new(format!("Invalid parameter type for '{NAME}', expected: rng-backend")))
-        }
-        Some(_) => Ok(()),
+    if control.objects.find(id).is_some_and(|object| object.kind.ty.starts_with("rng-")) {
+        return Ok(());
+    }
+    // The machine's own memory is among the objects too.
+    match Tree::of(control).resolve(&format!("/objects/{id}")) {
+        Ok(_) => Err(Error::new(format!("Invalid parameter type for '{NAME}', expected: rng-backend"))),
+        Err(_) => Err(Error::device_not_found(id)),
     }
 }
 
