@@ -80,6 +80,8 @@ struct Request {
 struct Held {
     load: Load,
     starts: Tick,
+    /// How long it takes from then on, whatever its drive was asked earlier.
+    takes: Tick,
 }
 
 /// The drives of a machine's devices and the requests to them.
@@ -183,7 +185,7 @@ impl Queue {
         let ticks = nanos.div_ceil(1 << clock.shift());
         let made = clock.now();
         let load = Load::of(&operation).filter(|_| refused.is_none());
-        let held = load.and_then(|load| self.admit(clock, (device, drive), load));
+        let held = load.and_then(|load| self.admit(clock, (device, drive), load, ticks));
         let mut request = Request {
             asker,
             device,
@@ -219,8 +221,8 @@ impl Queue {
         starts.saturating_add(takes).max(before.map_or(0, |((due, _), _)| *due))
     }
 
-    /// Until when a drive's limits hold a request back that is made now.
-    fn admit(&mut self, clock: &Clock, drive: (DeviceId, u8), load: Load) -> Option<Held> {
+    /// Until when a drive's limits hold a request back that is made now and takes so long.
+    fn admit(&mut self, clock: &Clock, drive: (DeviceId, u8), load: Load, takes: Tick) -> Option<Held> {
         let now = clock.now().checked_shl(clock.shift())?;
         let mut starts = now;
         for group in self.drives.get(&drive)?.throttles() {
@@ -228,7 +230,7 @@ impl Queue {
                 starts = group.admit(starts, load);
             }
         }
-        (starts > now).then(|| Held { load, starts: starts.div_ceil(1 << clock.shift()) })
+        (starts > now).then(|| Held { load, starts: starts.div_ceil(1 << clock.shift()), takes })
     }
 
     /// Says what a group of throttled drives may do. What is held back is looked at anew.
@@ -255,10 +257,10 @@ impl Queue {
         let now = clock.now();
         let waits = |request: &Request| request.held.is_some_and(|held| held.starts > now);
         let waiting: Vec<_> = self.pending.extract_if(.., |_, request| waits(request)).collect();
-        for ((due, _), mut request) in waiting {
-            let Some(Held { load, starts }) = request.held else { continue };
-            request.held = self.admit(clock, (request.device, request.drive), load);
-            let due = self.due(&request, now, due.saturating_sub(starts));
+        for (_, mut request) in waiting {
+            let Some(Held { load, takes, .. }) = request.held else { continue };
+            request.held = self.admit(clock, (request.device, request.drive), load, takes);
+            let due = self.due(&request, now, takes);
             self.pending.insert((due, self.order), request);
             self.order += 1;
         }

@@ -374,6 +374,24 @@ fn what_limits_hold_back_is_looked_at_anew_when_they_change() {
 }
 
 #[test]
+fn what_waited_behind_a_long_request_takes_its_own_time_once_limits_change() {
+    let guest = BareGuest::new("block-throttle-order");
+    let mut machine = quiet(&guest, overlaid(false), 0);
+    machine.limit("g", iops_total(2000));
+    machine.group(Some("g"));
+    // A tenth of a second's worth and two more; then a long one, and one that may start before that is done.
+    let (long, last) = (202, 203);
+    for tag in 0..=last {
+        let len = if tag == long { LEN } else { 512 };
+        machine.submit(0, tag, BlockOperation::Read { offset: 0, len });
+    }
+    machine.run_to(MS / 5);
+    machine.limit("g", iops_total(10));
+    let due = MS / 5 + 100 * MS + latency::ACCESS + 512;
+    assert_eq!(machine.done_by(102 * MS).last(), Some(&(due, last)));
+}
+
+#[test]
 fn reads_that_are_held_back_hold_neither_writes_nor_the_machine() {
     let guest = BareGuest::new("block-throttle-reads");
     let mut machine = quiet(&guest, overlaid(false), 0);

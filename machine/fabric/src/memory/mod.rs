@@ -60,7 +60,8 @@ pub struct Memory {
     stale: Vec<StaleCode>,
     /// Changes whenever the map does: translations to arena offsets made before are void.
     map_epoch: u64,
-    /// Changes when a page gets its first code, loses its marks of having been written or is held: rights to write without asking are void.
+    /// Changes when a page gets its first code, loses its marks of having been written or is held: rights to write without
+    /// asking are void.
     write_epoch: u64,
     /// Who wants to read memory as it was.
     held: Option<Held>,

@@ -35,7 +35,7 @@ const WORDS: [&str; 16] = [
 /// Of these, the ones that can be no file's name.
 const NO_FILES: usize = 3;
 /// Members that name files.
-const FILES: [&str; 9] = ["filename", "protocol", "out", "in", "path", "arg", "target", "mem-path", "file"];
+const FILES: [&str; 10] = ["filename", "protocol", "out", "in", "path", "arg", "target", "mem-path", "file", "logfile"];
 const NUMBERS: [i64; 12] = [0, 1, -1, 2, 7, 64, 4096, 1 << 20, i32::MAX as i64, u32::MAX as i64, i64::MIN, i64::MAX];
 /// Levels of objects within objects.
 const DEEPEST: usize = 4;
