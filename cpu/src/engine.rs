@@ -258,6 +258,8 @@ impl Engine {
             }
             let block = match self.cache.recent(key) {
                 Some(block) => block,
+                // What was found to cross the page's end is not decoded in vain again.
+                None if self.lone.at(linear, cpu.mode).is_some() => return self.uncached(cpu, bus, linear),
                 None => match self.find_or_decode(cpu, bus, key) {
                     Some(block) => block,
                     None => return self.uncached(cpu, bus, linear),
