@@ -1,9 +1,7 @@
 //! The codecs of kdump files, each page by itself.
 
-use crate::{DumpError, PAGE_SIZE};
+use crate::{DumpError, snappy};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-
-const PAGE: usize = PAGE_SIZE as usize;
 
 /// A way to compress a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,12 +55,12 @@ pub(crate) struct Compressor {
 enum Engine {
     Zlib(Box<Compress>),
     Lzo,
-    Snappy(Box<snap::raw::Encoder>),
+    Snappy(snappy::Encoder),
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
 
 /// Room that every codec is content with for what comes of a page.
-pub(crate) const ROOM: usize = 2 * PAGE;
+pub(crate) const ROOM: usize = snappy::ROOM;
 /// A page whose neighbour did not compress is looked at first: noise (what is compressed or encrypted already) comes in long runs,
 /// and costs as much time as anything else. Of so many of its bytes, so far apart, in step with nothing, ...
 const SAMPLES: usize = 256;
@@ -75,7 +73,7 @@ impl Compressor {
         let engine = match codec {
             Codec::Zlib => Engine::Zlib(Box::new(Compress::new(Compression::new(ZLIB_LEVEL), true))),
             Codec::Lzo => Engine::Lzo,
-            Codec::Snappy => Engine::Snappy(Box::new(snap::raw::Encoder::new())),
+            Codec::Snappy => Engine::Snappy(snappy::Encoder::new()),
             Codec::Zstd => {
                 let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL);
                 Engine::Zstd(Box::new(compressor.map_err(|why| DumpError::Codec { codec: codec.name(), why })?))
@@ -108,7 +106,7 @@ impl Compressor {
                 }
                 Some(compressed.len())
             }
-            Engine::Snappy(snappy) => snappy.compress(bytes, room).ok(),
+            Engine::Snappy(snappy) => Some(snappy.compress(bytes.try_into().ok()?, room.first_chunk_mut()?)),
             Engine::Zstd(zstd) => zstd.compress_to_buffer(bytes, room.get_mut(..fit)?).ok(),
         };
         len.filter(|len| *len <= fit)
@@ -161,8 +159,11 @@ impl Decompressor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PAGE_SIZE;
     use crate::fixture::Noise;
     use proptest::prelude::*;
+
+    const PAGE: usize = PAGE_SIZE as usize;
 
     fn pages() -> Vec<[u8; PAGE]> {
         let mut noise = Noise::new(1);

@@ -23,6 +23,7 @@ mod pipeline;
 mod progress;
 pub mod read;
 mod record;
+mod snappy;
 mod target;
 mod write;
 
