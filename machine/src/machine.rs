@@ -11,8 +11,8 @@ use crate::plug::Parts;
 use lockstep_cpu::state::{Activity, Rflags};
 use lockstep_cpu::{Engine, Tracer, Vcpu, Why};
 use lockstep_fabric::{
-    Acknowledge, Actions, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output, Outside,
-    PanicAction, PinId, Space, Tick, WakeReason, WatchdogAction, Width,
+    Acknowledge, Actions, BlockCompletion, Bus, Cpu, CpuSignal, DeviceId, Gate, Input, MachineRequest, Notice, Output,
+    Outside, PanicAction, PinId, Space, Tick, WakeReason, WatchdogAction, Width,
 };
 use serde::{Deserialize, Serialize};
 
@@ -431,15 +431,23 @@ impl Machine {
     fn complete_requests(&mut self) -> Option<Fault> {
         loop {
             match self.blocks.complete(self.now())? {
-                Due::Done(device, completion) => {
-                    let input = Input::Block(completion);
-                    self.bus.input(device, &input);
-                    if let Input::Block(completion) = input {
-                        self.blocks.recycle(completion);
+                Due::Done(device, completion) => self.complete(device, completion),
+                Due::Ready { device, drive, tag } => {
+                    let spans = self.bus.with(device, |device, _| device.placement(drive, tag)).flatten();
+                    if let Some((device, completion)) = self.blocks.place(spans.as_deref(), &mut self.bus.memory) {
+                        self.complete(device, completion);
                     }
                 }
                 Due::Fault(fault) => return Some(fault),
             }
+        }
+    }
+
+    fn complete(&mut self, device: DeviceId, completion: BlockCompletion) {
+        let input = Input::Block(completion);
+        self.bus.input(device, &input);
+        if let Input::Block(completion) = input {
+            self.blocks.recycle(completion);
         }
     }
 

@@ -182,4 +182,8 @@ pub trait Class: Serialize + DeserializeOwned + 'static {
     fn room(&self, _port: u32) -> usize {
         usize::MAX
     }
+    /// Where in guest memory the bytes of a read go, see [`Device::placement`].
+    fn placement(&self, _tag: u64) -> Option<Vec<(u64, u64)>> {
+        None
+    }
 }

@@ -477,6 +477,10 @@ impl<C: Class> Device for VirtioPci<C> {
         self.class.room(port)
     }
 
+    fn placement(&self, _drive: u8, tag: u64) -> Option<Vec<(u64, u64)>> {
+        self.class.placement(tag)
+    }
+
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {
         Some(self)
     }

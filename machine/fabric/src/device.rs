@@ -410,7 +410,7 @@ pub struct BlockCompletion {
     pub drive: u8,
     /// The request's tag.
     pub tag: u64,
-    /// The bytes read (none for other operations), or why not.
+    /// The bytes read (none for other operations, nor if they lie where [`Device::placement`] said), or why not.
     pub result: Result<Vec<u8>, BlockError>,
 }
 
@@ -501,6 +501,11 @@ pub trait Device: State {
     /// is no room.
     fn room(&self, _port: u32) -> usize {
         usize::MAX
+    }
+    /// Where in guest memory the bytes go that a read of one of its drives has brought, in order (addresses and lengths): what
+    /// fills them need not come with the completion. `None`: they have to.
+    fn placement(&self, _drive: u8, _tag: u64) -> Option<Vec<(u64, u64)>> {
+        None
     }
     /// The device's PCI function, if it is one.
     fn pci(&mut self) -> Option<&mut dyn PciFunction> {

@@ -5,6 +5,9 @@ use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::IoSliceMut;
 
+/// The most slices of one call (Linux's UIO_MAXIOV).
+const IOV_MAX: usize = 1024;
+
 /// Bytes of buffers that are kept for the next read.
 const MOST_KEPT: usize = 4 << 20;
 
@@ -19,11 +22,21 @@ impl Cached {
         Some(Self { file: file.try_clone().ok()? })
     }
 
-    /// Fills `into` from `offset` on if all of it is in the cache.
-    pub(super) fn read(&self, offset: u64, into: &mut [u8]) -> bool {
-        let len = into.len();
-        let read = preadv2(&self.file, &mut [IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT);
-        read == Ok(len)
+    /// Fills `into`, one after the other, from `offset` on if all of it is in the cache.
+    pub(super) fn read(&self, mut offset: u64, into: &mut [&mut [u8]]) -> bool {
+        let mut slices: Vec<_> = into.iter_mut().map(|slice| IoSliceMut::new(slice)).collect();
+        slices.chunks_mut(IOV_MAX).all(|slices| {
+            let len: usize = slices.iter().map(|slice| slice.len()).sum();
+            let read = preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT);
+            offset += len as u64;
+            read == Ok(len)
+        })
+    }
+
+    /// Whether the first and the last of so many bytes are in the cache.
+    pub(super) fn seems_to_hold(&self, offset: u64, len: u64) -> bool {
+        let holds = |at| self.read(at, &mut [&mut [0]]);
+        len > 0 && holds(offset) && holds(offset + (len - 1))
     }
 }
 

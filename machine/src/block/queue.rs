@@ -9,10 +9,11 @@ use super::latency;
 use super::medium::Loaded;
 use super::page_cache::Buffers;
 use super::throttle::{Group, Load};
-use super::worker::{Answer, HostError};
+use super::worker::{Answer, HostError, Worker};
 use lockstep_fabric::clock::NEVER;
 use lockstep_fabric::{
-    BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, StateError, ThrottleLimits, Tick,
+    BlockCompletion, BlockError, BlockOperation, BlockRequest, Clock, DeviceId, Memory, StateError, ThrottleLimits,
+    Tick,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +47,15 @@ impl fmt::Display for Fault {
 pub enum Due {
     /// A request is done.
     Done(DeviceId, BlockCompletion),
+    /// The bytes of a read can be had; [`Queue::place`] takes them.
+    Ready {
+        /// Who asked.
+        device: DeviceId,
+        /// What it calls the drive.
+        drive: u8,
+        /// What it calls the request.
+        tag: u64,
+    },
     /// The machine must stop.
     Fault(Fault),
 }
@@ -54,6 +64,8 @@ pub enum Due {
 enum Progress {
     /// It was asked.
     Asked(Arc<Answer>),
+    /// A read of what the host has in its cache: the bytes are taken from there when they are due.
+    InCache,
     /// It failed and must be asked again.
     ToAsk,
     /// The result is known.
@@ -84,10 +96,16 @@ struct Held {
     takes: Tick,
 }
 
+/// Drives by whom they are attached to.
+type Drives = BTreeMap<(DeviceId, u8), Drive>;
+
+/// A read of fewer bytes is not worth asking the device where they go.
+const WORTH_PLACING: u64 = 16 << 10;
+
 /// The drives of a machine's devices and the requests to them.
 #[derive(Default)]
 pub struct Queue {
-    drives: BTreeMap<(DeviceId, u8), Drive>,
+    drives: Drives,
     /// Drives that a device reaches beside the one that they are attached to.
     shared: BTreeMap<(DeviceId, u8), (DeviceId, u8)>,
     /// By due tick, then in the order of asking.
@@ -125,6 +143,7 @@ impl Queue {
 
     /// Puts another image into the drive that is attached to a device, or none.
     pub fn exchange(&mut self, device: DeviceId, slot: u8, loaded: Option<Loaded>) {
+        self.take_from_cache((device, slot));
         for request in self.pending.values_mut().filter(|r| (r.device, r.drive) == (device, slot)) {
             // What the image before could not do the next one is not asked.
             if matches!(request.progress, Progress::ToAsk) {
@@ -137,7 +156,8 @@ impl Queue {
     }
 
     /// Changes the length of the image in a drive; see [`Queue::resized`].
-    pub fn resize_image(&self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+    pub fn resize_image(&mut self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+        self.take_from_cache((device, slot));
         let drive = self.drives.get(&(device, slot));
         drive.map_or_else(|| Err(std::io::ErrorKind::NotFound.into()), |drive| drive.resize_image(bytes))
     }
@@ -184,6 +204,9 @@ impl Queue {
         let nanos = if refused.is_some() { latency::ACCESS } else { latency::of(&operation) };
         let ticks = nanos.div_ceil(1 << clock.shift());
         let made = clock.now();
+        if !matches!(operation, BlockOperation::Read { .. }) {
+            self.take_from_cache((device, drive));
+        }
         let load = Load::of(&operation).filter(|_| refused.is_none());
         let held = load.and_then(|load| self.admit(clock, (device, drive), load, ticks));
         let mut request = Request {
@@ -199,10 +222,8 @@ impl Queue {
         let due = self.due(&request, made, ticks);
         match refused {
             Some(error) => request.progress = Progress::Known(Err(error)),
-            None => match self.read_cached(&request) {
-                Some(data) => request.progress = Progress::Known(Ok(data)),
-                None => ask(&self.drives, &mut request),
-            },
+            None if self.may_wait_in_cache(&request) => request.progress = Progress::InCache,
+            None => begin(&self.drives, &mut self.buffers, &mut request),
         }
         self.pending.insert((due, self.order), request);
         self.order += 1;
@@ -271,19 +292,37 @@ impl Queue {
         self.pending.values().any(|request| request.held.is_none_or(|held| held.starts <= now))
     }
 
-    /// The bytes that a request asks for, if they can be had without waiting.
-    fn read_cached(&mut self, request: &Request) -> Option<Vec<u8>> {
-        let BlockOperation::Read { offset, len } = *request.operation else { return None };
-        let worker = self.drives.get(&(request.device, request.drive))?.worker.as_ref()?;
-        if !worker.has_cache() {
+    /// Whether a request is a read that is worth leaving in the host's cache until it is due: then it is copied once, to
+    /// where the guest wants it.
+    fn may_wait_in_cache(&self, request: &Request) -> bool {
+        let BlockOperation::Read { offset, len } = *request.operation else { return false };
+        let worker = self.drives.get(&(request.device, request.drive)).and_then(|drive| drive.worker.as_ref());
+        len >= WORTH_PLACING && worker.is_some_and(|worker| worker.seems_cached(offset, len))
+    }
+
+    /// Reads now what a drive's earlier reads left in the host's cache: it is about to change.
+    fn take_from_cache(&mut self, whose: (DeviceId, u8)) {
+        let left = |request: &&mut Request| {
+            (request.device, request.drive) == whose && matches!(request.progress, Progress::InCache)
+        };
+        for request in self.pending.values_mut().filter(left) {
+            begin(&self.drives, &mut self.buffers, request);
+        }
+    }
+
+    /// Ends the read that [`Due::Ready`] told of: its bytes go to these ranges of guest memory (addresses and lengths), if
+    /// there are any and the bytes fill them, and come with the completion otherwise. `None` if the host no longer has them
+    /// at hand: then it was asked for them.
+    pub fn place(&mut self, spans: Option<&[(u64, u64)]>, memory: &mut Memory) -> Option<(DeviceId, BlockCompletion)> {
+        let (at, request) = self.pending.iter_mut().next()?;
+        let at = *at;
+        let placed = spans.is_some_and(|spans| place_cached(&self.drives, request, spans, memory));
+        let data = if placed { Some(Vec::new()) } else { read_cached(&self.drives, &mut self.buffers, request) };
+        let Some(data) = data else {
+            ask(&self.drives, request);
             return None;
-        }
-        let mut data = self.buffers.take(usize::try_from(len).ok()?);
-        if worker.read_cached(offset, &mut data) {
-            return Some(data);
-        }
-        self.buffers.give(data);
-        None
+        };
+        self.end(at, Ok(data))
     }
 
     /// Takes back the bytes of a request that is done.
@@ -301,6 +340,10 @@ impl Queue {
         if matches!(request.progress, Progress::ToAsk) {
             ask(&self.drives, request);
         }
+        if matches!(request.progress, Progress::InCache) {
+            let (device, drive) = request.asker;
+            return Some(Due::Ready { device, drive, tag: request.tag });
+        }
         let result = match std::mem::replace(&mut request.progress, Progress::ToAsk) {
             Progress::Asked(answer) => match answer.take() {
                 Ok(data) => Ok(data),
@@ -310,14 +353,19 @@ impl Queue {
                 },
             },
             Progress::Known(known) => known,
-            Progress::ToAsk => Err(BlockError::NoMedium),
+            Progress::InCache | Progress::ToAsk => Err(BlockError::NoMedium),
         };
+        self.end(at, result).map(|(device, completion)| Due::Done(device, completion))
+    }
+
+    /// Takes a request out, and says with what it ends and for whom.
+    fn end(&mut self, at: (Tick, u64), result: Result<Vec<u8>, BlockError>) -> Option<(DeviceId, BlockCompletion)> {
         let Request { asker, device, drive, tag, operation, made, .. } = self.pending.remove(&at)?;
         if let Some(drive) = self.drives.get_mut(&(device, drive)) {
             drive.statistics.count(&operation, result.as_ref().map(|_| ()), at.0.saturating_sub(made), at.0);
         }
         let (device, drive) = asker;
-        Some(Due::Done(device, BlockCompletion { drive, tag, result }))
+        Some((device, BlockCompletion { drive, tag, result }))
     }
 
     /// The request at the head failed. All later ones of its drive that change something are asked again after it, so
@@ -360,15 +408,20 @@ impl Queue {
     fn saved_requests(&self) -> Vec<SavedRequest> {
         let saved = self.pending.iter().map(|((due, _), request)| {
             let again = || SavedOutcome::Again((*request.operation).clone());
-            let outcome = match &request.progress {
-                Progress::Known(known) => SavedOutcome::of(known),
-                Progress::ToAsk => again(),
-                Progress::Asked(answer) => match answer.look() {
-                    Ok(data) => SavedOutcome::of(&Ok(data)),
-                    Err(error) => {
-                        judge(&self.drives, request, &error).map_or_else(again, |known| SavedOutcome::of(&known))
-                    }
-                },
+            let answer = match &request.progress {
+                Progress::Known(known) => Err(Some(SavedOutcome::of(known))),
+                Progress::ToAsk => Err(None),
+                Progress::Asked(answer) => Ok(answer.look()),
+                Progress::InCache => worker_of(&self.drives, request)
+                    .map(|worker| worker.operate(request.operation.clone()).take())
+                    .ok_or(None),
+            };
+            let outcome = match answer {
+                Ok(Ok(data)) => SavedOutcome::of(&Ok(data)),
+                Ok(Err(error)) => {
+                    judge(&self.drives, request, &error).map_or_else(again, |known| SavedOutcome::of(&known))
+                }
+                Err(known) => known.unwrap_or_else(again),
             };
             let Request { asker: (device, drive), tag, held, .. } = *request;
             SavedRequest { due: *due, device, drive, tag, outcome, held }
@@ -422,6 +475,7 @@ impl Queue {
         for (device, slot, contents) in overlays {
             let missing =
                 || StateError::Malformed { what: format!("drive {slot}"), why: "there is no such drive".into() };
+            self.take_from_cache((*device, *slot));
             let drive = self.drives.get_mut(&(*device, *slot)).ok_or_else(missing)?;
             let worker = drive.worker.as_ref().ok_or_else(missing)?;
             worker.import(contents.clone()).map_err(|error| of_drive(drive, &error.to_string()))?;
@@ -431,20 +485,47 @@ impl Queue {
     }
 }
 
-fn ask(drives: &BTreeMap<(DeviceId, u8), Drive>, request: &mut Request) {
-    let drive = drives.get(&(request.device, request.drive));
-    request.progress = match drive.and_then(|drive| drive.worker.as_ref()) {
+fn worker_of<'a>(drives: &'a Drives, request: &Request) -> Option<&'a Worker> {
+    drives.get(&(request.device, request.drive))?.worker.as_ref()
+}
+
+/// The bytes that a request asks for, if they can be had without waiting.
+fn read_cached(drives: &Drives, buffers: &mut Buffers, request: &Request) -> Option<Vec<u8>> {
+    let BlockOperation::Read { offset, len } = *request.operation else { return None };
+    let worker = worker_of(drives, request).filter(|worker| worker.has_cache())?;
+    let mut data = buffers.take(usize::try_from(len).ok()?);
+    if worker.read_cached(offset, &mut [&mut data]) {
+        return Some(data);
+    }
+    buffers.give(data);
+    None
+}
+
+/// Reads into these ranges of guest memory what a request asks for, if that can be had without waiting and fills them.
+fn place_cached(drives: &Drives, request: &Request, spans: &[(u64, u64)], memory: &mut Memory) -> bool {
+    let BlockOperation::Read { offset, len } = *request.operation else { return false };
+    let Some(worker) = worker_of(drives, request) else { return false };
+    let fills = spans.iter().try_fold(0u64, |sum, (_, len)| sum.checked_add(*len)) == Some(len);
+    fills && memory.slices_mut(spans).is_some_and(|mut slices| worker.read_cached(offset, &mut slices))
+}
+
+/// Has the host begin with a request, or ends it at once if it is a read of what the host has in its cache.
+fn begin(drives: &Drives, buffers: &mut Buffers, request: &mut Request) {
+    match read_cached(drives, buffers, request) {
+        Some(data) => request.progress = Progress::Known(Ok(data)),
+        None => ask(drives, request),
+    }
+}
+
+fn ask(drives: &Drives, request: &mut Request) {
+    request.progress = match worker_of(drives, request) {
         Some(worker) => Progress::Asked(worker.operate(request.operation.clone())),
         None => Progress::Known(Err(BlockError::NoMedium)),
     };
 }
 
 /// What the guest is told of a host's error; `None` if the machine stops instead.
-fn judge(
-    drives: &BTreeMap<(DeviceId, u8), Drive>,
-    request: &Request,
-    error: &HostError,
-) -> Option<Result<Vec<u8>, BlockError>> {
+fn judge(drives: &Drives, request: &Request, error: &HostError) -> Option<Result<Vec<u8>, BlockError>> {
     let policy = drives.get(&(request.device, request.drive)).map(|drive| drive.policy).unwrap_or_default();
     match (policy.judge(&request.operation, error.error), &*request.operation) {
         (Verdict::Report, _) => Some(Err(error.error)),

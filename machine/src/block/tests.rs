@@ -1,5 +1,7 @@
 //! Requests of a device that does nothing but ask, against images that may be slow or fail.
 
+mod placing;
+
 use super::image::{Contents, Image, Overlay};
 use super::{Drive, DriveInfo, Drives, Policy, latency};
 use crate::bare_guest::BareGuest;
@@ -77,6 +79,8 @@ struct Asker {
     quiet: bool,
     asked: u64,
     done: Vec<Done>,
+    /// Where what is read goes.
+    spans: Option<Vec<(u64, u64)>>,
 }
 
 impl Asker {
@@ -114,6 +118,9 @@ impl Device for Asker {
         if !self.quiet {
             cx.arm(TimerId(0), cx.now() + 1);
         }
+    }
+    fn placement(&self, _drive: u8, _tag: u64) -> Option<Vec<(u64, u64)>> {
+        self.spans.clone()
     }
     fn timer(&mut self, cx: &mut Cx<'_>, id: TimerId) {
         for _ in 0..=self.below(3) {

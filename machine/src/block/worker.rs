@@ -129,9 +129,17 @@ impl Worker {
     }
 
     /// Reads at once, if nothing that was started before is unfinished and the host has all of it in its cache.
-    pub(super) fn read_cached(&self, offset: u64, into: &mut [u8]) -> bool {
-        let idle = self.left.load(Ordering::Acquire) == 0;
-        idle && self.cached.as_ref().is_some_and(|cached| cached.read(offset, into))
+    pub(super) fn read_cached(&self, offset: u64, into: &mut [&mut [u8]]) -> bool {
+        self.is_idle() && self.cached.as_ref().is_some_and(|cached| cached.read(offset, into))
+    }
+
+    /// Whether [`Worker::read_cached`] is likely to succeed.
+    pub(super) fn seems_cached(&self, offset: u64, len: u64) -> bool {
+        self.is_idle() && self.cached.as_ref().is_some_and(|cached| cached.seems_to_hold(offset, len))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.left.load(Ordering::Acquire) == 0
     }
 
     /// Whether [`Worker::read_cached`] can ever succeed.

@@ -37,7 +37,7 @@ impl Machine {
 
     /// Changes the length of the image in a drive, before the [`Outside::Resize`] that tells the guest; gives the length that
     /// it has now.
-    pub fn resize_image(&self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
+    pub fn resize_image(&mut self, device: DeviceId, slot: u8, bytes: u64) -> std::io::Result<u64> {
         self.blocks.resize_image(device, slot, bytes)
     }
 

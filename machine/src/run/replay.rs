@@ -65,7 +65,7 @@ impl Session {
     }
 
     /// Makes an image as long as it was made.
-    fn resize_image(&self, arrival: &Arrival) -> Result<(), RunError> {
+    fn resize_image(&mut self, arrival: &Arrival) -> Result<(), RunError> {
         let Outside::Resize { device, drive, bytes } = arrival.what else { return Ok(()) };
         let len = self.control.board.machine.resize_image(device, drive, bytes);
         let not_as_recorded = |what: String| RunError::NotAsRecorded { what };

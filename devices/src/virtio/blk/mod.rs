@@ -351,6 +351,12 @@ impl Class for Blk {
         self.serve(io, queue);
     }
 
+    fn placement(&self, tag: u64) -> Option<Vec<(u64, u64)>> {
+        let chain = &self.in_flight.get(&tag)?.chain;
+        // The status byte is not the data's to fill.
+        Some(chain.writable_spans(chain.writable_len().saturating_sub(1)))
+    }
+
     fn input(&mut self, io: &mut Io<'_, '_>, input: &Input) {
         match input {
             Input::Block(completion) => self.complete(io, completion),

@@ -125,6 +125,12 @@ impl Chain {
         }
         done
     }
+
+    /// The parts of guest memory that the first `len` bytes go to that the device writes.
+    pub fn writable_spans(&self, len: u64) -> Vec<(u64, u64)> {
+        let wanted = usize::try_from(len).unwrap_or(usize::MAX);
+        pieces(&self.writable, 0, wanted).map(|(address, len)| (address, len as u64)).collect()
+    }
 }
 
 fn total(segments: &[Segment]) -> u64 {

@@ -7,6 +7,7 @@ mod held;
 mod map;
 mod marks;
 mod modules;
+mod slices;
 
 pub use arena::{Arena, Word};
 pub use block::Block;
@@ -432,7 +433,7 @@ mod tests {
     use super::*;
     use crate::DeviceId;
 
-    fn two_pages_of_ram_and_a_rom() -> Memory {
+    pub(super) fn two_pages_of_ram_and_a_rom() -> Memory {
         let mut memory = Memory::new(0x3000).unwrap();
         let ram = memory.allocate(0x2000).unwrap();
         let rom = memory.allocate(0x1000).unwrap();
