@@ -54,7 +54,7 @@ fn registers(guest: &Guest, device: DeviceId) -> Vec<(Space, Region)> {
 }
 
 fn input(numbers: &mut Numbers) -> Input {
-    match numbers.below(8) {
+    match numbers.below(10) {
         0 => Input::Key(numbers.next() as u16 & 0xe0ff, numbers.below(2) == 0),
         1 => Input::Bytes((0..numbers.below(40)).map(|i| i as u8).collect()),
         2 => Input::PowerButton,
@@ -65,6 +65,12 @@ fn input(numbers: &mut Numbers) -> Input {
         }
         5 => Input::PortOpen { port: numbers.below(4) as u32, open: numbers.below(2) == 0 },
         6 => Input::Break,
+        7 => {
+            let port = numbers.below(34) as u32;
+            let console = numbers.below(2) == 0;
+            Input::PortPlugged { port, console, name: Some("late".into()), open: numbers.below(2) == 0 }
+        }
+        8 => Input::PortUnplugged { port: numbers.below(34) as u32 },
         _ => Input::Pin { pin: PinId(numbers.below(32) as u16), level: numbers.below(2) == 0 },
     }
 }

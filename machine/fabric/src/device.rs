@@ -123,6 +123,22 @@ pub enum Input {
         /// Whether it is open now.
         open: bool,
     },
+    /// Somebody outside plugged a port in.
+    PortPlugged {
+        /// Its number.
+        port: u32,
+        /// It is a console, and no stream that programs open by name.
+        console: bool,
+        /// The name by which the guest finds it.
+        name: Option<String>,
+        /// Its host end has somebody listening.
+        open: bool,
+    },
+    /// Somebody outside took a port away.
+    PortUnplugged {
+        /// Its number.
+        port: u32,
+    },
     /// The host end of a port is a terminal of this size.
     PortSize {
         /// The port.

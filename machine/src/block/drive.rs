@@ -65,6 +65,17 @@ impl Policy {
     }
 }
 
+/// How the last requests went, as far as it stops the machine when they fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoStatus {
+    /// Well, or the machine has gone on since.
+    Ok,
+    /// The machine stopped because the host could not do one.
+    Failed,
+    /// The machine stopped because the host had no space.
+    NoSpace,
+}
+
 /// A drive, to be attached to a device of a machine.
 pub struct Drive {
     info: DriveInfo,
@@ -74,6 +85,8 @@ pub struct Drive {
     pub(super) worker: Option<Worker>,
     /// What the image says of itself.
     facts: Option<Facts>,
+    /// Why the machine stands still, if that is because of this drive.
+    pub(super) stopped_by: Option<BlockError>,
     /// What was asked of it since it is there.
     pub(super) statistics: Statistics,
     /// The group of throttled drives that it is in.
@@ -160,6 +173,7 @@ impl Drive {
             strict: false,
             worker: None,
             facts: None,
+            stopped_by: None,
             statistics: Statistics::default(),
             throttle: None,
             filter: None,
@@ -189,6 +203,16 @@ impl Drive {
     /// The drive as it must be in a run that can be repeated.
     pub(super) fn strict(self) -> Self {
         Self { policy: Policy::STRICT, strict: true, ..self }
+    }
+
+    /// How the last requests went; `None` if errors never stop the machine.
+    pub fn io_status(&self) -> Option<IoStatus> {
+        let stops = |policy| matches!(policy, ErrorPolicy::Stop | ErrorPolicy::StopOnNoSpace);
+        (stops(self.policy.read) || stops(self.policy.write)).then_some(match self.stopped_by {
+            None => IoStatus::Ok,
+            Some(BlockError::NoSpace) => IoStatus::NoSpace,
+            Some(_) => IoStatus::Failed,
+        })
     }
 
     /// What was asked of it so far.

@@ -26,7 +26,7 @@ mod worker;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use drive::{Drive, DriveInfo, Policy};
+pub use drive::{Drive, DriveInfo, IoStatus, Policy};
 pub use drives::{DriveError, Drives};
 pub use medium::{Insertion, Loaded};
 pub use queue::{Fault, Queue};

@@ -338,6 +338,9 @@ impl Queue {
         let (at, request) = self.pending.iter_mut().next().filter(|((due, _), _)| *due <= now)?;
         let at = *at;
         if matches!(request.progress, Progress::ToAsk) {
+            if let Some(drive) = self.drives.get_mut(&(request.device, request.drive)) {
+                drive.stopped_by = None;
+            }
             ask(&self.drives, request);
         }
         if matches!(request.progress, Progress::InCache) {
@@ -388,7 +391,11 @@ impl Queue {
             }
             BlockOperation::Flush => "flush",
         };
-        let id = self.drives.get(&whose).map_or_else(String::new, |drive| drive.info().id.clone());
+        let stopped = |drive: &mut Drive| {
+            drive.stopped_by = Some(error.error);
+            drive.info().id.clone()
+        };
+        let id = self.drives.get_mut(&whose).map_or_else(String::new, stopped);
         fault(whose.0, id, name, error)
     }
 

@@ -3,7 +3,7 @@
 mod placing;
 
 use super::image::{Contents, Image, Overlay};
-use super::{Drive, DriveInfo, Drives, Policy, latency};
+use super::{Drive, DriveInfo, Drives, IoStatus, Policy, latency};
 use crate::bare_guest::BareGuest;
 use crate::board::Board;
 use crate::commandline::{DriveInterface, ErrorPolicy, ImageConfig, Media};
@@ -480,6 +480,13 @@ fn what_a_drive_cannot_do_it_refuses() {
     }
 }
 
+impl Asking {
+    /// How the requests to the first drive went.
+    fn io_status(&self) -> Option<IoStatus> {
+        self.board.machine.drive(self.asker, 0).expect("a drive").io_status()
+    }
+}
+
 /// A board with a request in flight that stops the machine as often as this.
 pub(crate) fn stopping_board(guest: &BareGuest, failures: u32) -> Board {
     on_full_host(guest, ErrorPolicy::Stop, failures).board
@@ -533,8 +540,10 @@ fn a_full_host_stops_the_machine_until_there_is_space_and_no_time_passes() {
             }
             assert_eq!(machine.board.machine.now(), due);
             assert_eq!(machine.state().0, []);
+            assert_eq!(machine.io_status(), Some(IoStatus::NoSpace));
         }
         machine.run_to(due);
+        assert_eq!(machine.io_status(), Some(IoStatus::Ok));
         assert_eq!(result_of(&mut machine, 1001), Some(Ok(xxh3_64(&[]))));
         machine.submit(0, 2000, BlockOperation::Read { offset: 0, len: 512 });
         machine.run_to(2 * due + END / 8);

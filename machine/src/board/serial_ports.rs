@@ -1,13 +1,13 @@
 //! The ports of virtio console devices: which of them a `-device virtconsole` or `virtserialport` goes on, as what number,
 //! and who is at its host end.
 
-use super::buses;
 use super::for_board::ForBoard;
+use super::{Board, buses};
 use crate::commandline::{Backend, Config, DeviceConfig, OptionError};
 use lockstep_devices::catalog::{Creatable, Entry, configured};
 use lockstep_devices::parts::PartBus;
 use lockstep_devices::virtio::{Console, ConsoleConfig, PortConfig, PortKind};
-use lockstep_fabric::DeviceId;
+use lockstep_fabric::{DeviceId, Input};
 
 /// A port on the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,11 @@ pub(super) struct PlannedPort {
     awaits_client: bool,
 }
 
+/// Properties of ports that are looked at here.
+const NUMBER: &str = "nr";
+const BUS: &str = "bus";
+const NO_PORT: &str = "there is no such port";
+
 /// The driver of ports that are consoles.
 const CONSOLE_DRIVER: &str = "virtconsole";
 
@@ -60,6 +65,31 @@ pub(super) fn of(config: &Config, console: &DeviceConfig) -> Result<Vec<PlannedP
     Ok(ports)
 }
 
+/// The port that `device` is on a bus that has some already: `there` are those of its device, with the numbers that they have.
+/// What cannot be is refused in a user's words.
+pub(super) fn plan(
+    config: &Config,
+    there: &[SerialPort],
+    bus: &str,
+    device: &DeviceConfig,
+) -> Result<PlannedPort, String> {
+    let mut config = config.clone();
+    let known = |device: &DeviceConfig| there.iter().find(|port| port.id.is_some() && port.id == device.id);
+    for device in config.devices.iter_mut().filter(|device| is_port(device)) {
+        if let Some(port) = known(device) {
+            device.properties.push((NUMBER.to_owned(), port.number.to_string()));
+        }
+    }
+    let mut late = device.clone();
+    late.properties.retain(|(name, _)| name != BUS);
+    late.properties.push((BUS.to_owned(), bus.to_owned()));
+    config.devices.push(late);
+    let why = |error: OptionError| error.reason.to_string();
+    let Some((late, before)) = config.devices.split_last() else { return Err(NO_PORT.to_owned()) };
+    let console = bus_of(&config, before.len(), late).map_err(why)?;
+    of(&config, console).map_err(why)?.pop().ok_or_else(|| NO_PORT.to_owned())
+}
+
 /// Checks that every port has a device to be on.
 pub(super) fn check(config: &Config) -> Result<(), OptionError> {
     let mut ports = config.devices.iter().enumerate().filter(|(_, device)| is_port(device));
@@ -83,6 +113,27 @@ fn bus_of<'a>(config: &'a Config, at: usize, device: &DeviceConfig) -> Result<&'
     let made_up = unnamed.enumerate().find(|(n, _)| format!("{}.{n}", PartBus::VirtioSerial.name()) == name);
     let mut named = consoles.filter(|console| console.id.as_deref().is_some_and(|id| format!("{id}.0") == name));
     made_up.map(|(_, console)| console).or(named.next()).ok_or_else(|| buses::refuse(config, device, &name))
+}
+
+impl Board {
+    /// The port that `device` would be on the bus of the console device `console`, and what plugs it in.
+    pub fn plan_port(
+        &self,
+        config: &Config,
+        console: DeviceId,
+        bus: &str,
+        device: &DeviceConfig,
+    ) -> Result<(SerialPort, Input), String> {
+        let there: Vec<_> = self.serial_ports.iter().filter(|port| port.device == console).cloned().collect();
+        let planned = plan(config, &there, bus, device)?;
+        let plugged = Input::PortPlugged {
+            port: planned.number,
+            console: planned.kind == PortKind::Console,
+            name: planned.config.name.clone(),
+            open: planned.config.chardev.is_some() && !planned.awaits_client,
+        };
+        Ok((planned.on(console), plugged))
+    }
 }
 
 impl PlannedPort {

@@ -160,6 +160,12 @@ pub(super) fn accel(draft: &mut Draft<'_>, argument: &str) -> Handled {
     Ok(Flow::Next)
 }
 
+/// `-singlestep`: the older name of `-accel tcg,one-insn-per-tb=on`.
+pub(super) fn singlestep(draft: &mut Draft<'_>, _: &str) -> Handled {
+    draft.config.machine.translates = false;
+    Ok(Flow::Next)
+}
+
 pub(super) fn enable_kvm(_draft: &mut Draft<'_>, _: &str) -> Handled {
     accelerator("kvm").map(|()| Flow::Next)
 }

@@ -8,6 +8,9 @@ use super::vocabulary::{Vocabulary, check};
 /// The driver of the graphics card that a machine has by itself.
 pub(super) const GRAPHICS_CARD: &str = "VGA";
 
+/// The device that serial ports are.
+const ISA_SERIAL: &str = "isa-serial";
+
 /// The origin of a graphics card for which there is no `-device`. It comes before all that have one.
 pub(crate) const DEFAULT_CARD: &str = "-vga std";
 
@@ -119,6 +122,7 @@ impl<'a> Draft<'a> {
         self.default_screen();
         self.check_references()?;
         self.apply_globals()?;
+        self.number_serial_ports();
         board::finish_memory(&mut self)?;
         self.finish_drives()?;
         if self.config.boot.kernel.is_none()
@@ -183,6 +187,15 @@ impl<'a> Draft<'a> {
             let driver = GRAPHICS_CARD.to_owned();
             let origin = DEFAULT_CARD.to_owned();
             self.config.devices.push(DeviceConfig { driver, id: None, origin, properties: Vec::new() });
+        }
+    }
+
+    /// A `-device isa-serial` that does not say which of the four ports it is is the next after the one before of its kind.
+    fn number_serial_ports(&mut self) {
+        let ports = self.config.devices.iter_mut().filter(|device| device.driver == ISA_SERIAL);
+        let unnumbered = |device: &&mut DeviceConfig| device.properties.iter().all(|(name, _)| name != "index");
+        for (number, device) in ports.filter(unnumbered).enumerate() {
+            device.properties.push(("index".to_owned(), number.to_string()));
         }
     }
 

@@ -214,6 +214,19 @@ pub(super) fn overcommit(_draft: &mut Draft<'_>, argument: &str) -> Handled {
     Ok(Flow::Next)
 }
 
+/// `-compat`: what is deprecated is taken and told as ever, so no more than that can be asked for.
+pub(super) fn compat(_draft: &mut Draft<'_>, argument: &str) -> Handled {
+    let mut options = Suboptions::parse(argument, None);
+    for key in ["deprecated-input", "deprecated-output", "unstable-input", "unstable-output"] {
+        match options.text(key) {
+            Some(policy) if policy != "accept" => return Err(Reason::not_built(format!("{key}={policy}"))),
+            _ => {}
+        }
+    }
+    options.finish()?;
+    Ok(Flow::Next)
+}
+
 pub(super) fn messages(_draft: &mut Draft<'_>, argument: &str) -> Handled {
     let mut options = Suboptions::parse(argument, None);
     for key in ["timestamp", "guest-name"] {

@@ -37,6 +37,7 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("machine", "[type=]NAME[,PROP=VALUE...]", "choose the board: pc, or none; acpi, hpet, smm, pit, i8042, hmat=on|off", board::machine),
     row("cpu", "MODEL[,+F][,-F][,F=on|off]", "choose the processor", processors::cpu),
     row("accel", "tcg", "accepted: there is only software", board::accel),
+    row("singlestep", "", "interpret each instruction by itself: -accel tcg,one-insn-per-tb=on", board::singlestep),
     row("enable-kvm", "", "refused: there is only software", board::enable_kvm),
     row("smp", "[cpus=]N[,sockets=][,dies=][,cores=][,threads=][,maxcpus=]", "processors, 1 to 8", processors::smp),
     row("m", "[size=]MEGS[,slots=N,maxmem=SIZE]", "memory; suffixes k, M, G, T", board::memory),
@@ -107,6 +108,8 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("k", "LANGUAGE", "accepted: the terminal's keyboard is as it is", host::nothing),
     row("msg", "[timestamp=on|off]", "accepted", host::messages),
     row("sandbox", "off", "accepted", host::sandbox),
+    row("compat", "[deprecated-input=accept][,deprecated-output=accept]", "accepted", host::compat),
+    row("mem-prealloc", "", "accepted: the host gives memory when the guest first uses it", host::nothing),
     row("overcommit", "[mem-lock=off][,cpu-pm=off]", "accepted", host::overcommit),
 ];
 

@@ -201,6 +201,19 @@ mod machine {
     fn what_only_tunes_the_host_is_accepted() {
         config("-M pc,usb=off,vmport=off,dump-guest-core=off,mem-merge=off,nvdimm=off,graphics=off,kernel_irqchip=on");
         config("-overcommit mem-lock=off -msg timestamp=on -sandbox off -no-user-config -k de -no-fd-bootchk");
+        config("-mem-prealloc -compat deprecated-input=accept,deprecated-output=accept");
+        assert!(error("-compat deprecated-input=reject").contains("not built"));
+        assert!(!config("-singlestep").machine.translates);
+    }
+
+    #[test]
+    fn serial_ports_that_say_no_number_are_counted() {
+        let config = config(
+            "-nodefaults -device isa-serial -device isa-serial,index=3 -device isa-serial -device isa-serial,iobase=0x200",
+        );
+        let index = |device: &DeviceConfig| device.properties.iter().find(|(name, _)| name == "index").cloned();
+        let numbers: Vec<_> = config.devices.iter().filter_map(index).map(|(_, number)| number).collect();
+        assert_eq!(numbers, ["0", "3", "1", "2"]);
     }
 
     #[test]

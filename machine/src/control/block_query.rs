@@ -3,15 +3,15 @@
 use super::block::in_use;
 use super::throttle::limited;
 use crate::block::image::{self, Facts};
-use crate::block::{Count, Statistics};
-use crate::commandline::{Access, Cache, DetectZeroes, ImageConfig, ImageFormat, NodeConfig};
+use crate::block::{Count, IoStatus, Statistics};
+use crate::commandline::{Access, Cache, DetectZeroes, ImageConfig, ImageFormat, Media, NodeConfig};
 use crate::object_model::{DISK_BEHIND, Tree, What};
 use crate::run::{Control, DriveState};
 use lockstep_devices::catalog::Creatable;
 use lockstep_devices::virtio::BlkConfig;
 use lockstep_fabric::Tick;
 use lockstep_qmp::Error;
-use lockstep_qmp::commands::block::{BlockInfo, QueryBlock};
+use lockstep_qmp::commands::block::{BlockDeviceIoStatus, BlockInfo, QueryBlock};
 use lockstep_qmp::commands::block_statistics::{
     BlockDeviceStats, BlockJobInfo, BlockStats, JobInfo, QueryBlockJobs, QueryBlockstats, QueryJobs,
 };
@@ -100,8 +100,20 @@ fn block(control: &mut Control, drive: &DriveState) -> BlockInfo {
         locked: drive.tray.is_some_and(|tray| tray.locked),
         inserted: inserted(control, drive),
         tray_open: drive.tray.map(|tray| tray.open),
-        io_status: None,
+        io_status: io_status(control, drive),
     }
+}
+
+/// A floppy drive's errors are its own to tell.
+fn io_status(control: &Control, drive: &DriveState) -> Option<BlockDeviceIoStatus> {
+    if drive.removable && drive.tray.is_none() && drive.info.media == Media::Disk {
+        return None;
+    }
+    control.board.machine.drive(drive.device, drive.slot)?.io_status().map(|status| match status {
+        IoStatus::Ok => BlockDeviceIoStatus::Ok,
+        IoStatus::Failed => BlockDeviceIoStatus::Failed,
+        IoStatus::NoSpace => BlockDeviceIoStatus::Nospace,
+    })
 }
 
 /// The medium of a drive.

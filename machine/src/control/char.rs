@@ -30,7 +30,7 @@ fn monitored(control: &Control, id: &str) -> bool {
 }
 
 /// A device or a monitor uses it.
-fn used(control: &Control, id: &str) -> bool {
+pub(super) fn used(control: &Control, id: &str) -> bool {
     monitored(control, id)
         || control.board.ports.iter().any(|(_, other)| other == id)
         || control.board.serial_ports.iter().any(|port| port.chardev.as_deref() == Some(id))

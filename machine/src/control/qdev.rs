@@ -1,11 +1,13 @@
 //! Devices: what can be set on them, and plugging them in and asking them back.
 
+use super::char::used;
 use super::qom::resolve;
 use crate::commandline::{DeviceConfig, cpu_model, is_place, number};
-use crate::object_model::{Node, Tree, Types, What, is_identifier};
+use crate::object_model::{Node, Placed, Tree, Types, What, is_identifier};
 use crate::run::{Control, PlugError};
 use lockstep_devices::catalog::{Creatable, Entry};
 use lockstep_devices::dimm::DimmConfig;
+use lockstep_devices::parts::PartBus;
 use lockstep_devices::properties::{Kind, Property, PropertyError};
 use lockstep_devices::virtio::RngConfig;
 use lockstep_qmp::Error;
@@ -82,6 +84,13 @@ pub(crate) fn add_device(control: &mut Control, command: DeviceAdd) -> Answer<()
         let device = placed(entry, command.id, typed);
         check_backend(control, &device)?;
         return control.plug_module(device).map_err(refused);
+    }
+    if entry.part_bus() == Some(PartBus::VirtioSerial) {
+        let console = tree.bus(&bus).and_then(|at| tree.device_of_bus(at));
+        let console = console.ok_or_else(|| Error::new(format!("Bus '{bus}' not found")))?;
+        typed.retain(|(name, _)| name != "bus");
+        typed.push(("bus".to_owned(), bus.clone()));
+        return control.plug_port(placed(entry, command.id, typed), console, &bus).map_err(refused);
     }
     if !entry.is_pci() {
         return Err(Error::new(format!("Bus '{bus}' does not support hotplugging")));
@@ -196,6 +205,10 @@ fn text_of(name: &str, value: &Value) -> Answer<String> {
 fn check_reference(control: &Control, entry: &Entry, property: &Property, text: &str) -> Answer<()> {
     let config = &control.config;
     let there = match property.kind {
+        Kind::Chardev if config.chardev(text).is_some_and(|chardev| !chardev.mux) && used(control, text) => {
+            let property = format!("{}.{}", entry.name, property.name);
+            return Err(Error::new(format!("Property '{property}' can't take value '{text}', it's in use")));
+        }
         Kind::Chardev => config.chardev(text).is_some(),
         Kind::Drive => {
             config.drives.iter().any(|drive| drive.id == text) || config.nodes.iter().any(|node| node.name == text)
@@ -243,6 +256,11 @@ pub(crate) fn remove_device(control: &mut Control, command: DeviceDel) -> Answer
     let path = if id.starts_with('/') { id.clone() } else { format!("/machine/peripheral/{id}") };
     let at = resolve(&tree, &path).map_err(|_| Error::device_not_found(&id))?;
     let node = tree.node(at);
+    if let What::Device(Placed { id: Some(id), .. }) = &node.what
+        && let Some(outcome) = control.unplug_port(id)
+    {
+        return outcome.map_err(refused);
+    }
     let of_bus = || match node.bus.map(|bus| tree.node(bus)) {
         Some(bus) if bus.ty == "System" => Error::new("Bus 'main-system-bus' does not support hotplugging"),
         Some(bus) if bus.ty == "PCI" => Error::new(format!("Device '{}' does not support hotplugging", node.ty)),

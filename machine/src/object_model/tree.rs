@@ -311,6 +311,14 @@ impl Tree {
         self.nodes.iter().position(|node| matches!(node.what, What::Bus) && node.name == name)
     }
 
+    /// The device that a bus is of, if it is one of the board's own.
+    pub fn device_of_bus(&self, bus: usize) -> Option<DeviceId> {
+        match &self.node(self.node(bus).parent?).what {
+            What::Device(placed) => placed.device,
+            _ => None,
+        }
+    }
+
     /// The first bus of a type.
     pub fn bus_of_type(&self, ty: &str) -> Option<usize> {
         self.nodes.iter().position(|node| matches!(node.what, What::Bus) && node.ty == ty)

@@ -1,6 +1,7 @@
 //! Devices that the operator plugs in and asks back while the machine runs.
 
 use super::{Control, Denied};
+use crate::board::SerialPort;
 use crate::commandline::{DeviceConfig, RecordReplay};
 use crate::object_model::{Tree, What};
 use crate::plug::{Change, Module, Plug, Plugged, Processor};
@@ -67,6 +68,29 @@ impl Control {
         self.apply_globals(&mut device);
         let processor = self.board.plan_processor(&self.config, device).map_err(PlugError::Refused)?;
         self.enter_plugged(&Plugged::Processor(Box::new(processor)))
+    }
+
+    /// Plugs a port into the bus of a console device, which is called `bus`. It is there at once, and the guest is told.
+    pub fn plug_port(&mut self, mut device: DeviceConfig, console: DeviceId, bus: &str) -> Result<(), PlugError> {
+        self.apply_globals(&mut device);
+        let (port, plugged) = self.board.plan_port(&self.config, console, bus, &device).map_err(PlugError::Refused)?;
+        self.input(console, plugged)?;
+        self.board.serial_ports.push(port);
+        self.config.devices.push(device);
+        Ok(())
+    }
+
+    /// Takes away the port with this `id=`, if there is one; that needs no consent.
+    pub fn unplug_port(&mut self, id: &str) -> Option<Result<(), PlugError>> {
+        let at = self.board.serial_ports.iter().position(|port| port.id.as_deref() == Some(id))?;
+        let SerialPort { device, number, .. } = self.board.serial_ports[at];
+        if let Err(denied) = self.input(device, Input::PortUnplugged { port: number }) {
+            return Some(Err(denied.into()));
+        }
+        self.board.serial_ports.remove(at);
+        self.config.devices.retain(|other| other.id.as_deref() != Some(id));
+        self.tell(&DeviceDeleted { device: Some(id.into()), path: format!("/machine/peripheral/{id}") });
+        Some(Ok(()))
     }
 
     /// Asks the guest to let go of a processor. It does so in its own time or not at all; a reset takes the processor out.

@@ -162,7 +162,7 @@ impl Session {
     /// Takes note of devices that came and went; whether any went.
     pub(super) fn follow_plugging(&mut self) -> bool {
         let any = self.control.follow_plugging();
-        self.lines.keep(&self.control.board.serial_ports);
+        self.lines.follow(&mut self.control);
         any
     }
 

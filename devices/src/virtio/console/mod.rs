@@ -46,6 +46,7 @@ const EMERG_WR_OFFSET: u64 = 8;
 mod event {
     pub(super) const DEVICE_READY: u16 = 0;
     pub(super) const DEVICE_ADD: u16 = 1;
+    pub(super) const DEVICE_REMOVE: u16 = 2;
     pub(super) const PORT_READY: u16 = 3;
     pub(super) const CONSOLE_PORT: u16 = 4;
     pub(super) const RESIZE: u16 = 5;
@@ -276,6 +277,26 @@ impl Console {
         }
     }
 
+    /// A port comes while the driver may be at work.
+    fn plug(&mut self, io: &mut Io<'_, '_>, nr: u32, port: Port) {
+        if nr >= self.max_ports || self.ports.contains_key(&nr) {
+            return;
+        }
+        self.ports.insert(nr, port);
+        if Self::has_control(io) {
+            self.tell(io, nr, event::DEVICE_ADD, 1, &[]);
+            self.deliver_messages(io);
+        }
+    }
+
+    /// A port goes, with what had arrived for it.
+    fn unplug(&mut self, io: &mut Io<'_, '_>, nr: u32) {
+        if self.ports.remove(&nr).is_some() && Self::has_control(io) {
+            self.tell(io, nr, event::DEVICE_REMOVE, 1, &[]);
+            self.deliver_messages(io);
+        }
+    }
+
     fn resize(&mut self, io: &mut Io<'_, '_>, nr: u32, columns: u16, rows: u16) {
         if self.ports.get(&nr).is_none_or(|p| p.kind != PortKind::Console) {
             return;
@@ -349,6 +370,11 @@ impl Class for Console {
                     self.deliver(io, *nr);
                 }
             }
+            Input::PortPlugged { port, console, name, open } => {
+                let kind = if *console { PortKind::Console } else { PortKind::Serial };
+                self.plug(io, *port, Port::named(kind, name.clone(), *open));
+            }
+            Input::PortUnplugged { port } => self.unplug(io, *port),
             Input::PortOpen { port, open } => self.set_host_open(io, *port, *open),
             Input::PortSize { port, columns, rows } => self.resize(io, *port, *columns, *rows),
             _ => {}

@@ -44,13 +44,11 @@ pub(super) struct Port {
 
 impl Port {
     pub(super) fn new(kind: PortKind, config: &PortConfig) -> Self {
-        Self {
-            kind,
-            name: config.name.clone(),
-            host_open: config.chardev.is_some(),
-            guest_open: kind == PortKind::Console,
-            inbox: VecDeque::new(),
-        }
+        Self::named(kind, config.name.clone(), config.chardev.is_some())
+    }
+
+    pub(super) fn named(kind: PortKind, name: Option<String>, host_open: bool) -> Self {
+        Self { kind, name, host_open, guest_open: kind == PortKind::Console, inbox: VecDeque::new() }
     }
 
     pub(super) fn room(&self) -> usize {

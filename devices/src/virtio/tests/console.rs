@@ -23,6 +23,8 @@ pub(super) fn function() -> VirtioPci<Console> {
 struct Driver {
     guest: Guest,
     rings: Vec<GuestRing>,
+    /// Where the next control message goes, if there is room for one.
+    room_for_message: Option<u64>,
 }
 
 /// A control message.
@@ -34,7 +36,7 @@ impl Driver {
         assert!(guest.negotiate(BASE | features));
         let rings = (0..6).map(|queue| guest.queue(queue, 16)).collect();
         guest.ready();
-        Self { guest, rings }
+        Self { guest, rings, room_for_message: None }
     }
 
     fn send(&mut self, queue: usize, bytes: &[u8]) {
@@ -59,8 +61,11 @@ impl Driver {
     fn listen(&mut self) -> Vec<Message> {
         let mut heard = Vec::new();
         loop {
-            let at = self.offer(2, 64);
-            let Some((_, len)) = self.rings[2].used(&mut self.guest) else { return heard };
+            let at = self.room_for_message.take().unwrap_or_else(|| self.offer(2, 64));
+            let Some((_, len)) = self.rings[2].used(&mut self.guest) else {
+                self.room_for_message = Some(at);
+                return heard;
+            };
             let bytes = self.guest.bytes(at, len as usize);
             let raw = u64::from_le_bytes(bytes[..8].try_into().expect("a message"));
             heard.push((raw as u32, (raw >> 32) as u16, (raw >> 48) as u16, bytes[8..].to_vec()));
@@ -194,4 +199,27 @@ fn ports_have_numbers_of_their_own() {
     assert_eq!(function.class_mut().add_port(PortKind::Serial, &named), Ok(1));
     let again = function.class_mut().add_port(PortKind::Serial, &named);
     assert_eq!(again, Err(VirtioError::PortName("org.example".into())));
+}
+
+#[test]
+fn ports_come_and_go_while_the_driver_is_at_work() {
+    let mut driver = Driver::new(MULTIPORT);
+    driver.say(u32::MAX, 0, 1);
+    assert_eq!(driver.listen().len(), 2);
+    let plugged = |port| Input::PortPlugged { port, console: false, name: Some("org.late".into()), open: true };
+    driver.guest.input(&plugged(2));
+    assert_eq!(driver.listen(), [(2, 1, 1, vec![])]);
+    driver.say(2, 3, 1);
+    assert_eq!(driver.listen(), [(2, 7, 1, b"org.late".to_vec()), (2, 6, 1, vec![])]);
+    driver.guest.input(&plugged(2));
+    driver.guest.input(&plugged(4));
+    assert_eq!(driver.listen(), [], "one that is there already, one too many");
+    driver.say(2, 6, 1);
+    driver.arrive(2, b"hello");
+    driver.guest.input(&Input::PortUnplugged { port: 2 });
+    assert_eq!(driver.listen(), [(2, 2, 1, vec![])]);
+    driver.arrive(2, b"nobody");
+    driver.say(2, 3, 1);
+    driver.guest.input(&Input::PortUnplugged { port: 2 });
+    assert_eq!(driver.listen(), []);
 }

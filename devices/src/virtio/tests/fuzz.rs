@@ -172,7 +172,9 @@ fn complete(guest: &mut Guest, dice: &mut Dice) {
 
 fn input(dice: &mut Dice) -> Input {
     let port = dice.below(4) as u32;
-    match dice.below(6) {
+    match dice.below(8) {
+        6 => Input::PortPlugged { port, console: dice.below(2) == 0, name: Some("late".into()), open: true },
+        7 => Input::PortUnplugged { port },
         0..2 => Input::PortBytes { port, bytes: vec![b'x'; dice.below(2000) as usize] },
         2 => Input::PortOpen { port, open: dice.below(2) == 0 },
         3 => Input::PortSize { port, columns: dice.next() as u16, rows: 25 },

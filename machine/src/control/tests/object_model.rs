@@ -369,3 +369,37 @@ fn the_command_lines_options_are_told_all_or_one() {
     );
     assert_eq!(asked.refusal("query-command-line-options", json!({ "option": "nope" })), "Invalid parameter 'option'");
 }
+
+#[test]
+fn ports_of_a_console_device_come_and_go() {
+    let options = "-device virtio-serial-pci,id=vs -chardev null,id=one -chardev null,id=two \
+        -device virtserialport,bus=vs.0,id=first,name=org.first";
+    let mut asked = Asked::new("qom-ports", options);
+    let port = |id: &str, name: &str, chardev: &str| json!({ "driver": "virtserialport", "id": id, "bus": "vs.0", "name": name, "chardev": chardev });
+    asked.ask("device_add", port("second", "org.second", "one")).expect("a port");
+    let numbers = |asked: &Asked| -> Vec<_> {
+        asked.control.board.serial_ports.iter().map(|port| (port.id.clone().unwrap_or_default(), port.number)).collect()
+    };
+    assert_eq!(numbers(&asked), [("first".into(), 1), ("second".into(), 2)]);
+    assert!(asked.names("/machine/peripheral").iter().any(|(name, _)| name == "second"));
+    for (refused, why) in [
+        (port("second", "org.third", "two"), "Duplicate device ID 'second'"),
+        (port("third", "org.second", "two"), "org.second"),
+        (port("third", "org.third", "one"), "it's in use"),
+        (port("third", "org.third", "three"), "can't find value 'three'"),
+        (json!({ "driver": "virtserialport", "bus": "vs.0", "nr": 0 }), "0"),
+        (json!({ "driver": "virtserialport", "bus": "vs.0", "nr": 2 }), "2"),
+        (json!({ "driver": "virtserialport", "bus": "pci.0" }), "can't go on PCI bus"),
+    ] {
+        let said = asked.refusal("device_add", refused.clone());
+        assert!(said.contains(why), "{refused}: {said}");
+    }
+    assert_eq!(numbers(&asked).len(), 2, "nothing came of those");
+    asked.ask("device_del", json!({ "id": "first" })).expect("it goes at once");
+    assert_eq!(numbers(&asked), [("second".into(), 2)]);
+    asked.ask("device_add", port("first", "org.first", "two")).expect("a port");
+    assert_eq!(numbers(&asked), [("second".into(), 2), ("first".into(), 1)]);
+    asked.ask("device_del", json!({ "id": "second" })).expect("it goes at once");
+    assert_eq!(asked.refusal("device_del", json!({ "id": "second" })), "Device 'second' not found");
+    asked.ask("device_add", port("third", "org.third", "one")).expect("the character device is free again");
+}
