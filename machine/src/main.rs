@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use lockstep::background::{self, Side};
-use lockstep::commandline::{Invocation, Vocabulary, parse};
+use lockstep::commandline::{Invocation, Vocabulary, expand, parse};
 use lockstep::pid_file::PidFile;
 
 fn main() -> ExitCode {
@@ -27,6 +27,8 @@ fn start() -> Result<u8, String> {
         print(&text);
         return Ok(u8::from(!sound));
     }
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|why| why.to_string());
+    let arguments = expand(&arguments, read).map_err(|error| error.to_string())?;
     match parse(&arguments, &Vocabulary::default()).map_err(|error| error.to_string())? {
         Invocation::Print(text) => {
             print(&text);

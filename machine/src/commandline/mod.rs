@@ -8,6 +8,7 @@ mod board;
 mod characters;
 mod clocks;
 mod config;
+mod config_file;
 mod draft;
 mod drives;
 mod error;
@@ -35,6 +36,7 @@ mod tests;
 
 pub(crate) use characters::{DebuggerDevice, USUAL_DEBUGGER_DEVICE, USUAL_RING, debugger_device, loopback};
 pub use config::*;
+pub use config_file::expand;
 pub(crate) use draft::DEFAULT_CARD;
 pub(crate) use drives::THROTTLE_GROUP;
 pub use error::{OptionError, Reason};
@@ -64,7 +66,7 @@ pub enum Invocation {
     Print(String),
 }
 
-/// Reads the arguments after the program's name. Options begin with one dash or two; the first error ends it.
+/// Reads the arguments after the program's name, as [`expand`] leaves them. Options begin with one dash or two; the first error ends it.
 pub fn parse(argv: &[String], vocabulary: &Vocabulary) -> Result<Invocation, OptionError> {
     let mut draft = Draft::new(argv.to_vec(), vocabulary);
     let mut rest = argv.iter();

@@ -2,7 +2,8 @@
 
 use super::draft::{Draft, Handled};
 use super::{
-    acpitable, board, characters, clocks, drives, fw_cfg, host, nodes, numa, peripherals, processors, smbios, startup,
+    acpitable, board, characters, clocks, config_file, drives, fw_cfg, host, nodes, numa, peripherals, processors,
+    smbios, startup,
 };
 
 /// One option.
@@ -82,6 +83,8 @@ pub(super) const OPTIONS: &[Spec] = &[
     row("vnc", "none", "accepted: there is no screen", characters::vnc),
     row("device", "DRIVER[,PROP=VALUE...]", "add a device, as KEY=VALUE or JSON; '-device help' lists them", peripherals::device),
     row("global", "DRIVER.PROP=VALUE", "set a property on all devices of a driver", peripherals::global),
+    row("set", "GROUP.ID.ARG=VALUE", "add to the option before it of this group and id", config_file::elsewhere),
+    row("readconfig", "FILE", "take options from a file: sections [GROUP \"ID\"] with lines ARG = \"VALUE\"", config_file::elsewhere),
     row("net", "none", "accepted: there is no network", peripherals::no_network),
     row("nic", "none", "accepted: there is no network", peripherals::no_network),
     row("audiodev", "[driver=]none,id=ID", "accepted: there is no sound", peripherals::audio),
