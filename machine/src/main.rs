@@ -8,6 +8,7 @@ use lockstep::commandline::{Invocation, Vocabulary, expand, parse};
 use lockstep::pid_file::PidFile;
 
 fn main() -> ExitCode {
+    abort_on_panic();
     match start() {
         Ok(status) => ExitCode::from(status),
         Err(line) => {
@@ -15,6 +16,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A defect of the program ends it at once, whichever thread it shows in: a machine that lost a part must not go on.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
 }
 
 /// Does what the command line says. An error is one line.

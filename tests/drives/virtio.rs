@@ -1,8 +1,9 @@
 //! Virtio functions on the board, as Debian finds them.
 
+use lockstep::commandline::DeviceConfig;
 use lockstep::machine::Ending;
-use lockstep_fabric::{DeviceId, Input, Notice};
-use lockstep_tests::guest::{Guest, debian, guest_file};
+use lockstep_fabric::{DeviceId, Input, Notice, Outside};
+use lockstep_tests::guest::{Guest, config, debian, guest_file};
 use lockstep_tests::program::scratch;
 
 const MINUTE: u64 = 60_000_000_000;
@@ -176,6 +177,23 @@ fn debian_talks_on_a_console_and_on_a_port() {
     let notices: Vec<_> = guest.board.machine.take_notices().into_iter().map(|(_, notice)| notice).collect();
     let open = |open| Notice::PortOpen { port: 5, open };
     assert_eq!(notices, [open(true), open(false), open(true), open(false)]);
+    // Another port comes, is used and goes.
+    let properties =
+        [("name", "org.lockstep.late"), ("chardev", "c1")].map(|(name, value)| (name.into(), value.into()));
+    let (driver, origin) = ("virtserialport".into(), "device_add".into());
+    let late = DeviceConfig { driver, id: Some("late".into()), origin, properties: properties.into() };
+    let arguments = [debian(""), more.iter().map(|word| (*word).to_owned()).collect()].concat();
+    let (port, plugged) = guest.board.plan_port(&config(&arguments), device, "vs.0", &late).expect("there is room");
+    assert_eq!(port.number, 1);
+    guest.board.machine.enter(Outside::Input { device, input: plugged }).expect("an open gate");
+    guest.type_in("while ! [ -c /dev/vport0p1 ]; do sleep 0.1; done; cat /sys/class/virtio-ports/vport0p1/name\n");
+    guest.expect("org.lockstep.late", MINUTE);
+    guest.type_in("echo from-the-late-one > /dev/vport0p1\n");
+    expect_on_port(&mut guest, 1, "from-the-late-one\n");
+    let unplugged = Input::PortUnplugged { port: 1 };
+    guest.board.machine.enter(Outside::Input { device, input: unplugged }).expect("an open gate");
+    guest.type_in("while [ -e /dev/vport0p1 ]; do sleep 0.1; done; echo gone-$?\n");
+    guest.expect("gone-0", MINUTE);
     guest.type_in("poweroff -f\n");
     assert_eq!(guest.run_to_end(MINUTE), Ending::PowerOff);
     std::fs::remove_file(initrd).expect("a scratch file");

@@ -106,7 +106,7 @@ impl Section {
 /// The sections of a configuration file; the number of the first line that is none of what may be there.
 fn parse(text: &str) -> Result<Vec<Section>, usize> {
     let mut sections: Vec<Section> = Vec::new();
-    for (line, number) in text.lines().map(str::trim).zip(1..) {
+    for (line, number) in text.lines().map(str::trim).zip(1usize..) {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
