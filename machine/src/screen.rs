@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ScreenError {
     /// The machine has no graphics card.
-    #[error("the machine has no screen")]
+    #[error("There is no console to take a screendump from")]
     None,
     /// The card's state cannot be saved.
     #[error(transparent)]

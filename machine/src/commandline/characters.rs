@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::config::{Backend, ChardevLog, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
+use super::config::{Backend, ChardevConfig, ChardevLog, DeviceConfig, QmpConfig, SocketAddress, SocketRole};
 use super::draft::{Draft, Flow, Handled};
 use super::error::Reason;
 use super::suboptions::Suboptions;
@@ -27,7 +27,14 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
         let names = Backend::NAMES.map(|name| format!("  {name}\n"));
         return Ok(Flow::Print(format!("Available chardev backend types:\n{}", names.concat())));
     }
-    let mut options = Suboptions::parse(argument, Some("backend"));
+    let ChardevConfig { id, backend, mux, log, .. } = chardev_config(argument, &draft.current)?;
+    draft.add_logged_chardev(&id, backend, mux, log)?;
+    Ok(Flow::Next)
+}
+
+/// The character device that a text like `-chardev`'s describes.
+pub(crate) fn chardev_config(text: &str, origin: &str) -> Result<ChardevConfig, Reason> {
+    let mut options = Suboptions::parse(text, Some("backend"));
     let kind = options.required("backend")?;
     let id = options.required("id")?;
     let mux = options.switch("mux")?.unwrap_or(false);
@@ -58,8 +65,7 @@ pub(super) fn chardev(draft: &mut Draft<'_>, argument: &str) -> Handled {
     let append = options.switch("logappend")?.unwrap_or(false);
     let log = options.text("logfile").map(|path| ChardevLog { path: path.into(), append });
     options.finish()?;
-    draft.add_logged_chardev(&id, backend, mux, log)?;
-    Ok(Flow::Next)
+    Ok(ChardevConfig { id, origin: origin.to_owned(), backend, mux, log })
 }
 
 fn socket(options: &mut Suboptions) -> Result<Backend, Reason> {

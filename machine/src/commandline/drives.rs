@@ -113,6 +113,28 @@ fn add(draft: &mut Draft<'_>, mut options: Suboptions) -> Handled {
     Ok(Flow::Next)
 }
 
+/// A drive that is added while the machine runs, for a device that is yet to come.
+#[derive(Debug)]
+pub(crate) struct SpareDrive {
+    /// Its name, if it was given one.
+    pub(crate) id: Option<String>,
+    /// What it hangs on: nothing, if it can be added at all.
+    pub(crate) interface: DriveInterface,
+    /// What is in it.
+    pub(crate) image: Option<ImageConfig>,
+}
+
+/// The drive that a text like `-drive`'s describes.
+pub(crate) fn spare_drive(text: &str) -> Result<SpareDrive, Reason> {
+    let mut options = Suboptions::parse(text, None);
+    let interface = interface(options.text("if").as_deref())?;
+    let id = options.text("id");
+    let file = file(&mut options)?;
+    let image = image(&mut options, Media::Disk, file)?;
+    options.finish()?;
+    Ok(SpareDrive { id, interface, image })
+}
+
 fn interface(name: Option<&str>) -> Result<DriveInterface, Reason> {
     match name {
         None | Some("ide") => Ok(DriveInterface::Ide),

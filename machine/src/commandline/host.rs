@@ -17,7 +17,7 @@ const QEMU_RELEASE: &str = "7.2.0";
 const STANDARD_ERROR: u32 = 2;
 
 /// What `-d` takes: QEMU's names, and from where on.
-const LOG_ITEMS: [(&str, &str); 18] = [
+pub(crate) const LOG_ITEMS: [(&str, &str); 18] = [
     ("from:TICK", "start logging at this tick only"),
     ("out_asm", "host code made from the guest's"),
     ("in_asm", "guest code as it is decoded"),

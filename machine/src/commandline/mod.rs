@@ -34,15 +34,17 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use characters::{DebuggerDevice, USUAL_DEBUGGER_DEVICE, USUAL_RING, debugger_device, loopback};
+pub(crate) use characters::{
+    DebuggerDevice, USUAL_DEBUGGER_DEVICE, USUAL_RING, chardev_config, debugger_device, loopback,
+};
 pub use config::*;
 pub use config_file::expand;
 pub(crate) use draft::DEFAULT_CARD;
-pub(crate) use drives::THROTTLE_GROUP;
+pub(crate) use drives::{SpareDrive, THROTTLE_GROUP, spare_drive};
 pub use error::{OptionError, Reason};
 pub use firmware_config::*;
 pub use hmat::{LocalityConfig, SideCacheConfig, base as hmat_base};
-pub(crate) use host::is_log_item;
+pub(crate) use host::{LOG_ITEMS, is_log_item};
 pub use introspection::{OptionInfo, ParameterInfo, ParameterKind, options};
 pub(crate) use nodes::from_json as node_from_json;
 pub use numa::*;

@@ -3,7 +3,7 @@
 use super::block_query::{drive_by, drive_of_device, node_name};
 use super::disabled;
 use crate::block::image;
-use crate::commandline::{self, Access, Config, ImageFormat};
+use crate::commandline::{self, Access, Config, ImageFormat, NodeConfig};
 use crate::run::{Control, MediumError, NewMedium};
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::block::{
@@ -120,6 +120,11 @@ fn blockdev_add(control: &mut Control, command: BlockdevOptions) -> Answer<()> {
     let json = serde_json::to_value(&command).map_err(|why| Error::new(why.to_string()))?;
     let Config { nodes, drives, .. } = &control.config;
     let node = commandline::node_from_json(nodes, drives, &json).map_err(|why| Error::new(why.to_string()))?;
+    add_node(control, node)
+}
+
+/// Adds a node that is described already.
+pub(crate) fn add_node(control: &mut Control, node: NodeConfig) -> Answer<()> {
     if let Some(group) = &node.image.throttle_group {
         let exists = control.objects.find(group).is_some_and(|object| object.throttle_limits().is_some());
         if !exists && !control.throttles(group) {
@@ -131,7 +136,7 @@ fn blockdev_add(control: &mut Control, command: BlockdevOptions) -> Answer<()> {
     Ok(())
 }
 
-fn blockdev_del(control: &mut Control, command: BlockdevDel) -> Answer<()> {
+pub(crate) fn blockdev_del(control: &mut Control, command: BlockdevDel) -> Answer<()> {
     let name = command.node_name;
     let nodes = &control.config.nodes;
     let at = nodes.iter().position(|node| node.name == name);

@@ -86,7 +86,7 @@ fn config_of<'a>(control: &'a Control, drive: &str) -> Option<&'a ImageConfig> {
     node.or_else(|| control.config.drives.iter().find(|config| config.id == drive)?.image.as_ref())
 }
 
-fn query_block(control: &mut Control, _: QueryBlock) -> Answer<Vec<BlockInfo>> {
+pub(crate) fn query_block(control: &mut Control, _: QueryBlock) -> Answer<Vec<BlockInfo>> {
     let drives = control.drives();
     Ok(drives.into_iter().map(|drive| block(control, &drive)).collect())
 }
@@ -231,7 +231,10 @@ fn image_info(facts: &Facts, with_backing: bool) -> ImageInfo {
 }
 
 /// The nodes in drives, and those that nothing uses.
-fn query_named_block_nodes(control: &mut Control, command: QueryNamedBlockNodes) -> Answer<Vec<BlockDeviceInfo>> {
+pub(crate) fn query_named_block_nodes(
+    control: &mut Control,
+    command: QueryNamedBlockNodes,
+) -> Answer<Vec<BlockDeviceInfo>> {
     let with_backing = command.flat != Some(true);
     let drives = control.drives();
     let of_drive = |drive: &DriveState| {
@@ -254,7 +257,7 @@ fn look(node: &NodeConfig) -> Option<Facts> {
     image::open(&config).ok().map(|opened| opened.facts)
 }
 
-fn query_blockstats(control: &mut Control, command: QueryBlockstats) -> Answer<Vec<BlockStats>> {
+pub(crate) fn query_blockstats(control: &mut Control, command: QueryBlockstats) -> Answer<Vec<BlockStats>> {
     let of_nodes = command.query_nodes == Some(true);
     let drives = control.drives();
     let shift = control.config.icount.shift;

@@ -36,7 +36,7 @@ pub(super) fn used(control: &Control, id: &str) -> bool {
         || control.board.serial_ports.iter().any(|port| port.chardev.as_deref() == Some(id))
 }
 
-fn query_chardev(control: &mut Control, _: QueryChardev) -> Answer<Vec<ChardevInfo>> {
+pub(crate) fn query_chardev(control: &mut Control, _: QueryChardev) -> Answer<Vec<ChardevInfo>> {
     let there = control.config.chardevs.iter().enumerate().filter(|(_, chardev)| !chardev.is_gone());
     Ok(there
         .map(|(place, chardev)| ChardevInfo {
@@ -60,16 +60,32 @@ fn not_found(id: &str) -> Error {
     Error::new(format!("Chardev '{id}' not found"))
 }
 
+/// As QEMU says it of this command alone.
+fn nothing_to_change(id: &str) -> Error {
+    Error::new(format!("Chardev '{id}' does not exist"))
+}
+
 fn chardev_add(control: &mut Control, command: ChardevAdd) -> Answer<ChardevReturn> {
     let ChardevAdd { id, backend } = command;
-    if !is_identifier(&id) {
+    check_name(control, &id)?;
+    let (backend, log) = (wanted(&backend)?, log(&backend));
+    add_backend(control, ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false, log })
+}
+
+fn check_name(control: &Control, id: &str) -> Answer<()> {
+    if !is_identifier(id) {
         return Err(Error::expects("id", "an identifier"));
     }
-    if find(control, &id).is_some() {
-        return Err(Error::new(format!("Chardev with id '{id}' already exists")));
+    match find(control, id) {
+        Some(_) => Err(Error::new(format!("Chardev with id '{id}' already exists"))),
+        None => Ok(()),
     }
-    let (backend, log) = (wanted(&backend)?, log(&backend));
-    let made = ChardevConfig { origin: format!("chardev-add {id}"), id, backend, mux: false, log };
+}
+
+/// Opens a character device that is described already.
+pub(crate) fn add_backend(control: &mut Control, made: ChardevConfig) -> Answer<ChardevReturn> {
+    check_name(control, &made.id)?;
+    can_come_later(&made.backend)?;
     let place = control.add_chardev(made).map_err(|why| failed(&why))?;
     Ok(opened_at(control, place))
 }
@@ -121,16 +137,27 @@ fn failed(why: &Problem) -> Error {
 /// Those who use it talk to the new one from now on.
 fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<ChardevReturn> {
     let ChardevChange { id, backend } = command;
-    let place = find(control, &id).ok_or_else(|| not_found(&id))?;
+    find(control, &id).ok_or_else(|| nothing_to_change(&id))?;
+    change_backend(control, &id, wanted(&backend)?, log(&backend))
+}
+
+/// The same with a backend that is described already.
+pub(crate) fn change_backend(
+    control: &mut Control,
+    id: &str,
+    backend: Backend,
+    log: Option<ChardevLog>,
+) -> Answer<ChardevReturn> {
+    let place = find(control, id).ok_or_else(|| nothing_to_change(id))?;
     let there = control.config.chardevs[place].clone();
     if there.mux {
         return Err(Error::new("Mux device hotswap not supported yet"));
     }
-    if monitored(control, &id) || matches!(there.backend, Backend::Stdio { .. }) {
+    if monitored(control, id) || matches!(there.backend, Backend::Stdio { .. }) {
         return Err(Error::new("Chardev user does not support chardev hotswap"));
     }
-    let (new, log) = (wanted(&backend)?, log(&backend));
-    control.config.chardevs[place] = ChardevConfig { backend: new, log, ..there.clone() };
+    can_come_later(&backend)?;
+    control.config.chardevs[place] = ChardevConfig { backend, log, ..there.clone() };
     let opened = control.chardevs.open_at(&control.config, place);
     opened.map_err(|why| {
         control.config.chardevs[place] = there;
@@ -139,7 +166,7 @@ fn chardev_change(control: &mut Control, command: ChardevChange) -> Answer<Chard
     Ok(opened_at(control, place))
 }
 
-fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
+pub(crate) fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
     find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
     if used(control, &command.id) {
         return Err(Error::new(format!("Chardev '{}' is busy", command.id)));
@@ -149,10 +176,21 @@ fn chardev_remove(control: &mut Control, command: ChardevRemove) -> Answer<()> {
 }
 
 /// The serial line behind it, if there is one, sees a break condition.
-fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answer<()> {
+pub(crate) fn chardev_send_break(control: &mut Control, command: ChardevSendBreak) -> Answer<()> {
     find(control, &command.id).ok_or_else(|| not_found(&command.id))?;
     let device = control.board.ports.iter().find(|(_, chardev)| *chardev == command.id).map(|(device, _)| *device);
     device.map_or(Ok(()), |device| control.input(device, Input::Break).map_err(denied))
+}
+
+/// Some can be had only when the machine is started.
+fn can_come_later(backend: &Backend) -> Answer<()> {
+    match backend {
+        Backend::Stdio { .. } => Err(Error::new("The terminal is taken when the machine is started, or never")),
+        Backend::Socket { role: SocketRole::Server { wait: true }, .. } => {
+            Err(Error::new("The machine does not wait for clients while it runs"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a client wants, in the words of the command line.
@@ -173,7 +211,7 @@ fn wanted(backend: &ChardevBackend) -> Answer<Backend> {
         }
         ChardevBackendOf::Socket(options) => socket(&options.data),
         ChardevBackendOf::Udp(options) => udp(&options.data),
-        ChardevBackendOf::Stdio(_) => Err(Error::new("The terminal is taken when the machine is started, or never")),
+        ChardevBackendOf::Stdio(options) => Ok(Backend::Stdio { signals: options.data.signal.unwrap_or(true) }),
         ChardevBackendOf::Serial(options) => Ok(Backend::SerialLine { path: options.data.device.clone().into() }),
         ChardevBackendOf::Pipe(options) => Ok(Backend::Pipe { path: options.data.device.clone().into() }),
         ChardevBackendOf::Pty(_) => Ok(Backend::Pty),
@@ -230,8 +268,7 @@ fn socket(options: &ChardevSocket) -> Answer<Backend> {
         }
     };
     let role = match (options.server.unwrap_or(true), options.wait) {
-        (true, Some(true)) => return Err(Error::new("The machine does not wait for clients while it runs")),
-        (true, _) => SocketRole::Server { wait: false },
+        (true, wait) => SocketRole::Server { wait: wait.unwrap_or(false) },
         (false, None) => SocketRole::Client { reconnect },
         (false, Some(_)) => return Err(Error::new("'wait' option is incompatible with socket in client connect mode")),
     };
@@ -264,7 +301,7 @@ fn ring<'a>(control: &'a Control, device: &str) -> Answer<&'a Ring> {
     ring.ok_or_else(|| Error::new(format!("{device} is not a ringbuf device")))
 }
 
-fn ringbuf_write(control: &mut Control, command: RingbufWrite) -> Answer<()> {
+pub(crate) fn ringbuf_write(control: &mut Control, command: RingbufWrite) -> Answer<()> {
     let ring = ring(control, &command.device)?;
     match command.format.unwrap_or(DataFormat::Utf8) {
         DataFormat::Utf8 => ring.write(command.data.as_bytes()),
@@ -276,7 +313,7 @@ fn ringbuf_write(control: &mut Control, command: RingbufWrite) -> Answer<()> {
 }
 
 /// In UTF-8, what is none is shown as U+FFFD.
-fn ringbuf_read(control: &mut Control, command: RingbufRead) -> Answer<String> {
+pub(crate) fn ringbuf_read(control: &mut Control, command: RingbufRead) -> Answer<String> {
     let ring = ring(control, &command.device)?;
     let most = usize::try_from(command.size).ok().filter(|size| *size > 0);
     let bytes = ring.take(most.ok_or_else(|| Error::new("size must be greater than zero"))?);

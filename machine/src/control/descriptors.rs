@@ -29,7 +29,7 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on_from(getfd).on_from(closefd).on_from(add_client).on_from(add_fd).on(remove_fd).on(query_fdsets);
 }
 
-fn getfd(control: &mut Control, caller: &mut Caller, command: Getfd) -> Answer<()> {
+pub(crate) fn getfd(control: &mut Control, caller: &mut Caller, command: Getfd) -> Answer<()> {
     let descriptor = caller.take_descriptor()?;
     if command.fdname.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(Error::expects("fdname", "a name not starting with a digit"));
@@ -38,7 +38,7 @@ fn getfd(control: &mut Control, caller: &mut Caller, command: Getfd) -> Answer<(
     Ok(())
 }
 
-fn closefd(control: &mut Control, caller: &mut Caller, command: Closefd) -> Answer<()> {
+pub(crate) fn closefd(control: &mut Control, caller: &mut Caller, command: Closefd) -> Answer<()> {
     let found = control.descriptors.take(caller.session, &command.fdname);
     found.map(drop).ok_or_else(|| Error::new(format!("File descriptor named '{}' not found", command.fdname)))
 }

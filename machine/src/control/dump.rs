@@ -102,7 +102,7 @@ const MOST_CHECKED: usize = 1 << 20;
 /// Bytes that are copied at a time: a page, within which a translation holds.
 const PIECE: u64 = 4096;
 
-fn memsave(control: &mut Control, command: Memsave) -> Answer<()> {
+pub(crate) fn memsave(control: &mut Control, command: Memsave) -> Answer<()> {
     let machine = &control.board.machine;
     let index = usize::try_from(command.cpu_index.unwrap_or(0)).ok();
     let cpu = index.and_then(|index| machine.cpu(index));
@@ -119,7 +119,7 @@ fn memsave(control: &mut Control, command: Memsave) -> Answer<()> {
 }
 
 /// What is no memory is written as zeroes.
-fn pmemsave(control: &mut Control, command: Pmemsave) -> Answer<()> {
+pub(crate) fn pmemsave(control: &mut Control, command: Pmemsave) -> Answer<()> {
     let memory = &control.board.machine.bus.memory;
     save(&command.filename, command.val as u64, length(command.size)?, |at, bytes| {
         bytes.fill(0);

@@ -11,7 +11,7 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_vm_generation_id);
 }
 
-fn query_vm_generation_id(control: &mut Control, _: QueryVmGenerationId) -> Answer<GuidInfo> {
+pub(crate) fn query_vm_generation_id(control: &mut Control, _: QueryVmGenerationId) -> Answer<GuidInfo> {
     let bus = &mut control.board.machine.bus;
     let state = bus.devices().find_map(|id| {
         bus.with(id, |device, _| (device.kind() == "vmgenid").then(|| device.save().ok())).flatten().flatten()

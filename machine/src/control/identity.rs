@@ -31,17 +31,17 @@ fn query_version(control: &mut Control, _: QueryVersion) -> Answer<VersionInfo> 
     Ok(compatible_version(control.config.compatible_version))
 }
 
-fn query_name(control: &mut Control, _: QueryName) -> Answer<NameInfo> {
+pub(crate) fn query_name(control: &mut Control, _: QueryName) -> Answer<NameInfo> {
     Ok(NameInfo { name: control.config.name.clone() })
 }
 
-fn query_uuid(control: &mut Control, _: QueryUuid) -> Answer<UuidInfo> {
+pub(crate) fn query_uuid(control: &mut Control, _: QueryUuid) -> Answer<UuidInfo> {
     let digits: String = control.config.uuid.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect();
     let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
     Ok(UuidInfo { uuid: parts.join("-") })
 }
 
-fn query_kvm(_: &mut Control, _: QueryKvm) -> Answer<KvmInfo> {
+pub(crate) fn query_kvm(_: &mut Control, _: QueryKvm) -> Answer<KvmInfo> {
     Ok(KvmInfo { enabled: false, present: false })
 }
 

@@ -127,7 +127,7 @@ fn motion(moved: &InputMoveEvent) -> Answer<MouseMotion> {
 }
 
 /// Keyboard and mouse are behind one controller.
-fn query_mice(control: &mut Control, _: QueryMice) -> Answer<Vec<MouseInfo>> {
+pub(crate) fn query_mice(control: &mut Control, _: QueryMice) -> Answer<Vec<MouseInfo>> {
     let mouse = control.board.keyboard.map(|_| MouseInfo {
         name: "PS/2 mouse".into(),
         index: 1,

@@ -106,7 +106,7 @@ fn query_cpus(control: &mut Control, _: QueryCpus) -> Answer<Vec<CpuInfo>> {
         .collect())
 }
 
-fn query_cpus_fast(control: &mut Control, _: QueryCpusFast) -> Answer<Vec<CpuInfoFast>> {
+pub(crate) fn query_cpus_fast(control: &mut Control, _: QueryCpusFast) -> Answer<Vec<CpuInfoFast>> {
     let cpus = control.board.machine.cpus.iter();
     Ok(cpus
         .map(|cpu| CpuInfoFast {
@@ -142,7 +142,7 @@ fn cpu_add(control: &mut Control, command: CpuAdd) -> Answer<()> {
     }
 }
 
-fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> Answer<Vec<HotpluggableCPU>> {
+pub(crate) fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> Answer<Vec<HotpluggableCPU>> {
     let ty = super::processors::type_name(&control.config.cpu.model);
     let numbers = 0..control.config.smp.maxcpus as usize;
     Ok(numbers
@@ -156,7 +156,7 @@ fn query_hotpluggable_cpus(control: &mut Control, _: QueryHotpluggableCpus) -> A
         .collect())
 }
 
-fn query_iothreads(control: &mut Control, _: QueryIothreads) -> Answer<Vec<IOThreadInfo>> {
+pub(crate) fn query_iothreads(control: &mut Control, _: QueryIothreads) -> Answer<Vec<IOThreadInfo>> {
     let iothreads = control.objects.iter().filter(|object| object.kind.ty == "iothread");
     Ok(iothreads
         .map(|object| IOThreadInfo {

@@ -13,12 +13,12 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_memory_size_summary).on(query_memdev).on(query_memory_devices);
 }
 
-fn query_memory_size_summary(control: &mut Control, _: QueryMemorySizeSummary) -> Answer<MemoryInfo> {
+pub(crate) fn query_memory_size_summary(control: &mut Control, _: QueryMemorySizeSummary) -> Answer<MemoryInfo> {
     let plugged = control.board.machine.modules().map(|(_, module)| module.size).sum();
     Ok(MemoryInfo { base_memory: control.config.memory.size, plugged_memory: Some(plugged) })
 }
 
-fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
+pub(crate) fn query_memdev(control: &mut Control, _: QueryMemdev) -> Answer<Vec<Memdev>> {
     let machines = control.config.machine.memory_backend.is_none().then(|| Memdev {
         id: Some("pc.ram".into()),
         size: control.config.memory.size,
@@ -52,7 +52,7 @@ fn memdev(object: &Backend) -> Memdev {
     }
 }
 
-fn query_memory_devices(control: &mut Control, _: QueryMemoryDevices) -> Answer<Vec<MemoryDeviceInfo>> {
+pub(crate) fn query_memory_devices(control: &mut Control, _: QueryMemoryDevices) -> Answer<Vec<MemoryDeviceInfo>> {
     let mut modules: Vec<_> = control.board.machine.modules().map(|(_, module)| module).collect();
     modules.sort_by_key(|module| module.address);
     let info = |module: &Module| PCDIMMDeviceInfo {

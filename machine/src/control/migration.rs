@@ -15,12 +15,12 @@ pub(super) fn register(registry: &mut Registry<Control>) {
 
 const BLOCKED: &str = "Lockstep does not migrate";
 
-fn migrate(_: &mut Control, _: Migrate) -> Answer<()> {
+pub(crate) fn migrate(_: &mut Control, _: Migrate) -> Answer<()> {
     Err(Error::new(BLOCKED))
 }
 
 /// Clients may ask to be told how a migration goes, which then is nothing. All else would be a promise.
-fn migrate_set_capabilities(control: &mut Control, command: MigrateSetCapabilities) -> Answer<()> {
+pub(crate) fn migrate_set_capabilities(control: &mut Control, command: MigrateSetCapabilities) -> Answer<()> {
     let harmless = |status: &&MigrationCapabilityStatus| status.capability == MigrationCapability::Events;
     let (events, others): (Vec<_>, Vec<_>) = command.capabilities.iter().partition(harmless);
     if let Some(wanted) = others.iter().find(|status| status.state) {
@@ -32,7 +32,7 @@ fn migrate_set_capabilities(control: &mut Control, command: MigrateSetCapabiliti
     Ok(())
 }
 
-fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
+pub(crate) fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
     let blocked_reasons = Some(vec![BLOCKED.to_owned()]);
     Ok(MigrationInfo {
         status: None,
@@ -44,7 +44,7 @@ fn query_migrate(_: &mut Control, _: QueryMigrate) -> Answer<MigrationInfo> {
     })
 }
 
-fn query_migrate_capabilities(
+pub(crate) fn query_migrate_capabilities(
     control: &mut Control,
     _: QueryMigrateCapabilities,
 ) -> Answer<Vec<MigrationCapabilityStatus>> {
@@ -64,6 +64,6 @@ fn query_migrate_parameters(_: &mut Control, _: QueryMigrateParameters) -> Answe
     })
 }
 
-fn migrate_cancel(_: &mut Control, _: MigrateCancel) -> Answer<()> {
+pub(crate) fn migrate_cancel(_: &mut Control, _: MigrateCancel) -> Answer<()> {
     Ok(())
 }

@@ -39,12 +39,31 @@ use crate::run::{Control, Denied};
 use lockstep_qmp::Error;
 use lockstep_qmp::registry::Registry;
 
-pub(crate) use block_query::device_of_drive;
+pub(crate) use block::{add_node, blockdev_del};
+pub(crate) use block_query::{device_of_drive, query_block, query_blockstats, query_named_block_nodes};
+pub(crate) use char::{
+    add_backend, change_backend, chardev_remove, chardev_send_break, query_chardev, ringbuf_read, ringbuf_write,
+};
 pub use descriptors::Descriptors;
-pub(crate) use dump::named_target;
+pub(crate) use descriptors::{closefd, getfd};
+pub(crate) use dump::{memsave, named_target, pmemsave};
+pub(crate) use generation::query_vm_generation_id;
 pub use identity::compatible_version;
-pub(crate) use machines::{place, qom_path};
+pub(crate) use identity::{query_kvm, query_name, query_uuid};
+pub(crate) use input::query_mice;
+pub(crate) use machines::{place, qom_path, query_cpus_fast, query_hotpluggable_cpus, query_iothreads};
+pub(crate) use memory::{query_memdev, query_memory_devices, query_memory_size_summary};
+pub(crate) use migration::{
+    migrate, migrate_cancel, migrate_set_capabilities, query_migrate, query_migrate_capabilities,
+};
+pub(crate) use net::{netdev_add, netdev_del, set_link};
+pub(crate) use objects::{object_add_typed, object_del};
+pub(crate) use processors::type_name;
 pub(crate) use qdev::{add_device, remove_device};
+pub(crate) use qom::{qom_get, qom_list, qom_set, typed_value};
+pub(crate) use replay::{query_replay, replay_break, replay_delete_break, replay_seek};
+pub(crate) use run_state::query_status;
+pub(crate) use stats::{x_query_ramblock, x_query_virtio};
 
 /// Every command that this machine carries out.
 pub fn registry() -> Registry<Control> {

@@ -10,15 +10,15 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(set_link).on(netdev_add).on(netdev_del).on(query_rx_filter).on(yank).on(query_yank);
 }
 
-fn set_link(_: &mut Control, command: SetLink) -> Answer<()> {
+pub(crate) fn set_link(_: &mut Control, command: SetLink) -> Answer<()> {
     Err(Error::device_not_found(&command.name))
 }
 
-fn netdev_add(_: &mut Control, command: NetdevAdd) -> Answer<()> {
+pub(crate) fn netdev_add(_: &mut Control, command: NetdevAdd) -> Answer<()> {
     Err(Error::new(format!("network backend '{}' is not compiled into this binary", command.ty)))
 }
 
-fn netdev_del(_: &mut Control, command: NetdevDel) -> Answer<()> {
+pub(crate) fn netdev_del(_: &mut Control, command: NetdevDel) -> Answer<()> {
     Err(Error::device_not_found(&command.id))
 }
 

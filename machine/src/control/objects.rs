@@ -1,12 +1,12 @@
 //! Objects that users make and take away.
 
 use super::denied;
-use crate::object_model::Backend;
+use crate::object_model::{Backend, Objects};
 use crate::run::Control;
 use lockstep_qmp::Error;
 use lockstep_qmp::commands::qom::{ObjectAdd, ObjectDel};
 use lockstep_qmp::registry::{Answer, Registry};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(object_add).on(object_del);
@@ -30,19 +30,29 @@ fn object_add(control: &mut Control, command: ObjectAdd) -> Answer<()> {
         }
         Some(_) => return Err(Error::mistyped("props", "object")),
     }
-    if command.id == MEMORY && control.config.machine.memory_backend.is_none() {
+    make(control, &command.id, |objects| objects.add(&command.qom_type, &command.id, given))
+}
+
+/// The same of typed words: a text stands for what its setting takes.
+pub(crate) fn object_add_typed(control: &mut Control, ty: &str, id: &str, given: &Map<String, Value>) -> Answer<()> {
+    make(control, id, |objects| objects.add_typed(ty, id, given))
+}
+
+/// Has `add` make the object of this name; a group of throttled drives limits them from now on.
+fn make(control: &mut Control, id: &str, add: impl FnOnce(&mut Objects) -> Answer<()>) -> Answer<()> {
+    if id == MEMORY && control.config.machine.memory_backend.is_none() {
         return Err(Error::new(format!("attempt to add duplicate property '{MEMORY}' to object (type 'container')")));
     }
-    control.objects.add(&command.qom_type, &command.id, given)?;
-    let limits = control.objects.find(&command.id).and_then(Backend::throttle_limits);
-    if let Some(why) = limits.and_then(|limits| control.throttle_group(&command.id, limits).err()) {
-        control.objects.remove(&command.id);
+    add(&mut control.objects)?;
+    let limits = control.objects.find(id).and_then(Backend::throttle_limits);
+    if let Some(why) = limits.and_then(|limits| control.throttle_group(id, limits).err()) {
+        control.objects.remove(id);
         return Err(denied(why));
     }
     Ok(())
 }
 
-fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
+pub(crate) fn object_del(control: &mut Control, command: ObjectDel) -> Answer<()> {
     let id = command.id;
     let named = |(name, value): &(String, String)| REFERENCES.contains(&name.as_str()) && *value == id;
     let nodes = &control.config.numa.nodes;

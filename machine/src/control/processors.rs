@@ -27,7 +27,7 @@ const HOST: &str = "host";
 const HARMLESS: [&str; 2] = ["migratable", "hv-passthrough"];
 
 /// The type of a model's processors in the object model.
-pub(super) fn type_name(model: &str) -> String {
+pub(crate) fn type_name(model: &str) -> String {
     format!("{model}-x86_64-cpu")
 }
 

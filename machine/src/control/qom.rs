@@ -1,8 +1,10 @@
 //! The object model: looked at, and written where an object takes it while it is there.
 
 use super::denied;
+use crate::commandline::{number, size};
 use crate::object_model::{Node, Placed, Property, Tree, Type, Types, Unresolved, What, read};
 use crate::run::Control;
+use lockstep_devices::properties::switch;
 use lockstep_fabric::{BalloonOrder, DeviceId, Input};
 use lockstep_qmp::commands::qom::{
     ObjectPropertyInfo, ObjectTypeInfo, QomGet, QomList, QomListProperties, QomListTypes, QomSet,
@@ -27,7 +29,7 @@ fn told(property: Property) -> ObjectPropertyInfo {
     ObjectPropertyInfo { name: property.name, ty: property.ty, description: property.about, default_value: None }
 }
 
-fn qom_list(control: &mut Control, command: QomList) -> Answer<Vec<ObjectPropertyInfo>> {
+pub(crate) fn qom_list(control: &mut Control, command: QomList) -> Answer<Vec<ObjectPropertyInfo>> {
     let tree = Tree::of(control);
     let at = resolve(&tree, &command.path)?;
     let own = tree.types.find(&tree.node(at).ty).map(|ty| tree.types.properties(ty)).unwrap_or_default();
@@ -39,7 +41,7 @@ fn qom_list(control: &mut Control, command: QomList) -> Answer<Vec<ObjectPropert
         .collect())
 }
 
-fn qom_get(control: &mut Control, command: QomGet) -> Answer<Value> {
+pub(crate) fn qom_get(control: &mut Control, command: QomGet) -> Answer<Value> {
     let tree = Tree::of(control);
     let at = resolve(&tree, &command.path)?;
     read(control, &tree, at, &command.property).ok_or_else(|| absent(tree.node(at), &command.property))
@@ -53,7 +55,7 @@ fn not_writable(node: &Node, property: &str) -> Error {
     Error::new(format!("Property '{}.{property}' is not writable", node.ty))
 }
 
-fn qom_set(control: &mut Control, command: QomSet) -> Answer<()> {
+pub(crate) fn qom_set(control: &mut Control, command: QomSet) -> Answer<()> {
     let QomSet { path, property: name, value } = command;
     let tree = Tree::of(control);
     let at = resolve(&tree, &path)?;
@@ -86,6 +88,24 @@ fn qom_set(control: &mut Control, command: QomSet) -> Answer<()> {
         What::Cpu(_) if property.setting => Err(too_late(node, &name, None)),
         What::Memory if name != "type" => Err(Error::new(format!("cannot change property '{name}' of {}", node.ty))),
         _ => Err(not_writable(node, &name)),
+    }
+}
+
+/// What a typed text stands for, by the type of the property that it is for.
+pub(crate) fn typed_value(control: &mut Control, path: &str, property: &str, text: &str) -> Answer<Value> {
+    let tree = Tree::of(control);
+    let node = tree.node(resolve(&tree, path)?);
+    let properties = tree.types.find(&node.ty).map(|ty| tree.types.properties(ty)).unwrap_or_default();
+    let property = properties.iter().find(|known| known.name == property).ok_or_else(|| absent(node, property))?;
+    match property.ty.as_str() {
+        "bool" => switch(text).map(Value::from).ok_or_else(|| Error::expects(&property.name, "'on' or 'off'")),
+        "size" => size(text, 1).map(Value::from).ok_or_else(|| Error::expects(&property.name, "size")),
+        ty if ty.starts_with("int") || ty.starts_with("uint") => {
+            let signed = text.parse::<i64>().ok().map(Value::from);
+            let value = signed.or_else(|| number(text).map(Value::from));
+            value.ok_or_else(|| Error::expects(&property.name, "integer"))
+        }
+        _ => Ok(text.into()),
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(query_replay).on(replay_break).on(replay_delete_break).on(replay_seek);
 }
 
-fn query_replay(control: &mut Control, _: QueryReplay) -> Answer<ReplayInfo> {
+pub(crate) fn query_replay(control: &mut Control, _: QueryReplay) -> Answer<ReplayInfo> {
     let (mode, path) = match control.record_replay() {
         RecordReplay::Off => (ReplayMode::None, None),
         RecordReplay::Record(path) => (ReplayMode::Record, Some(path)),
@@ -31,23 +31,23 @@ fn ahead(control: &Control, icount: i64, refused: [&str; 2]) -> Answer<Tick> {
     if tick > control.board.machine.now() { Ok(tick) } else { Err(Error::new(past)) }
 }
 
-fn replay_break(control: &mut Control, command: ReplayBreak) -> Answer<()> {
+pub(crate) fn replay_break(control: &mut Control, command: ReplayBreak) -> Answer<()> {
     let refused =
         ["setting the breakpoint is allowed only in play mode", "cannot set breakpoint at the instruction in the past"];
     control.replay_break = Some(ahead(control, command.icount, refused)?);
     Ok(())
 }
 
-fn replay_delete_break(control: &mut Control, _: ReplayDeleteBreak) -> Answer<()> {
+pub(crate) fn replay_delete_break(control: &mut Control, _: ReplayDeleteBreak) -> Answer<()> {
     if !matches!(control.record_replay(), RecordReplay::Replay(_)) {
-        return Err(Error::new("replay breakpoint is allowed only in play mode"));
+        return Err(Error::new("replay breakpoints are allowed only in play mode"));
     }
     control.replay_break = None;
     Ok(())
 }
 
 /// A replay goes forward only: there are no snapshots that it could go back to.
-fn replay_seek(control: &mut Control, command: ReplaySeek) -> Answer<()> {
+pub(crate) fn replay_seek(control: &mut Control, command: ReplaySeek) -> Answer<()> {
     let refused = ["replay must be enabled to seek", "cannot seek to the specified instruction count"];
     control.replay_break = Some(ahead(control, command.icount, refused)?);
     control.resume().map_err(super::denied)

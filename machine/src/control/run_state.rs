@@ -17,7 +17,7 @@ pub(super) fn register(registry: &mut Registry<Control>) {
     registry.on(inject_nmi).on(rtc_reset_reinjection).on(watchdog_set_action).on(set_action);
 }
 
-fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
+pub(crate) fn query_status(control: &mut Control, _: QueryStatus) -> Answer<StatusInfo> {
     let status = match (control.board.machine.ended(), control.state()) {
         (Some(Ending::PowerOff | Ending::Reset | Ending::Exit(_)), _) => RunState::Shutdown,
         (None, run::RunState::Prelaunch) => RunState::Prelaunch,

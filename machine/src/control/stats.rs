@@ -26,7 +26,7 @@ fn query_stats_schemas(_: &mut Control, _: QueryStatsSchemas) -> Answer<Vec<Stat
     Ok(Vec::new())
 }
 
-fn x_query_virtio(control: &mut Control, _: XQueryVirtio) -> Answer<Vec<VirtioInfo>> {
+pub(crate) fn x_query_virtio(control: &mut Control, _: XQueryVirtio) -> Answer<Vec<VirtioInfo>> {
     let tree = Tree::of(control);
     let kind = |at: usize| tree.node(at).ty.strip_suffix("-pci").filter(|kind| kind.starts_with("virtio-"));
     let devices = tree.devices_placed().filter_map(|(at, _)| Some((at, kind(at)?)));
@@ -42,10 +42,10 @@ fn x_query_roms(control: &mut Control, _: XQueryRoms) -> Answer<HumanReadableTex
     Ok(HumanReadableText { human_readable_text: text })
 }
 
-fn x_query_ramblock(control: &mut Control, _: XQueryRamblock) -> Answer<HumanReadableText> {
+pub(crate) fn x_query_ramblock(control: &mut Control, _: XQueryRamblock) -> Answer<HumanReadableText> {
     let size = control.config.memory.size;
     let human_readable_text = format!(
-        "{:>24} {:>8} {:>18} {:>18} {:>18}\n{:>24} {:>8} {:#018x} {size:#018x} {size:#018x}\n",
+        "{:>24} {:>8}  {:>18} {:>18} {:>18}\n{:>24} {:>8}  {:#018x} {size:#018x} {size:#018x}\n",
         "Block Name", "PSize", "Offset", "Used", "Total", "pc.ram", "4 KiB", 0,
     );
     Ok(HumanReadableText { human_readable_text })

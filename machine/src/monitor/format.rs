@@ -51,12 +51,11 @@ impl Format {
     /// Reads what stands after the slash; what it does not say is as `before`.
     pub(crate) fn read(text: Option<&str>, before: Self) -> Result<Self, CommandError> {
         let text = text.unwrap_or_default();
-        let refuse = |why| CommandError::Format { format: text.to_owned(), why };
         let letters = text.trim_start_matches(|c: char| c.is_ascii_digit());
         let digits = &text[..text.len() - letters.len()];
         let count = match digits {
             "" => 1,
-            digits => digits.parse().map_err(|_| refuse("the count is too large"))?,
+            digits => digits.parse().map_err(|_| CommandError::TooLarge)?,
         };
         let mut format = Self { count, ..before };
         for letter in letters.chars() {
@@ -71,7 +70,7 @@ impl Format {
                 'h' => format.width = Width::Word,
                 'w' => format.width = Width::Dword,
                 'g' | 'L' => format.width = Width::Qword,
-                _ => return Err(refuse("use a count, then one of x d u o c i and one of b h w g")),
+                unknown => return Err(CommandError::Format(unknown)),
             }
         }
         Ok(format)

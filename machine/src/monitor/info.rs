@@ -1,61 +1,82 @@
 //! `info`: the machine's state, by topic.
 
+use super::completion::{self, Argument};
 use super::error::CommandError;
-use super::expression::Arguments;
-use super::table::{self, Command, row};
-use super::{Answer, Desk, dump, interrupts, media, memory, mouse, mtree, pci, registers, screen, translation, trees};
+use super::expression::{Arguments, STRING};
+use super::table::{Command, row};
+use super::{
+    Answer, Desk, absent, blocks, chardevs, devices, dump, interrupts, memory, memory_backends, migration, mouse,
+    mtree, network, pci, processors, registers, replay, screen, translation, trees,
+};
 use crate::board::{numa_memory, numa_node};
-use crate::chardev::ChardevId;
-use crate::commandline::{Backend, ChardevConfig, RecordReplay, SocketAddress};
-use crate::control::compatible_version;
-use crate::machine::Ending;
-use crate::run::{Control, RunState};
-use lockstep_cpu::state::Activity;
+use crate::control::{
+    compatible_version, query_kvm, query_name, query_status, query_uuid, query_vm_generation_id, x_query_virtio,
+};
+use crate::run::Control;
+use Argument::One;
 use lockstep_fabric::Space;
 use lockstep_fabric::memory::Backing as MemoryBacking;
+use lockstep_qmp::commands::control::{QueryKvm, QueryName, QueryUuid};
+use lockstep_qmp::commands::memory::QueryVmGenerationId;
+use lockstep_qmp::commands::run_state::{QueryStatus, RunState};
+use lockstep_qmp::commands::stats::XQueryVirtio;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Every topic, in the order of names.
-pub(super) const TOPICS: &[Command] = &[
-    row(&["balloon"], "", "how much memory the guest has left", memory::left),
-    row(&["block"], "", "the drives and what is in them", media::show),
-    row(&["chardev"], "", "the character devices", chardevs),
-    row(&["cpus"], "", "the CPUs and what they are doing", cpus),
-    row(&["device"], "NAME", "a device's registers, as JSON", device),
-    row(&["devices"], "", "the devices", devices),
-    row(&["dump"], "", "how far the latest dump is", dump::show),
-    row(&["irq"], "", "how often each interrupt line has been raised", interrupts::counts),
-    row(&["lapic"], "[CPU]", "a local APIC's registers", interrupts::lapic),
-    row(&["mem"], "", "what the chosen CPU's page tables map, in ranges", translation::ranges),
-    row(&["mice"], "", "the mice", mouse::mice),
-    row(&["mtree"], "[-f]", "the address spaces: every region, or what really answers", mtree::show),
-    row(&["name"], "", "the machine's name", name),
-    row(&["network"], "", "the network devices", network),
-    row(&["numa"], "", "the NUMA nodes", numa),
-    row(&["pci"], "", "the PCI functions as the guest has set them up", pci::show),
-    row(&["pic"], "", "the registers of the 8259 interrupt controllers", interrupts::pics),
-    row(&["qom-tree"], "[PATH]", "the objects, by what they are part of", trees::objects),
-    row(&["qtree"], "", "the devices, by the bus that they are on", trees::buses),
-    row(&["registers"], "[-a]", "the chosen CPU's registers, or those of all", all_registers),
-    row(&["replay"], "", "whether the run is recorded or replayed", replay),
-    row(&["roms"], "", "the read-only memories and the files that were loaded", roms),
-    row(&["screen"], "", "the characters on the screen", screen::show),
-    row(&["status"], "", "whether the machine is running", status),
-    row(&["tlb"], "", "the pages that the chosen CPU's tables map", translation::entries),
-    row(&["uuid"], "", "the machine's UUID", uuid),
-    row(&["version"], "", "the version of QEMU that this is like, and of Lockstep", version),
-];
-
-pub(super) fn info(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    match arguments.word() {
-        None => Ok(table::list(TOPICS, "info ")),
-        Some(name) => {
-            let topic = table::find(TOPICS, name).ok_or_else(|| CommandError::UnknownTopic(name.to_owned()))?;
-            (topic.run)(control, desk, arguments)
-        }
-    }
+pub(super) fn topics() -> &'static [Command] {
+    TOPICS
 }
+
+#[rustfmt::skip]
+const TOPICS: &[Command] = &[
+    row(&["balloon"], "", &[], "how much memory the guest has left", memory::left),
+    row(&["block"], "[-n] [-v] [device]", &[One(completion::drives)], "the drives and what is in them (-n: the nodes; -v: the images too)", blocks::show),
+    row(&["block-jobs"], "", &[], "what is done to drives in the background", absent::block_jobs),
+    row(&["blockstats"], "", &[], "what the drives were asked", blocks::statistics),
+    row(&["chardev"], "", &[], "the character devices", chardevs::show),
+    row(&["cpus"], "", &[], "the CPUs and what they are doing", processors::show),
+    row(&["device"], "name", &[One(completion::states)], "a device's registers, as JSON", device),
+    row(&["devices"], "", &[], "the devices", devices),
+    row(&["dump"], "", &[], "how far the latest dump is", dump::show),
+    row(&["hotpluggable-cpus"], "", &[], "the places for CPUs", processors::places),
+    row(&["iothreads"], "", &[], "the objects of the type iothread", processors::iothreads),
+    row(&["irq"], "", &[], "how often each interrupt line has been raised", interrupts::counts),
+    row(&["kvm"], "", &[], "whether KVM is used", kvm),
+    row(&["lapic"], "[apic-id]", &[One(completion::processors)], "a local APIC's registers", interrupts::lapic),
+    row(&["mem"], "", &[], "what the chosen CPU's page tables map, in ranges", translation::ranges),
+    row(&["memdev"], "", &[], "what memory is taken from", memory_backends::backends),
+    row(&["memory-devices"], "", &[], "the memory modules", memory_backends::devices),
+    row(&["memory_size_summary"], "", &[], "how much memory there is, and how much is plugged in", memory_backends::sizes),
+    row(&["mice"], "", &[], "the mice", mouse::mice),
+    row(&["migrate"], "", &[], "how far a migration is", migration::show),
+    row(&["migrate_capabilities"], "", &[], "what migrations are to do", migration::capabilities),
+    row(&["mtree"], "[-f] [-D]", &[], "the address spaces: every region, or what really answers (-f); disabled regions too (-D)", mtree::show),
+    row(&["name"], "", &[], "the machine's name", name),
+    row(&["network"], "", &[], "the network devices", network::show),
+    row(&["numa"], "", &[], "the NUMA nodes", numa),
+    row(&["pci"], "", &[], "the PCI functions as the guest has set them up", pci::show),
+    row(&["pic"], "", &[], "the registers of the 8259 interrupt controllers", interrupts::pics),
+    row(&["qdm"], "", &[], "the drivers of devices", devices::drivers),
+    row(&["qom-tree"], "[path]", &[], "the objects, by what they are part of", trees::objects),
+    row(&["qtree"], "", &[], "the devices, by the bus that they are on", trees::buses),
+    row(&["ramblock"], "", &[], "the pieces of memory", memory_backends::blocks),
+    row(&["registers"], "[-a|vcpu]", &[One(completion::processors)], "the chosen CPU's registers, or another's, or those of all (-a)", all_registers),
+    row(&["replay"], "", &[], "whether the run is recorded or replayed", replay::show),
+    row(&["roms"], "", &[], "the read-only memories and the files that were loaded", roms),
+    row(&["screen"], "", &[], "the characters on the screen", screen::show),
+    row(&["snapshots"], "", &[], "the machine's states that images hold", absent::snapshots),
+    row(&["spice"], "", &[], "the SPICE server", absent::spice),
+    row(&["stats"], "target [names] [provider]", &[Argument::Among(&["vcpu", "vm"])], "statistics of KVM", absent::stats),
+    row(&["status"], "", &[], "whether the machine is running", status),
+    row(&["tlb"], "", &[], "the pages that the chosen CPU's tables map", translation::entries),
+    row(&["tpm"], "", &[], "the trusted platform modules", absent::tpm),
+    row(&["usb"], "", &[], "the USB devices", absent::usb),
+    row(&["uuid"], "", &[], "the machine's UUID", uuid),
+    row(&["version"], "", &[], "the version of QEMU that this is like, and of Lockstep", version),
+    row(&["virtio"], "", &[], "the virtio devices", virtio),
+    row(&["vm-generation-id"], "", &[], "the number by which a guest sees that it was taken back", generation),
+    row(&["vnc"], "", &[], "the VNC servers", absent::vnc),
+];
 
 fn version(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
@@ -66,35 +87,13 @@ fn version(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -
 
 fn status(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    let status = match (control.board.machine.ended(), control.state()) {
-        (Some(Ending::PowerOff | Ending::Reset | Ending::Exit(_)), _) => "paused (shutdown)",
-        (None, RunState::Prelaunch) => "paused (prelaunch)",
-        (None, RunState::Running) if control.suspended() => "paused (suspended)",
-        (None, RunState::Running) => "running",
-        (None, RunState::Paused) => "paused",
-        (None, RunState::IoError) => "paused (io-error)",
-        (None, RunState::Watchdog) => "paused (watchdog)",
-        (None, RunState::GuestPanicked) => "paused (guest-panicked)",
-        (None, RunState::Debug) => "paused (debug)",
+    let info = query_status(control, QueryStatus {})?;
+    let runs = if info.running { "running" } else { "paused" };
+    let why = match info.status {
+        RunState::Running | RunState::Paused => String::new(),
+        other => format!(" ({})", other.name()),
     };
-    Ok(format!("VM status: {status}"))
-}
-
-fn cpus(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    arguments.finish()?;
-    let mut text = String::new();
-    for cpu in &control.board.machine.cpus {
-        let index = usize::from(cpu.index);
-        let mark = if index == desk.selected { '*' } else { ' ' };
-        let activity = match cpu.activity {
-            Activity::Running => "",
-            Activity::Halted => " (halted)",
-            Activity::WaitForStartup => " (waiting for start-up)",
-            Activity::Shutdown => " (shut down)",
-        };
-        let _ = writeln!(text, "{mark} CPU #{index}: pc=0x{:016x}{activity}", registers::program_counter(cpu));
-    }
-    Ok(text)
+    Ok(format!("VM status: {runs}{why}"))
 }
 
 fn numa(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
@@ -118,11 +117,8 @@ fn numa(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> A
 }
 
 fn all_registers(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let all = match arguments.word() {
-        None => false,
-        Some("-a") => true,
-        Some(other) => return Err(CommandError::Unexpected(other.to_owned())),
-    };
+    let all = arguments.flags("a")?.contains('a');
+    let other = arguments.plain_number()?;
     arguments.finish()?;
     let machine = &control.board.machine;
     let a20 = machine.bus.memory.a20();
@@ -130,7 +126,14 @@ fn all_registers(control: &mut Control, desk: &mut Desk, arguments: &mut Argumen
         let shown: Vec<_> = machine.cpus.iter().map(|cpu| registers::show(cpu, a20)).collect();
         return Ok(shown.join("\n\n"));
     }
-    Ok(registers::show(desk.cpu(control)?, a20))
+    let cpu = match other {
+        None => desk.cpu(control)?,
+        Some(index) => {
+            let cpu = usize::try_from(index).ok().and_then(|index| machine.cpu(index));
+            cpu.ok_or_else(|| CommandError::Plain(format!("CPU#{index} not available")))?
+        }
+    };
+    Ok(registers::show(cpu, a20))
 }
 
 fn devices(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
@@ -146,7 +149,7 @@ fn devices(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -
 }
 
 fn device(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let name = arguments.expect_word("NAME")?;
+    let name = arguments.expect_word(STRING)?;
     arguments.finish()?;
     let state = saved_devices(control)?;
     let entry = state.get(name).ok_or_else(|| CommandError::UnknownDevice(name.to_owned()))?;
@@ -157,45 +160,6 @@ fn device(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) ->
 fn saved_devices(control: &Control) -> Result<serde_json::Value, CommandError> {
     let saved = control.board.machine.bus.save().map_err(|error| CommandError::Host(error.to_string()))?;
     Ok(saved.get("devices").cloned().unwrap_or_default())
-}
-
-fn chardevs(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    arguments.finish()?;
-    let there = control.config.chardevs.iter().enumerate().filter(|(_, chardev)| !chardev.is_gone());
-    let lines: Vec<_> = there.map(|(place, c)| format!("{}: {}", c.id, backend(control, place, c))).collect();
-    Ok(lines.join("\n"))
-}
-
-fn backend(control: &Control, place: usize, chardev: &ChardevConfig) -> String {
-    let name = backend_name(&chardev.backend, control.chardevs.terminal(ChardevId(place)));
-    if chardev.mux { format!("{name}, shared with the monitor") } else { name }
-}
-
-/// A character device's other end, as people write it; `terminal` is what a pseudoterminal is known by.
-pub(crate) fn backend_name(backend: &Backend, terminal: Option<&Path>) -> String {
-    match backend {
-        Backend::Null => "null".to_owned(),
-        Backend::Ring { .. } => "ringbuf".to_owned(),
-        Backend::Pty => terminal.map_or_else(|| "pty".to_owned(), |path| format!("pty:{}", path.display())),
-        Backend::Pipe { path } => format!("pipe:{}", path.display()),
-        Backend::Udp { to, from } if from.port() == 0 => format!("udp:{to}"),
-        Backend::Udp { to, from } => format!("udp:{to}@{from}"),
-        Backend::SerialLine { path } => format!("serial:{}", path.display()),
-        Backend::Stdio { .. } => "stdio".to_owned(),
-        Backend::File { path, .. } => format!("file:{}", path.display()),
-        Backend::Socket { address: SocketAddress::Unix(path), .. } => format!("unix:{}", path.display()),
-        Backend::Socket { address: SocketAddress::Abstract { name, tight }, .. } => {
-            format!("unix:{name},abstract=on{}", if *tight { ",tight=on" } else { "" })
-        }
-        Backend::Socket { address: SocketAddress::Tcp(host, port), .. } => format!("tcp:{host}:{port}"),
-        Backend::Socket { address: SocketAddress::Descriptor(number), .. } => format!("fd:{number}"),
-    }
-}
-
-/// There are no network devices yet, so there is nothing to say.
-fn network(_: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    arguments.finish()?;
-    Ok(String::new())
 }
 
 fn roms(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
@@ -215,25 +179,30 @@ fn roms(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> A
 
 fn name(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    Ok(control.config.name.clone().unwrap_or_default())
+    Ok(query_name(control, QueryName {})?.name.unwrap_or_default())
 }
 
 fn uuid(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    let mut text = String::new();
-    for (place, byte) in control.config.uuid.unwrap_or_default().iter().enumerate() {
-        let dash = if matches!(place, 4 | 6 | 8 | 10) { "-" } else { "" };
-        let _ = write!(text, "{dash}{byte:02x}");
-    }
-    Ok(text)
+    Ok(query_uuid(control, QueryUuid {})?.uuid)
 }
 
-fn replay(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+fn kvm(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
-    let tick = control.board.machine.now();
-    Ok(match &control.config.icount.record_replay {
-        RecordReplay::Off => format!("Neither recording nor replaying, at tick {tick}"),
-        RecordReplay::Record(path) => format!("Recording execution '{}': tick {tick}", path.display()),
-        RecordReplay::Replay(path) => format!("Replaying execution '{}': tick {tick}", path.display()),
-    })
+    let enabled = query_kvm(control, QueryKvm {})?.enabled;
+    Ok(format!("kvm support: {}", if enabled { "enabled" } else { "disabled" }))
+}
+
+fn generation(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    Ok(query_vm_generation_id(control, QueryVmGenerationId {})?.guid)
+}
+
+fn virtio(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let devices = x_query_virtio(control, XQueryVirtio {})?;
+    if devices.is_empty() {
+        return Ok("No VirtIO devices".to_owned());
+    }
+    Ok(devices.iter().map(|device| format!("{} [{}]\n", device.path, device.name)).collect())
 }

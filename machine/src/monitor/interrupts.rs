@@ -13,6 +13,9 @@ use std::fmt::Write;
 const PICS: &str = "i8259";
 const LAPICS: &str = "apic";
 
+/// What QEMU says when there is no such one.
+const NO_APIC: &str = "No CPU available";
+
 /// `info pic`: the registers of both 8259A.
 pub(super) fn pics(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
@@ -42,18 +45,15 @@ pub(super) fn counts(control: &mut Control, _: &mut Desk, arguments: &mut Argume
 
 /// `info lapic [ID]`: a local APIC's registers, the chosen vCPU's if none is named.
 pub(super) fn lapic(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let cpu = match arguments.word() {
+    let cpu = match arguments.plain_number()? {
         None => desk.selected,
-        Some(number) => {
-            let wrong = |_| CommandError::Expected { what: "a CPU's number", found: number.to_owned() };
-            number.parse().map_err(wrong)?
-        }
+        Some(number) => usize::try_from(number).unwrap_or(usize::MAX),
     };
     arguments.finish()?;
     let machine = &control.board.machine;
     let now = machine.bus.clock.nanos(machine.now());
     let apics: LocalApics = state_of(control, LAPICS)?;
-    apics.describe(cpu, now).ok_or(CommandError::Range { what: "CPU", value: cpu as u64 })
+    apics.describe(cpu, now).ok_or_else(|| CommandError::Plain(NO_APIC.to_owned()))
 }
 
 /// A device's state, which is the device.

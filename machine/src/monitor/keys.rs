@@ -1,7 +1,7 @@
 //! `sendkey`: QEMU's names of keys, and the codes that a PC keyboard sends for them.
 
 use super::error::CommandError;
-use super::expression::Arguments;
+use super::expression::{Arguments, STRING};
 use super::{Answer, Desk};
 use crate::run::Control;
 use lockstep_fabric::Nanos;
@@ -183,9 +183,9 @@ const KEYS: &[(&str, u16)] = &[
 /// `sendkey KEY[-KEY...] [MILLISECONDS]`: all are pressed in order and released in the opposite one, with so much guest time
 /// after each.
 pub(super) fn send(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let names = arguments.expect_word("KEYS")?;
-    let hold = match arguments.word() {
-        Some(word) => word.parse().map_err(|_| CommandError::Expected { what: "milliseconds", found: word.into() })?,
+    let names = arguments.expect_word(STRING)?;
+    let hold = match arguments.plain_number()? {
+        Some(hold) => u32::try_from(hold).map_err(|_| CommandError::Range { what: "hold time", value: hold })?,
         None => HOLD_MS,
     };
     arguments.finish()?;
@@ -197,6 +197,11 @@ pub(super) fn send(control: &mut Control, _: &mut Desk, arguments: &mut Argument
     let released = codes.iter().rev().map(|code| (*code, false));
     control.type_keys(pressed.chain(released).collect(), Nanos::from(hold) * NANOS_PER_MS)?;
     Ok(String::new())
+}
+
+/// The keys' names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(name, _)| *name)
 }
 
 /// The code of a key by its name.
@@ -214,7 +219,7 @@ fn code(name: &str) -> Result<u16, CommandError> {
         Some(number) if number & 0x7f != 0 => {
             Ok(if number & 0x80 != 0 { 0xe000 | u16::from(number & 0x7f) } else { number.into() })
         }
-        _ => Err(CommandError::UnknownKey(name.to_owned())),
+        _ => Err(CommandError::InvalidParameter(name.to_owned())),
     }
 }
 
@@ -230,7 +235,7 @@ mod tests {
         assert_eq!(code("0x1e"), Ok(0x1e));
         assert_eq!(code("0xd3"), Ok(0xe053));
         for name in ["", "A", "0x", "0x80", "0x100"] {
-            assert_eq!(code(name), Err(CommandError::UnknownKey(name.into())));
+            assert_eq!(code(name), Err(CommandError::InvalidParameter(name.into())));
         }
     }
 }

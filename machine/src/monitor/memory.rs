@@ -17,6 +17,10 @@ const MIB_SHIFT: u32 = 20;
 const INSTRUCTION_BYTES: u64 = 15;
 /// Room for the bytes of most instructions, so that their texts stand in one column.
 const BYTES_COLUMN: usize = 24;
+/// Bytes that are read at a time at most: a page.
+const PIECE: u64 = 4096;
+/// Bytes that one checksum is made of at most.
+const MOST_SUMMED: u64 = 4 << 30;
 /// Units that one command shows at most.
 const MOST: u32 = 1 << 16;
 
@@ -42,6 +46,45 @@ pub(super) fn physical(control: &mut Control, desk: &mut Desk, arguments: &mut A
     })
 }
 
+/// `sum ADDR SIZE`: the checksum of BSD's `sum` over physical memory.
+pub(super) fn sum(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> super::Answer {
+    let start = arguments.number(&|_| None)?;
+    let size = arguments.number(&|_| None)?;
+    arguments.finish()?;
+    if size > MOST_SUMMED {
+        return Err(CommandError::Range { what: "size", value: size });
+    }
+    let bus = &control.board.machine.bus;
+    let mut sum: u16 = 0;
+    let mut piece = [0; PIECE as usize];
+    let mut done = 0;
+    while done < size {
+        let at = start.wrapping_add(done);
+        let count = (size - done).min(PIECE - at % PIECE);
+        let bytes = &mut piece[..count as usize];
+        read_piece(bus, at, bytes)?;
+        sum = bytes.iter().fold(sum, |sum, byte| sum.rotate_right(1).wrapping_add((*byte).into()));
+        done += count;
+    }
+    Ok(format!("{sum:05}"))
+}
+
+/// Bytes within a page: at once if one piece of memory answers for all of them.
+fn read_piece(bus: &Bus, at: u64, into: &mut [u8]) -> Result<(), CommandError> {
+    let last = into.len().saturating_sub(1) as u64;
+    let ends = (bus.memory.find(at, false), bus.memory.find(at.wrapping_add(last), false));
+    if let (Some((Target::Ram(from), _)), Some((Target::Ram(to), _))) = ends
+        && from.checked_add(last) == Some(to)
+    {
+        bus.memory.read_bytes(at, into);
+        return Ok(());
+    }
+    for (i, byte) in into.iter_mut().enumerate() {
+        *byte = read_physical(bus, at.wrapping_add(i as u64))?;
+    }
+    Ok(())
+}
+
 /// `info balloon`.
 pub(super) fn left(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> super::Answer {
     arguments.finish()?;
@@ -51,7 +94,7 @@ pub(super) fn left(control: &mut Control, _: &mut Desk, arguments: &mut Argument
 
 /// `balloon MEGABYTES`.
 pub(super) fn balloon(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> super::Answer {
-    let megabytes = arguments.number("MEGABYTES", &|_| None)?;
+    let megabytes = arguments.number(&|_| None)?;
     arguments.finish()?;
     let bytes = megabytes.checked_mul(1 << MIB_SHIFT).filter(|bytes| *bytes > 0);
     let bytes = bytes.ok_or(CommandError::Range { what: "MEGABYTES", value: megabytes })?;
@@ -71,7 +114,7 @@ fn examine(control: &Control, desk: &mut Desk, arguments: &mut Arguments<'_>, re
         return Err(CommandError::Range { what: "count", value: format.count.into() });
     }
     let cpu = desk.cpu(control)?;
-    let address = arguments.number("ADDR", &|name| super::registers::value(control, cpu, name))?;
+    let address = arguments.number(&|name| super::registers::value(control, cpu, name))?;
     arguments.finish()?;
     desk.format = Format { count: 1, ..format };
     let bus = &control.board.machine.bus;
@@ -105,7 +148,11 @@ fn numbers(address: u64, format: Format, read: ReadAt<'_>) -> super::Answer {
         let mut held = [0; UNIT];
         if let Err(error) = read(at, &mut held[..bytes as usize]) {
             // What could be read is shown all the same.
-            let _ = write!(text, "{}Error: {error}", if unit == 0 { "" } else { "\n" });
+            let separator = if unit == 0 { "" } else { "\n" };
+            let _ = match error {
+                CommandError::NoMemory(_) => write!(text, "{separator}{at:016x}: Cannot access memory"),
+                error => write!(text, "{separator}Error: {error}"),
+            };
             return Ok(text);
         }
         if unit % in_line == 0 {
@@ -140,7 +187,10 @@ fn disassemble(cpu: &Vcpu, address: u64, count: u32, read: ReadAt<'_>) -> super:
         let instruction = decoder.decode();
         let decoded = !instruction.is_invalid();
         if !decoded && let Some(error) = refused {
-            let _ = write!(text, "{separator}Error: {error}");
+            let _ = match error {
+                CommandError::NoMemory(_) => write!(text, "{separator}0x{at:08x}: unable to read memory"),
+                error => write!(text, "{separator}Error: {error}"),
+            };
             return Ok(text);
         }
         let len = if decoded { instruction.len() } else { 1 };

@@ -1,11 +1,17 @@
 //! The human monitor: a prompt behind a character device, where an operator looks at the machine and steers it.
 //!
 //! - `editor` and `history` turn bytes into lines; they know nothing of machines.
-//! - `table` declares every command once: name, arguments, help and handler. `info` has a table of its own topics.
+//! - `table` declares every command once: name, arguments, what completes them, help and handler. `info` has a table of
+//!   its own topics. `completion` says what a word that is begun can become, by what the table declares.
 //! - the other files are handlers, by family. A handler that looks only looks: it changes nothing in the guest. One that
 //!   steers does so through [`Control`], whose methods pass the gate and are recorded.
 
+mod absent;
+mod blocks;
+mod chardevs;
+mod completion;
 mod debugger;
+mod descriptors;
 mod devices;
 mod dump;
 mod editor;
@@ -19,12 +25,19 @@ mod keys;
 mod logging;
 mod media;
 mod memory;
+mod memory_backends;
+mod migration;
 mod mouse;
 mod mtree;
+mod network;
+mod objects;
 mod pci;
 mod ports;
+mod processors;
 mod registers;
+mod replay;
 mod run_state;
+mod saving;
 mod screen;
 mod table;
 mod translation;
@@ -34,10 +47,11 @@ mod trees;
 mod tests;
 
 use crate::run::{Control, Dumps};
+pub(crate) use chardevs::backend_name;
+use completion::Completion;
 use editor::{LineEditor, Typed};
 use error::CommandError;
 use format::Format;
-pub(crate) use info::backend_name;
 pub(crate) use keys::key_code;
 use lockstep_cpu::Vcpu;
 
@@ -70,8 +84,7 @@ impl Desk {
 
     /// The vCPU that commands are about.
     fn cpu<'a>(&self, control: &'a Control) -> Result<&'a Vcpu, CommandError> {
-        let value = self.selected as u64;
-        control.board.machine.cpu(self.selected).ok_or(CommandError::Range { what: "CPU", value })
+        control.board.machine.cpu(self.selected).ok_or(CommandError::NoCpu)
     }
 }
 
@@ -131,7 +144,7 @@ impl Monitor {
                     }
                     self.editor.begin(&mut screen);
                 }
-                Some(Typed::Completion(begun)) => self.complete(&begun, &mut screen),
+                Some(Typed::Completion(begun)) => self.complete(&begun, control, &mut screen),
             }
         }
         screen
@@ -150,8 +163,8 @@ impl Monitor {
     }
 
     /// Completes a word as far as it is clear, or shows what it could become.
-    fn complete(&mut self, begun: &str, screen: &mut Vec<u8>) {
-        let (word, candidates) = table::candidates(begun);
+    fn complete(&mut self, begun: &str, control: &mut Control, screen: &mut Vec<u8>) {
+        let Completion { word, candidates } = completion::of(control, begun);
         let Some(first) = candidates.first() else { return };
         let alike = candidates.iter().map(|other| common_prefix(first, other)).min().unwrap_or(0);
         let more = first.get(word.len()..alike).unwrap_or_default();
@@ -168,13 +181,13 @@ impl Monitor {
 
 /// Carries out one line; gives what the monitor says to it.
 pub(crate) fn carry_out(line: &str, control: &mut Control, desk: &mut Desk) -> String {
-    match table::dispatch(line, control, desk) {
-        Ok(says) => says,
-        Err(error) => format!("Error: {error}"),
-    }
+    table::dispatch(line, control, desk)
 }
 
-/// How many bytes at the start of two ASCII names are the same.
+/// How many bytes at the start of two names are the same.
 fn common_prefix(one: &str, other: &str) -> usize {
-    one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count()
+    one.char_indices()
+        .zip(other.chars())
+        .find(|((_, a), b)| a != b)
+        .map_or(one.len().min(other.len()), |((at, _), _)| at)
 }

@@ -7,6 +7,10 @@ use crate::run::Control;
 use lockstep_qmp::commands::pci::{PciDeviceInfo, PciMemoryRegion};
 use std::fmt::Write;
 
+/// Digits of an address, with 0x before them.
+const IO_DIGITS: usize = 6;
+const MEMORY_DIGITS: usize = 10;
+
 pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     arguments.finish()?;
     let mut text = String::new();
@@ -33,12 +37,12 @@ fn show_function(text: &mut String, function: &PciDeviceInfo) {
         let _ = writeln!(text, "      secondary bus {}.", numbers.secondary);
         let _ = writeln!(text, "      subordinate bus {}.", numbers.subordinate);
         let ranges = [
-            ("IO", &numbers.io_range),
-            ("memory", &numbers.memory_range),
-            ("prefetchable memory", &numbers.prefetchable_range),
+            ("IO", IO_DIGITS, &numbers.io_range),
+            ("memory", MEMORY_DIGITS, &numbers.memory_range),
+            ("prefetchable memory", MEMORY_DIGITS, &numbers.prefetchable_range),
         ];
-        for (name, range) in ranges {
-            let _ = writeln!(text, "      {name} range [{:#x}, {:#x}]", range.base, range.limit);
+        for (name, width, range) in ranges {
+            let _ = writeln!(text, "      {name} range [{:#0width$x}, {:#0width$x}]", range.base, range.limit);
         }
     }
     function.regions.iter().for_each(|region| show_region(text, region));
@@ -48,19 +52,16 @@ fn show_function(text: &mut String, function: &PciDeviceInfo) {
     }
 }
 
+/// As in QEMU, what the guest has left unmapped is at the address of all ones.
 fn show_region(text: &mut String, region: &PciMemoryRegion) {
     let PciMemoryRegion { bar, address, size, .. } = region;
-    let kind = match (region.mem_type_64, region.prefetch) {
-        (None, _) => "I/O".to_owned(),
+    let (kind, width) = match (region.mem_type_64, region.prefetch) {
+        (None, _) => ("I/O".to_owned(), IO_DIGITS),
         (Some(wide), prefetch) => {
-            let width = if wide { 64 } else { 32 };
-            format!("{width} bit{} memory", if prefetch == Some(true) { " prefetchable" } else { "" })
+            let bits = if wide { 64 } else { 32 };
+            (format!("{bits} bit{} memory", if prefetch == Some(true) { " prefetchable" } else { "" }), MEMORY_DIGITS)
         }
     };
-    let place = match address {
-        // As the guest has left it: mapped nowhere.
-        ..0 => "unmapped".to_owned(),
-        from => format!("[{from:#x}, {:#x}]", from + size - 1),
-    };
-    let _ = writeln!(text, "      BAR{bar}: {kind} at {place}, {size:#x} bytes");
+    let last = address.wrapping_add(*size).wrapping_sub(1);
+    let _ = writeln!(text, "      BAR{bar}: {kind} at {address:#0width$x} [{last:#0width$x}].");
 }

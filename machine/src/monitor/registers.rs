@@ -13,8 +13,8 @@ const SEGMENTS: [(&str, usize); 6] =
 
 /// The value that `$name` stands for.
 ///
-/// As in QEMU, `$pc` and `$eip` are linear addresses, with the code segment's base in them, so that `x/i $pc` works in
-/// every mode; `$rip` is the register as it is.
+/// As in QEMU, `$pc` is a linear address, with the code segment's base in it, so that `x/i $pc` works in every mode; `$eip`
+/// and `$rip` are the register as it is.
 pub(super) fn value(control: &Control, cpu: &Vcpu, name: &str) -> Option<u64> {
     let name = name.to_ascii_lowercase();
     if let Some((segment, part)) = name.split_once('.') {
@@ -29,8 +29,8 @@ pub(super) fn value(control: &Control, cpu: &Vcpu, name: &str) -> Option<u64> {
         return Some(value);
     }
     match name.as_str() {
-        "pc" | "eip" => Some(program_counter(cpu)),
-        "rip" => Some(cpu.ip),
+        "pc" => Some(program_counter(cpu)),
+        "rip" | "eip" => Some(cpu.ip),
         "ip" => Some(cpu.ip & 0xffff),
         "rflags" | "eflags" => Some(flags(cpu)),
         "cr0" => Some(cpu.cr0.bits()),

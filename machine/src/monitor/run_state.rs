@@ -1,7 +1,7 @@
 //! Commands that say whether and how the machine runs.
 
 use super::error::CommandError;
-use super::expression::Arguments;
+use super::expression::{Arguments, STRING};
 use super::{Answer, Desk};
 use crate::chardev::QuitCause;
 use crate::run::Control;
@@ -44,10 +44,9 @@ pub(super) fn nmi(control: &mut Control, _: &mut Desk, arguments: &mut Arguments
 }
 
 pub(super) fn watchdog_action(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let word = arguments.expect_word("ACTION")?;
+    let word = arguments.expect_word(STRING)?;
     arguments.finish()?;
-    let expected = |why: UnknownAction| CommandError::Expected { what: why.0, found: word.to_owned() };
-    control.set_watchdog_action(word.parse().map_err(expected)?)?;
+    control.set_watchdog_action(word.parse().map_err(|_: UnknownAction| CommandError::InvalidValue(word.into()))?)?;
     Ok(String::new())
 }
 
@@ -58,11 +57,9 @@ pub(super) fn quit(control: &mut Control, _: &mut Desk, arguments: &mut Argument
 }
 
 pub(super) fn cpu(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let value = arguments.number("INDEX", &|_| None)?;
+    let index = arguments.number(&|_| None)?;
     arguments.finish()?;
-    if control.board.machine.cpu(value as usize).is_none() {
-        return Err(CommandError::Range { what: "CPU", value });
-    }
-    desk.selected = value as usize;
+    let index = usize::try_from(index).ok().filter(|index| control.board.machine.cpu(*index).is_some());
+    desk.selected = index.ok_or(CommandError::NoCpu)?;
     Ok(String::new())
 }

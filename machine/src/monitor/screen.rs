@@ -1,10 +1,11 @@
 //! `screendump` and `info screen`: what a person in front of the machine would see.
 
 use super::error::CommandError;
-use super::expression::Arguments;
+use super::expression::{Arguments, FILE, STRING};
 use super::{Answer, Desk};
 use crate::run::Control;
 use crate::screen::{self, Format, Screen, ScreenError};
+use lockstep_qmp::Error;
 use std::path::Path;
 
 /// `info screen`: the rows of characters, or what kind of picture there is.
@@ -15,20 +16,29 @@ pub(super) fn show(control: &mut Control, _: &mut Desk, arguments: &mut Argument
     Ok(screen.text.unwrap_or_else(|| format!("graphics, {}x{}", frame.width, frame.height)))
 }
 
-/// `screendump FILE [-f png|ppm]`: the picture to a file; PPM unless asked for PNG, by the option or by the file's name.
+/// `screendump FILE [-f png|ppm] [DEVICE [HEAD]]`: the picture to a file; PPM unless asked for PNG, by the option or by the
+/// file's name.
 pub(super) fn dump(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let file = Path::new(arguments.expect_word("FILE")?);
+    let file = arguments.expect_text(FILE)?;
+    let file = Path::new(&file);
     let named = if file.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) { Format::Png } else { Format::Ppm };
-    let format = match (arguments.word(), arguments.word()) {
-        (None, _) => named,
-        (Some("-f"), Some("png")) => Format::Png,
-        (Some("-f"), Some("ppm")) => Format::Ppm,
-        (Some("-f"), other) => {
-            return Err(CommandError::Expected { what: "png or ppm", found: other.unwrap_or_default().to_owned() });
-        }
-        (Some(other), _) => return Err(CommandError::Unexpected(other.to_owned())),
+    let asked = !arguments.flags("f")?.is_empty();
+    let format = match asked.then(|| arguments.expect_word(STRING)).transpose()? {
+        None => named,
+        Some("png") => Format::Png,
+        Some("ppm") => Format::Ppm,
+        Some(other) => return Err(CommandError::InvalidValue(other.to_owned())),
     };
+    let (device, head) = (arguments.text()?, arguments.plain_number()?);
     arguments.finish()?;
+    if let Some(device) = device
+        && (control.board.screen.is_none() || control.board.machine.bus.find(&device) != control.board.screen)
+    {
+        return Err(Error::device_not_found(&device).into());
+    }
+    if let Some(head @ 1..) = head {
+        return Err(CommandError::Range { what: "head", value: head });
+    }
     let screen = Screen::now(&mut control.board).map_err(|why| refused(&why))?;
     screen::dump(&screen.frame, format, file).map_err(|why| refused(&why))?;
     Ok(String::new())

@@ -73,6 +73,8 @@ fn pages(control: &Control, desk: &Desk) -> Result<Vec<Mapping>, CommandError> {
 pub(super) fn to_physical(control: &mut Control, desk: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     let address = address(control, desk, arguments)?;
     Ok(match desk.cpu(control)?.peek_address(&control.board.machine.bus, address) {
+        // C's %#x writes no prefix before it.
+        Some(0) => "gpa: 0".into(),
         Some(physical) => format!("gpa: {physical:#x}"),
         None => "Unmapped".into(),
     })
@@ -85,12 +87,12 @@ pub(super) fn to_host(control: &mut Control, desk: &mut Desk, arguments: &mut Ar
     match memory.find(address, false) {
         Some((Target::Ram(at) | Target::Rom(at), _)) => {
             let byte = memory.arena().bytes(at, 1).ok_or(CommandError::NoMemory(address))?;
-            let name = mtree::name_at(&control.board.machine.bus, address);
+            let name = mtree::name_at(control, address);
             Ok(format!("Host virtual address for {address:#x} ({name}) is {:p}", byte.as_ptr()))
         }
         Some((Target::Device(device, ..), _)) => {
-            let device = control.board.machine.bus.name(device).to_owned();
-            Err(CommandError::Registers { address, device })
+            let device = control.board.machine.bus.name(device);
+            Err(CommandError::Plain(format!("Memory at address {address:#x} is not RAM, but registers of '{device}'")))
         }
         None => Err(CommandError::NoMemory(address)),
     }
@@ -98,7 +100,7 @@ pub(super) fn to_host(control: &mut Control, desk: &mut Desk, arguments: &mut Ar
 
 fn address(control: &Control, desk: &Desk, arguments: &mut Arguments<'_>) -> Result<u64, CommandError> {
     let cpu = desk.cpu(control)?;
-    let address = arguments.number("ADDR", &|name| registers::value(control, cpu, name))?;
+    let address = arguments.number(&|name| registers::value(control, cpu, name))?;
     arguments.finish()?;
     Ok(address)
 }

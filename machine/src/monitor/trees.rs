@@ -1,18 +1,18 @@
 //! `info qom-tree` and `info qtree`: the objects, by what they are part of and by the bus that they are on.
 
-use super::error::CommandError;
 use super::expression::Arguments;
 use super::{Answer, Desk};
 use crate::object_model::{Tree, What};
 use crate::run::Control;
+use lockstep_qmp::Error;
 use std::fmt::Write;
 
 /// `info qom-tree [PATH]`.
 pub(super) fn objects(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
-    let path = arguments.word().unwrap_or("/machine");
+    let path = arguments.text()?.unwrap_or_else(|| "/machine".to_owned());
     arguments.finish()?;
     let tree = Tree::of(control);
-    let root = tree.resolve(path).map_err(|_| CommandError::UnknownDevice(path.to_owned()))?;
+    let root = tree.resolve(&path).map_err(|_| Error::device_not_found(&path))?;
     let mut text = String::new();
     object(&mut text, &tree, root, 0);
     Ok(text)
@@ -45,7 +45,9 @@ pub(super) fn buses(control: &mut Control, _: &mut Desk, arguments: &mut Argumen
 fn bus(text: &mut String, tree: &Tree, at: usize, depth: usize) {
     let indent = 2 * depth;
     let node = tree.node(at);
-    let _ = writeln!(text, "{:indent$}bus: {}\n{:indent$}  type {}", "", node.name, "", node.ty);
+    // QEMU's name for what is on no other bus.
+    let name = if node.ty == "System" { "main-system-bus" } else { node.name.as_str() };
+    let _ = writeln!(text, "{:indent$}bus: {name}\n{:indent$}  type {}", "", "", node.ty);
     for (device, on_bus) in tree.nodes().filter(|(_, node)| node.bus == Some(at)) {
         let id = if let What::Device(placed) = &on_bus.what { placed.id.as_deref() } else { None };
         let _ = writeln!(text, "{:indent$}  dev: {}, id \"{}\"", "", on_bus.ty, id.unwrap_or_default());

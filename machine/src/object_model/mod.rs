@@ -9,7 +9,7 @@ mod read;
 mod tree;
 mod types;
 
-pub use backends::{Backend, Objects, Store, is_file, is_identifier};
+pub use backends::{Backend, KINDS, Objects, Store, is_file, is_identifier};
 pub use property::{Property, setting_value};
 pub use read::read;
 pub(crate) use tree::DISK_BEHIND;
