@@ -25,7 +25,8 @@ const FOUND: usize = 4;
 /// Steps grow by one after so many that found nothing.
 const STEP_GROWS_AFTER: usize = 32;
 
-/// Tags of elements, in the lowest two bits of their first byte.
+/// Tags of elements, in the lowest bits of their first byte.
+const TAG_BITS: u32 = 2;
 const LITERAL: u8 = 0;
 const COPY_1_BYTE_OFFSET: usize = 1;
 const COPY_2_BYTE_OFFSET: usize = 2;
@@ -141,10 +142,10 @@ impl Output<'_> {
         let len = to - from;
         let Some(most) = len.checked_sub(1) else { return };
         if most < LONG_LITERAL {
-            self.put(most as u32 * 4 | u32::from(LITERAL), 1);
+            self.put((most as u32) << TAG_BITS | u32::from(LITERAL), 1);
         } else {
             let bytes = if most <= usize::from(u8::MAX) { 1 } else { 2 };
-            let tag = (LONG_LITERAL + bytes - 1) * 4 | usize::from(LITERAL);
+            let tag = (LONG_LITERAL + bytes - 1) << TAG_BITS | usize::from(LITERAL);
             self.put((most << 8 | tag) as u32, 1 + bytes);
         }
         let room = &mut self.room[self.len..];
@@ -168,7 +169,7 @@ impl Output<'_> {
             len -= COPY_MAX - COPY_MIN;
         }
         if len <= SHORT_COPY_MAX && offset < SHORT_COPY_OFFSETS {
-            let tag = offset >> 8 << 5 | (len - COPY_MIN) << 2 | COPY_1_BYTE_OFFSET;
+            let tag = offset >> 8 << 5 | (len - COPY_MIN) << TAG_BITS | COPY_1_BYTE_OFFSET;
             self.put(((offset & 0xff) << 8 | tag) as u32, 2);
         } else {
             self.copy_2(offset, len);
@@ -177,7 +178,7 @@ impl Output<'_> {
 
     #[inline(always)]
     fn copy_2(&mut self, offset: usize, len: usize) {
-        self.put((offset << 8 | (len - 1) << 2 | COPY_2_BYTE_OFFSET) as u32, 3);
+        self.put((offset << 8 | (len - 1) << TAG_BITS | COPY_2_BYTE_OFFSET) as u32, 3);
     }
 
     /// The lowest `bytes` bytes of a word.
