@@ -66,12 +66,12 @@ fn x_query_irq(control: &mut Control, _: XQueryIrq) -> Answer<HumanReadableText>
     as_shown(control, "info irq")
 }
 
-fn x_query_jit(_: &mut Control, _: XQueryJit) -> Answer<HumanReadableText> {
-    Err(Error::new("Code is not translated"))
+fn x_query_jit(control: &mut Control, _: XQueryJit) -> Answer<HumanReadableText> {
+    as_shown(control, "info jit")
 }
 
 fn x_query_opcount(_: &mut Control, _: XQueryOpcount) -> Answer<HumanReadableText> {
-    Err(Error::new("Code is not translated"))
+    Err(Error::new("Opcodes are not counted"))
 }
 
 fn x_query_profile(_: &mut Control, _: XQueryProfile) -> Answer<HumanReadableText> {

@@ -41,6 +41,7 @@ const TOPICS: &[Command] = &[
     row(&["hotpluggable-cpus"], "", &[], "the places for CPUs", processors::places),
     row(&["iothreads"], "", &[], "the objects of the type iothread", processors::iothreads),
     row(&["irq"], "", &[], "how often each interrupt line has been raised", interrupts::counts),
+    row(&["jit"], "", &[], "whether code that runs often is translated", jit),
     row(&["kvm"], "", &[], "whether KVM is used", kvm),
     row(&["lapic"], "[apic-id]", &[One(completion::processors)], "a local APIC's registers", interrupts::lapic),
     row(&["mem"], "", &[], "what the chosen CPU's page tables map, in ranges", translation::ranges),
@@ -191,6 +192,13 @@ fn kvm(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> An
     arguments.finish()?;
     let enabled = query_kvm(control, QueryKvm {})?.enabled;
     Ok(format!("kvm support: {}", if enabled { "enabled" } else { "disabled" }))
+}
+
+/// What is translated is the engine's business: whether anything is, is what the command line says.
+fn jit(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
+    arguments.finish()?;
+    let singly = if control.config.machine.translates { "off" } else { "on" };
+    Ok(format!("Accelerator settings:\none-insn-per-tb: {singly}"))
 }
 
 fn generation(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {

@@ -3,6 +3,7 @@
 use super::error::CommandError;
 use super::expression::{Arguments, FILE, STRING};
 use super::{Answer, Desk};
+use crate::chardev::host_words;
 use crate::commandline::{LOG_ITEMS, LogConfig, is_log_item};
 use crate::run::Control;
 use crate::trace;
@@ -11,8 +12,9 @@ use crate::trace;
 pub(super) fn logfile(control: &mut Control, _: &mut Desk, arguments: &mut Arguments<'_>) -> Answer {
     let file = arguments.expect_text(FILE)?;
     arguments.finish()?;
-    let log = LogConfig { items: control.config.log.items.clone(), file: Some(file.into()) };
-    trace::start(&log, &mut control.board.machine).map_err(|error| CommandError::Host(error.to_string()))?;
+    let log = LogConfig { items: control.config.log.items.clone(), file: Some(file.clone().into()) };
+    trace::start(&log, &mut control.board.machine)
+        .map_err(|why| CommandError::Plain(format!("Error opening logfile {file}: {}", host_words(&why))))?;
     control.config.log = log;
     Ok(String::new())
 }

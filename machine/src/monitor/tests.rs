@@ -66,7 +66,7 @@ fn nothing_is_carried_out_after_quit() {
 }
 
 #[test]
-fn tab_completes_commands_and_topics() {
+fn tab_completes_commands_topics_and_arguments() {
     let Fixture { mut control, guest: _guest, .. } = Fixture::new("tab", "");
     let mut monitor = Monitor::new(false);
     let answer = String::from_utf8(monitor.feed(b"system_r\t", &mut control)).expect("text");
@@ -76,6 +76,15 @@ fn tab_completes_commands_and_topics() {
     assert_eq!(answer, "info device");
     let answer = String::from_utf8(monitor.feed(b"\t", &mut control)).expect("text");
     assert_eq!(answer, "\r\ndevice devices\r\n\r(qemu) info device");
+    monitor.feed(b"\x15", &mut control);
+    let answer = String::from_utf8(monitor.feed(b"sendkey ctrl-dele\t", &mut control)).expect("text");
+    assert_eq!(answer, "sendkey ctrl-delete ");
+    monitor.feed(b"\x15", &mut control);
+    let answer = String::from_utf8(monitor.feed(b"watchdog_action \t", &mut control)).expect("text");
+    assert!(
+        answer.ends_with("debug inject-nmi none pause poweroff reset shutdown\r\n\r(qemu) watchdog_action "),
+        "{answer}"
+    );
 }
 
 #[test]

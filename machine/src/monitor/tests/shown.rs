@@ -122,6 +122,7 @@ fn what_is_there_and_what_is_not_is_told_in_a_line() {
         ("name", "small"),
         ("uuid", "00000000-0000-0000-0000-000000000000"),
         ("kvm", "kvm support: disabled"),
+        ("jit", "Accelerator settings:\none-insn-per-tb: off"),
         ("vm-generation-id", "00112233-4455-6677-8899-aabbccddeeff"),
         ("replay", "Record/replay is not active"),
         ("virtio", "/machine/peripheral/r0 [virtio-rng]\n"),

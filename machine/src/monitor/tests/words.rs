@@ -104,6 +104,7 @@ fn some_are_told_without_a_word_in_front() {
             ("mouse_set 9", "Mouse at index '9' not found"),
             ("gpa2hva 0xfff000000", "No memory is mapped at address 0xfff000000"),
             ("replay_break 1", "setting the breakpoint is allowed only in play mode"),
+            ("logfile /nowhere/log", "Error opening logfile /nowhere/log: No such file or directory"),
             ("info stats frob", "invalid stats target frob"),
             ("info registers 9", "CPU#9 not available"),
         ],
