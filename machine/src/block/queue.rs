@@ -300,8 +300,7 @@ impl Queue {
     /// where the guest wants it.
     fn may_wait_in_cache(&self, request: &Request) -> bool {
         let BlockOperation::Read { offset, len } = *request.operation else { return false };
-        let worker = self.drives.get(&(request.device, request.drive)).and_then(|drive| drive.worker.as_ref());
-        len >= WORTH_PLACING && worker.is_some_and(|worker| worker.seems_cached(offset, len))
+        len >= WORTH_PLACING && worker_of(&self.drives, request).is_some_and(|worker| worker.seems_cached(offset, len))
     }
 
     /// Reads now what a drive's earlier reads left in the host's cache: it is about to change.

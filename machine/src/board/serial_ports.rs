@@ -67,12 +67,7 @@ pub(super) fn of(config: &Config, console: &DeviceConfig) -> Result<Vec<PlannedP
 
 /// The port that `device` is on a bus that has some already: `there` are those of its device, with the numbers that they have.
 /// What cannot be is refused in a user's words.
-pub(super) fn plan(
-    config: &Config,
-    there: &[SerialPort],
-    bus: &str,
-    device: &DeviceConfig,
-) -> Result<PlannedPort, String> {
+fn plan(config: &Config, there: &[SerialPort], bus: &str, device: &DeviceConfig) -> Result<PlannedPort, String> {
     let mut config = config.clone();
     let known = |device: &DeviceConfig| there.iter().find(|port| port.id.is_some() && port.id == device.id);
     for device in config.devices.iter_mut().filter(|device| is_port(device)) {

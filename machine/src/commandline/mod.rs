@@ -68,7 +68,8 @@ pub enum Invocation {
     Print(String),
 }
 
-/// Reads the arguments after the program's name, as [`expand`] leaves them. Options begin with one dash or two; the first error ends it.
+/// Reads the arguments after the program's name, as [`expand`] leaves them. Options begin with one dash or two; the first error
+/// ends it.
 pub fn parse(argv: &[String], vocabulary: &Vocabulary) -> Result<Invocation, OptionError> {
     let mut draft = Draft::new(argv.to_vec(), vocabulary);
     let mut rest = argv.iter();

@@ -217,7 +217,7 @@ impl Tree {
             } else {
                 self.add_numbered(parent, kind, What::Device(placed(typed)))
             };
-            self.add_buses(node, kind, &name);
+            self.add_buses(node, kind, Some(&name));
         }
         for (device, id) in configured {
             self.configured(places, device, id, &functions);
@@ -257,17 +257,20 @@ impl Tree {
             None if origin == DEFAULT_CARD => self.add_numbered(places.unattached, &driver, what),
             None => self.add_numbered(places.anonymous, &driver, what),
         };
-        self.add_buses(node, &driver, name.as_deref().unwrap_or("virtio-serial0"));
+        self.add_buses(node, &driver, name.as_deref());
     }
 
     /// The buses that a device has.
-    fn add_buses(&mut self, node: usize, kind: &str, name: &str) {
-        let own = format!("{name}.0");
+    fn add_buses(&mut self, node: usize, kind: &str, id: Option<&str>) {
+        let own = match id {
+            Some(id) => format!("{id}.0"),
+            None => self.next_bus_name(PartBus::VirtioSerial.name()),
+        };
         let buses: &[(&str, &str)] = match kind {
             "PIIX3" => &[(ISA_BUS, "ISA")],
             "piix3-ide" => &[("ide.0", "IDE"), ("ide.1", "IDE")],
             "isa-fdc" => &[("floppy-bus.0", "floppy-bus")],
-            "virtio-serial-pci" => &[(&own, "virtio-serial-bus")],
+            "virtio-serial-pci" => &[(&own, PartBus::VirtioSerial.name())],
             _ => &[],
         };
         for (name, ty) in buses {
@@ -276,6 +279,14 @@ impl Tree {
         if kind == BlkConfig::NAME {
             self.add(node, DISK_BEHIND, "virtio-blk-device", What::Container);
         }
+    }
+
+    /// What the bus of a device without a name is called: its type and how many there are before it.
+    fn next_bus_name(&self, ty: &str) -> String {
+        let unnamed = |node: &&Node| {
+            matches!(node.what, What::Bus) && node.name.strip_prefix(ty).is_some_and(|rest| rest.starts_with('.'))
+        };
+        format!("{ty}.{}", self.nodes.iter().filter(unnamed).count())
     }
 
     /// Finds each device's bus, now that all are there.

@@ -403,3 +403,18 @@ fn ports_of_a_console_device_come_and_go() {
     assert_eq!(asked.refusal("device_del", json!({ "id": "second" })), "Device 'second' not found");
     asked.ask("device_add", port("third", "org.third", "one")).expect("the character device is free again");
 }
+
+#[test]
+fn a_console_device_without_a_name_takes_ports_too() {
+    let mut asked = Asked::new("qom-unnamed-ports", "-device virtio-serial-pci -device virtio-serial-pci");
+    let port = |id: &str| json!({ "driver": "virtserialport", "id": id });
+    asked.ask("device_add", port("first")).expect("on the first bus there is");
+    for (id, bus) in [("second", "virtio-serial-bus.0"), ("third", "virtio-serial-bus.1")] {
+        let mut named = port(id);
+        named["bus"] = bus.into();
+        asked.ask("device_add", named).unwrap_or_else(|why| panic!("{bus}: {why}"));
+    }
+    let ports = &asked.control.board.serial_ports;
+    let numbers: Vec<_> = ports.iter().map(|port| (port.device == ports[0].device, port.number)).collect();
+    assert_eq!(numbers, [(true, 1), (true, 2), (false, 1)]);
+}
